@@ -1,0 +1,88 @@
+# Each target sets up what it needs in .venv and does nothing twice: what has been installed is
+# remembered in .venv/.stamps, and a change of pyproject.toml makes the stamps stale.
+# uv is used when it is on PATH, else venv and pip.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+PARTS  := actors circuits notifier telemetry
+LINKS  := $(PARTS:%=src/brama/%)
+
+UV := $(shell command -v uv 2>/dev/null)
+ifdef UV
+INSTALL := uv pip install --quiet --python $(BIN)/python
+else
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint types floors ledger docs bench clean
+
+help:
+	@echo "make demo    watch connections being guarded, opened, probed and healed (20 s)"
+	@echo "make test    run the tests (one of them: make test ARGS='tests/house -k wheel')"
+	@echo "make check   lint, format, types, floors, requirement ledger, documentation"
+	@echo "make bench   measure against the peers"
+	@echo "make docs    build the documentation into docs/_build"
+	@echo "make clean   remove what these targets made"
+
+demo: $(STAMPS)/brama
+	$(BIN)/brama demo $(ARGS)
+
+test: $(STAMPS)/brama $(STAMPS)/dev
+	$(BIN)/pytest $(ARGS)
+
+check: lint types floors ledger docs
+
+lint: $(STAMPS)/dev $(LINKS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff check --select TID251 $(LINKS:%=%/)
+	$(BIN)/ruff format --check .
+
+types: $(STAMPS)/brama $(STAMPS)/dev $(LINKS)
+	$(BIN)/mypy
+	$(BIN)/mypy examples
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+floors: $(STAMPS)/brama $(STAMPS)/dev $(LINKS)
+	$(BIN)/lint-imports
+
+ledger: $(STAMPS)/dev
+	PYTHONPATH=tools $(BIN)/python -m ledger
+
+docs: $(STAMPS)/brama $(STAMPS)/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d docs/_build/doctrees docs docs/_build/html
+
+bench: $(STAMPS)/brama $(STAMPS)/bench
+	$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist docs/_build src/*.egg-info *.egg-info .coverage \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Brama needs Python >= 3.11, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+ifdef UV
+	uv venv --quiet --clear --python "$$(command -v $(PYTHON))" $(VENV)
+else
+	$(PYTHON) -m venv --clear $(VENV)
+	$(INSTALL) --upgrade 'pip>=25.1'  # the first that installs dependency groups
+endif
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/brama: pyproject.toml | $(STAMPS)/venv
+	$(INSTALL) --editable '.[cli]'
+	@touch $@
+
+$(STAMPS)/dev $(STAMPS)/docs $(STAMPS)/bench: $(STAMPS)/%: pyproject.toml | $(STAMPS)/venv
+	$(INSTALL) --group $*
+	@touch $@
+
+# A checkout without symbolic links (an unpacked archive, Windows) has text files or nothing here.
+$(LINKS): src/brama/%:
+	rm -f $@ && ln -s ../../$* $@
