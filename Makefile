@@ -83,6 +83,6 @@ $(STAMPS)/dev $(STAMPS)/docs $(STAMPS)/bench: $(STAMPS)/%: pyproject.toml | $(ST
 	$(INSTALL) --group $*
 	@touch $@
 
-# A checkout without symbolic links (an unpacked archive, Windows) has text files or nothing here.
+# An archive may have been packed without the links.
 $(LINKS): src/brama/%:
 	rm -f $@ && ln -s ../../$* $@
