@@ -13,8 +13,11 @@ UV := $(shell command -v uv 2>/dev/null)
 ifdef UV
 INSTALL := uv pip install --quiet --python $(BIN)/python
 else
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 endif
+
+# The tools see what .venv holds, and nothing that the caller's shell had activated.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -71,7 +74,8 @@ ifdef UV
 	uv venv --quiet --clear --python "$$(command -v $(PYTHON))" $(VENV)
 else
 	$(PYTHON) -m venv --clear $(VENV)
-	$(INSTALL) --upgrade 'pip>=25.1'  # the first that installs dependency groups
+	@# the first pip that installs dependency groups
+	$(INSTALL) --upgrade 'pip>=25.1'
 endif
 	@mkdir -p $(STAMPS) && touch $@
 
