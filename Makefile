@@ -47,7 +47,7 @@ lint: $(STAMPS)/dev $(LINKS)
 types: $(STAMPS)/brama $(STAMPS)/dev $(LINKS)
 	$(BIN)/mypy
 	$(BIN)/mypy examples
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright
 
 floors: $(STAMPS)/brama $(STAMPS)/dev $(LINKS)
 	$(BIN)/lint-imports
