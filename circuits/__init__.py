@@ -1,0 +1,59 @@
+"""Circuit breakers: one for each outbound connection of a service.
+
+A `Circuit` decides in well under a microsecond, in the thread of the caller, whether a call may
+be made, and learns from its outcome. After some consecutive failures it *opens* and refuses
+calls; when its expiry is over it is *half-open* and lets a probe through; a probe that succeeds
+*closes* it again.
+
+Example:
+    >>> import brama
+    >>> search = brama.circuit("search", failure_threshold=3, expiry=10.0)
+    >>> @search
+    ... def query(words: str) -> list[str]:
+    ...     return [words]
+    >>> query("gate")
+    ['gate']
+
+The breaker never waits for an actor: it is a pure state machine in shared memory
+(`brama.circuits.breaker`). A connection actor manages it: publishes what it did, in order, and
+watches the clock for it.
+"""
+
+from .circuit import Circuit
+from .errors import CircuitOpenError, UnknownConnectionError
+from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_events, mask_of
+from .options import check_name, check_scope, seconds, whole
+from .permit import Permit
+from .breaker import Breaker, Status
+from .policy import OPTIONS, Policy, check_options
+from .shared import Interest, Shared
+from .state import State
+from .log import Record
+
+__all__ = [
+    "ALL",
+    "CRITICAL",
+    "EVENTS",
+    "OPTIONS",
+    "Breaker",
+    "Circuit",
+    "CircuitOpenError",
+    "Event",
+    "EventKind",
+    "Interest",
+    "Permit",
+    "Policy",
+    "Record",
+    "Severity",
+    "Shared",
+    "State",
+    "Status",
+    "UnknownConnectionError",
+    "check_events",
+    "check_name",
+    "check_options",
+    "check_scope",
+    "mask_of",
+    "seconds",
+    "whole",
+]

@@ -1,0 +1,773 @@
+"""The state machine of one circuit: pure, in shared memory, safe from any thread.
+
+The thread of the guarded call decides and performs every transition here; actors learn of it
+from the log. Nothing in this module waits for anything but one short lock.
+
+How a call passes a closed circuit without a lock:
+
+*  `Breaker.admission` holds the current `Generation` while calls pass freely, else None. One
+   load both admits the call and fixes the generation its outcome belongs to; two loads could
+   admit a call into a generation it never saw.
+*  The call counts itself with ``next`` on two `itertools.count` of that generation: when it
+   starts and when it succeeds. ``next`` is one step under the GIL, and atomic on free-threaded
+   builds, so the counts are exact without a lock.
+*  A transition replaces the generation. A call that began in an earlier one settles into its
+   own, retired generation: it is counted there, as late, and moves nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from itertools import count
+from math import inf
+from typing import Any
+
+import attrs
+
+from brama.telemetry import capture
+
+from .errors import CircuitOpenError
+from .events import CRITICAL, EVENTS, Fields
+from .expiry import open_for
+from .log import Log, Record
+from .policy import Policy
+from .shared import Shared
+from .state import State
+
+__all__ = ["Breaker", "Generation", "Status"]
+
+NEVER = -inf
+KEPT_GENERATIONS = 16
+
+
+class Generation:
+    """One stay in one state: the token that a call carries from its start to its end.
+
+    Plain slots and two lock-free counters, because every guarded call goes through it.
+    """
+
+    __slots__ = ("failed", "ignored", "number", "started", "succeeded")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.started = count()
+        self.succeeded = count()
+        # Invariant: the two below change under the lock of the breaker only.
+        self.failed = 0
+        self.ignored = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have started and not yet settled."""
+        settled = value(self.succeeded) + self.failed + self.ignored
+        return max(0, value(self.started) - settled)
+
+
+def value(counter: count[int]) -> int:
+    """How often ``next`` was called on `counter`, without calling it.
+
+    The text form is the only read that changes nothing and is not deprecated.
+    """
+    return int(repr(counter)[6:-1])
+
+
+@attrs.frozen(kw_only=True)
+class Status:
+    """A circuit at one instant: a frozen snapshot.
+
+    Attributes:
+        connection: its name.
+        scope: its scope, or None.
+        state: as the clock says at this instant.
+        failure_count: consecutive failures.
+        failure_threshold: failures that open it.
+        expiry, expiry_strategy, initial_expiry, max_expiry, backoff_factor: see `Policy`.
+        opened_at: POSIX time of the last opening, or None.
+        last_failure_time: POSIX time of the last counted failure, or None.
+        registered_at: POSIX time of the registration.
+        last_transition_at: POSIX time of the last change of state, or None.
+        retry_after: seconds until a call may be admitted; 0 when one may be now.
+        reason: why it opened last, or None.
+        opened_count: openings since the registration.
+        generation: number of the current stay in a state.
+        half_open_in_flight: probes that are out.
+        calls, successes, failures, ignored, refused: since the registration. Late results are
+            among successes, failures and ignored.
+        late: results of calls that began in an earlier generation; counted, never applied.
+        in_flight: calls that have started and not settled.
+        metadata: what the registration gave along.
+    """
+
+    connection: str
+    scope: str | None
+    state: State
+    failure_count: int
+    failure_threshold: int
+    expiry: float
+    expiry_strategy: str
+    initial_expiry: float
+    max_expiry: float
+    backoff_factor: float
+    opened_at: float | None
+    last_failure_time: float | None
+    registered_at: float
+    last_transition_at: float | None
+    retry_after: float
+    reason: str | None
+    opened_count: int
+    generation: int
+    half_open_in_flight: int
+    calls: int
+    successes: int
+    failures: int
+    ignored: int
+    refused: int
+    late: int
+    in_flight: int
+    metadata: Mapping[str, Any]
+
+    @property
+    def identifier(self) -> str:
+        """The Elixir library's word for `connection`."""
+        return self.connection
+
+    @property
+    def max_attempts(self) -> int:
+        """The Elixir library's word for `failure_threshold`."""
+        return self.failure_threshold
+
+
+@attrs.frozen(eq=False)
+class _Retired:
+    """A generation that calls may still settle into, and its counts when it ended."""
+
+    generation: Generation
+    succeeded: int
+    failed: int
+    ignored: int
+
+    @property
+    def late(self) -> int:
+        now = self.generation
+        return (
+            value(now.succeeded) - self.succeeded + now.failed - self.failed + now.ignored - self.ignored
+        )
+
+
+@attrs.define
+class _Totals:
+    """Counts of the generations that are gone."""
+
+    calls: int = 0
+    successes: int = 0
+    failures: int = 0
+    ignored: int = 0
+    late: int = 0
+
+
+class Breaker:
+    """One circuit breaker.
+
+    Threads: every method from any thread. Invariant: all fields but `admission`, `reopen_at`,
+    `reason` and `refused` are read and written under `lock`; those are written under it and
+    read without.
+    """
+
+    # Plain slots: a million of these must fit into a process.
+    __slots__ = (
+        "_counted",
+        "_critical",
+        "_events",
+        "_failures",
+        "_last_failure",
+        "_mask",
+        "_mask_version",
+        "_opened_at",
+        "_opened_count",
+        "_opens",
+        "_probes",
+        "_probe_successes",
+        "_retired",
+        "_seen",
+        "_totals",
+        "_transition_at",
+        "admission",
+        "current",
+        "epoch",
+        "lock",
+        "log",
+        "metadata",
+        "name",
+        "options",
+        "policy",
+        "reason",
+        "refused",
+        "registered",
+        "registered_at",
+        "reopen_at",
+        "scope",
+        "shared",
+        "state",
+    )
+
+    def __init__(self, name: str, scope: str | None, policy: Policy, shared: Shared) -> None:
+        self.name = name
+        self.scope = scope
+        self.shared = shared
+        self.lock: threading.Lock = shared.stripe((scope, name))
+        self.log: Log | None = None
+        self.registered = False
+        self.admission: Generation | None = None
+        self.install(policy, {}, {})
+
+    def install(self, policy: Policy, options: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        """Start from nothing, closed and not yet admitting: `open_gate` lets calls in.
+
+        Threads: before the breaker is in the catalogue, or under the catalogue's lock.
+        """
+        self.policy = policy
+        self.options = options
+        self.metadata = metadata
+        self.epoch = self.shared.next_epoch()
+        self.registered_at = self.shared.wall()
+        self.refused = count()
+        self._events = 0  # all that were numbered in this epoch
+        self._critical = 0  # the critical ones among them
+        self.state = State.CLOSED
+        self.reopen_at = NEVER
+        self.current = Generation(1)
+        self._failures = 0
+        self._seen = 0  # successes of the generation when the last failure was counted
+        self._counted: tuple[int, int, int] | None = None
+        self._last_failure: float | None = None
+        self._opened_at: float | None = None
+        self._opened_count = 0
+        self._opens = 0
+        self._transition_at: float | None = None
+        self.reason: str | None = None
+        self._probes: dict[int, float] | None = None
+        self._probe_successes = 0
+        self._retired: list[_Retired] | None = None
+        self._totals: _Totals | None = None
+        self._mask = 0
+        self._mask_version = -1
+
+    # Admission
+
+    def enter(self) -> tuple[Generation, int] | None:
+        """Admit one call: its generation and its number there, or None when it is refused."""
+        self._before()
+        if not self.registered:
+            self.shared.revive(self)
+        now = self.shared.clock()
+        with self.lock:
+            entry = self._enter(now)
+            ring = self._unrung()
+        if ring:
+            self.shared.bell(self)
+        return entry
+
+    def refusal(self) -> CircuitOpenError:
+        """Describe the refusal that `enter` has just counted."""
+        now = self.shared.clock()
+        with self.lock:
+            state, wait, reason = self.state_at(now), self._retry_after(now), self.reason
+        return CircuitOpenError(self.name, self.scope, state, wait, reason)
+
+    def _enter(self, now: float) -> tuple[Generation, int] | None:
+        self._look_at_clock(now)
+        generation = self.current
+        if self.state is State.CLOSED:
+            return generation, next(generation.started)
+        if self.state is State.HALF_OPEN:
+            probes = self._probes
+            if probes is None:
+                probes = self._probes = {}
+            if len(probes) < self.policy.half_open_max_calls:
+                number = next(generation.started)
+                probes[number] = now
+                return generation, number
+        next(self.refused)
+        return None
+
+    # Outcomes
+
+    def succeeded(self, generation: Generation, number: int) -> None:
+        """Settle a call that went well, where the lock-free way does not do.
+
+        That is in half-open, and while somebody wants the events of successes.
+        """
+        self._before()
+        now = self.shared.clock()
+        with self.lock:
+            next(generation.succeeded)
+            if generation is self.current:
+                self._apply_success(number, now)
+            ring = self._unrung()
+        if ring:
+            self.shared.bell(self)
+
+    def _apply_success(self, number: int | None, now: float) -> None:
+        if self._wants("success"):
+            self._append(("success",), {"state": self.state, "failure_count": 0, "reason": None}, now)
+        if self.state is State.HALF_OPEN:
+            if number is not None and self._probes is not None:
+                self._probes.pop(number, None)
+            self._probe_successes += 1
+            if self._probe_successes >= self.policy.success_threshold:
+                self._opens = 0
+                self._close("probe succeeded", now)
+
+    def failed(
+        self, generation: Generation, number: int, reason: str | None, error: BaseException | None = None
+    ) -> None:
+        """Settle a call that failed.
+
+        An exception that passes through nested entries of the same circuit is one failure: the
+        inner entry counts it, the outer one (same exception, same thread, an earlier number)
+        does not.
+        """
+        self._before()
+        now = self.shared.clock()
+        with self.lock:
+            mark = (id(error), threading.get_ident(), number)
+            counted = self._counted
+            if error is not None and counted is not None and counted[:2] == mark[:2] and number < counted[2]:
+                self._ignore(generation, number)
+            else:
+                generation.failed += 1
+                if generation is self.current:
+                    self._counted = mark
+                    self._apply_failure(reason, now)
+            ring = self._unrung()
+        if ring:
+            self.shared.bell(self)
+
+    def _apply_failure(self, reason: str | None, now: float) -> None:
+        self._last_failure = self.shared.wall()
+        if self.state is State.HALF_OPEN:
+            self._failures += 1
+            self._trip(reason, now)
+        elif self.state is State.CLOSED:
+            self._failures = self._failure_count() + 1
+            self._seen = value(self.current.succeeded)
+            if self._failures >= self.policy.failure_threshold:
+                self._trip(reason, now)
+            elif self._wants("failure"):
+                fields = {"state": self.state, "failure_count": self._failures, "reason": reason}
+                self._append(("failure",), fields, now)
+
+    def ignored(self, generation: Generation, number: int) -> None:
+        """Settle a call that says nothing: give its permit back and touch no counter of failures."""
+        self._before()
+        with self.lock:
+            self._ignore(generation, number)
+
+    def _ignore(self, generation: Generation, number: int) -> None:
+        generation.ignored += 1
+        if generation is self.current and self._probes is not None:
+            self._probes.pop(number, None)
+
+    def report_success(self) -> None:
+        """A success that was seen elsewhere; it applies to the current generation."""
+
+        def apply(now: float) -> None:
+            next(self.current.started)
+            next(self.current.succeeded)
+            self._apply_success(None, now)
+
+        self._report(apply)
+
+    def report_failure(self, reason: str | None) -> None:
+        """A failure that was seen elsewhere; it applies to the current generation.
+
+        While the circuit is open it is counted and changes nothing: neither the time of the
+        opening nor the expiry moves.
+        """
+
+        def apply(now: float) -> None:
+            next(self.current.started)
+            self.current.failed += 1
+            self._apply_failure(reason, now)
+
+        self._report(apply)
+
+    # Control
+
+    def open(self, reason: str | None, expires_in: float | None) -> None:
+        """Open now; `expires_in` seconds replace the policy's expiry this once."""
+
+        def apply(now: float) -> None:
+            self.reopen_at = now + (self.policy.expiry if expires_in is None else expires_in)
+            self.reason = reason
+            if self.state is not State.OPEN:
+                self._open(reason, now)
+
+        self._report(apply)
+
+    def close(self, reason: str | None) -> None:
+        """Close now and forget the failures."""
+
+        def apply(now: float) -> None:
+            self._opens = 0
+            self._failures = 0
+            if self.state is not State.CLOSED:
+                self._close(reason, now)
+
+        self._report(apply)
+
+    def reset(self, reason: str | None) -> None:
+        """Close now and forget everything that led here, the growth of the expiry included."""
+
+        def apply(now: float) -> None:
+            self._opens = 0
+            self.reason = None
+            changed = () if self.state is State.CLOSED else ("state_change",)
+            self._close(reason, now, events=(*changed, "circuit_reset"))
+
+        self._report(apply)
+
+    def reconfigure(self, policy: Policy, options: Mapping[str, Any]) -> None:
+        """Replace the policy; the state, the failures and a running expiry stay."""
+
+        def apply(_now: float) -> None:
+            self.policy = policy
+            self.options = options
+
+        self._report(apply)
+
+    def tick(self) -> float | None:
+        """Do what the clock asks for; the seconds until it asks again, None when it does not."""
+        self._before()
+        now = self.shared.clock()
+        with self.lock:
+            self._look_at_clock(now)
+            due = self._due(now)
+            ring = self._unrung()
+        if ring:
+            self.shared.bell(self)
+        return None if due is None else max(0.0, due - now)
+
+    def _report(self, apply: Any) -> None:
+        self._before()
+        if not self.registered:
+            self.shared.revive(self)
+        now = self.shared.clock()
+        with self.lock:
+            self._look_at_clock(now)
+            apply(now)
+            ring = self._unrung()
+        if ring:
+            self.shared.bell(self)
+
+    # Registration
+
+    def open_gate(self, events: tuple[str, ...] = ("registration", "connection_registered")) -> None:
+        """Be registered: admit calls.
+
+        Threads: under the lock of the catalogue.
+        """
+        now = self.shared.clock()
+        with self.lock:
+            self.registered = True
+            self._announce(events, now)
+            self.admission = self.current
+            ring = self._unrung()
+        if ring:
+            self.shared.bell(self)
+
+    def shut_gate(self, event: str) -> None:
+        """Be unregistered: admit no call until `open_gate`; outcomes under way become late."""
+        now = self.shared.clock()
+        with self.lock:
+            self.admission = None
+            self.reopen_at = NEVER
+            self.registered = False
+            self._announce((event,), now)
+            self._next_generation()
+            ring = self._unrung()
+        if ring:
+            self.shared.bell(self)
+
+    def _announce(self, events: tuple[str, ...], now: float) -> None:
+        wanted = tuple(name for name in events if self._wants(name))
+        if wanted:
+            policy = self.policy
+            fields = {
+                "state": self.state,
+                "failure_threshold": policy.failure_threshold,
+                "expiry": policy.expiry,
+            }
+            self._append(wanted, fields, now)
+
+    def reset_after_fork(self) -> None:
+        """In the child: the calls, probes and log of the parent are not ours."""
+        self.epoch = self.shared.next_epoch()
+        self._events = self._critical = 0
+        self.log = None
+        self._probes = None
+        self._next_generation()
+        self._retired = None
+        if self.admission is not None:
+            self.admission = self.current
+
+    # Reading
+
+    def state_at(self, now: float) -> State:
+        """The state as the clock says; nothing changes."""
+        state = self.state
+        if state is State.OPEN and now >= self.reopen_at:
+            return State.HALF_OPEN
+        return state
+
+    def would_admit(self) -> bool:
+        """Whether a call would be admitted now."""
+        if self.admission is not None:
+            return True
+        now = self.shared.clock()
+        with self.lock:
+            if not self.registered:
+                return False
+            state = self.state_at(now)
+            if state is not State.HALF_OPEN or self.state is not State.HALF_OPEN:
+                return state is not State.OPEN
+            probes = self._probes or {}
+            return len(probes) < self.policy.half_open_max_calls or self._probes_overdue(now)
+
+    def status(self) -> Status:
+        now = self.shared.clock()
+        with self.lock:
+            policy, current = self.policy, self.current
+            totals = self._sum()
+            return Status(
+                connection=self.name,
+                scope=self.scope,
+                state=self.state_at(now),
+                failure_count=self._failure_count(),
+                failure_threshold=policy.failure_threshold,
+                expiry=policy.expiry,
+                expiry_strategy=policy.expiry_strategy,
+                initial_expiry=policy.initial_expiry,
+                max_expiry=policy.max_expiry,
+                backoff_factor=policy.backoff_factor,
+                opened_at=self._opened_at,
+                last_failure_time=self._last_failure,
+                registered_at=self.registered_at,
+                last_transition_at=self._transition_at,
+                retry_after=self._retry_after(now),
+                reason=self.reason,
+                opened_count=self._opened_count,
+                generation=current.number,
+                half_open_in_flight=len(self._probes or ()),
+                calls=totals.calls,
+                successes=totals.successes,
+                failures=totals.failures,
+                ignored=totals.ignored,
+                refused=value(self.refused),
+                late=totals.late,
+                in_flight=max(0, totals.calls - totals.successes - totals.failures - totals.ignored),
+                metadata=self.metadata,
+            )
+
+    def _sum(self) -> _Totals:
+        gone = self._totals or _Totals()
+        generations = [self.current, *(retired.generation for retired in self._retired or ())]
+        # Settled counts first: a call that starts and settles in between may then only be
+        # missing, never counted as settled and not started.
+        succeeded = sum(value(generation.succeeded) for generation in generations)
+        return _Totals(
+            successes=gone.successes + succeeded,
+            failures=gone.failures + sum(generation.failed for generation in generations),
+            ignored=gone.ignored + sum(generation.ignored for generation in generations),
+            calls=gone.calls + sum(value(generation.started) for generation in generations),
+            late=gone.late + sum(retired.late for retired in self._retired or ()),
+        )
+
+    def _failure_count(self) -> int:
+        if self.state is State.CLOSED and value(self.current.succeeded) != self._seen:
+            return 0
+        return self._failures
+
+    def _retry_after(self, now: float) -> float:
+        if self.state is State.OPEN:
+            return max(0.0, self.reopen_at - now)
+        if self.state is State.HALF_OPEN:
+            probes = self._probes or {}
+            if len(probes) >= self.policy.half_open_max_calls:
+                return max(0.0, min(probes.values()) + self.policy.half_open_timeout - now)
+        return 0.0
+
+    # Transitions. Invariant: everything below runs under the lock.
+
+    def _look_at_clock(self, now: float) -> None:
+        if self.state is State.OPEN and now >= self.reopen_at and self.registered:
+            if self._wants("expiry"):
+                fields = {"state": self.state, "failure_count": self._failures, "reason": self.reason}
+                self._append(("expiry",), fields, now)
+            self._move(State.HALF_OPEN, "expiry elapsed", now, ("state_change", "circuit_half_opened"))
+        elif self.state is State.HALF_OPEN and self._probes_overdue(now):
+            # A probe whose answer never comes must not wedge the circuit: its place is free
+            # again, and an answer that comes after all belongs to a retired generation.
+            if self._wants("probe_lost"):
+                fields = {"state": self.state, "failure_count": self._failures, "reason": self.reason}
+                self._append(("probe_lost",), fields, now)
+            self._next_generation()
+
+    def _probes_overdue(self, now: float) -> bool:
+        probes = self._probes
+        return bool(probes) and now >= min(probes.values()) + self.policy.half_open_timeout
+
+    def _due(self, now: float) -> float | None:
+        if not self.registered or self.state is State.CLOSED:
+            return None
+        if self.state is State.OPEN:
+            return self.reopen_at
+        # A probe that starts later is looked at one lease from now at the latest.
+        return min((self._probes or {0: now}).values()) + self.policy.half_open_timeout
+
+    def _trip(self, reason: str | None, now: float) -> None:
+        self._opens += 1
+        self.reopen_at = now + open_for(self.policy, self._opens, self.shared.random)
+        self.reason = reason
+        self._open(reason, now)
+
+    def _open(self, reason: str | None, now: float) -> None:
+        self._opened_count += 1
+        self._opened_at = self.shared.wall()
+        self._move(State.OPEN, reason, now, ("state_change", "circuit_opened"))
+
+    def _close(
+        self,
+        reason: str | None,
+        now: float,
+        events: tuple[str, ...] = ("state_change", "circuit_closed"),
+    ) -> None:
+        self.reopen_at = NEVER
+        self._failures = 0
+        self._move(State.CLOSED, reason, now, events)
+
+    def _move(self, new: State, reason: str | None, now: float, events: tuple[str, ...]) -> None:
+        previous = self.state
+        # Admission ends before anything else changes and begins after everything has.
+        self.admission = None
+        self.state = new
+        self._next_generation()
+        self._transition_at = self.shared.wall()
+        self._append(
+            events,
+            {
+                "previous_state": previous,
+                "new_state": new,
+                "reason": reason,
+                "failure_count": self._failures,
+                "generation": self.current.number,
+                "retry_after": self._retry_after(now),
+            },
+            now,
+        )
+        if new is State.CLOSED:
+            self.admission = self.current
+
+    def _next_generation(self) -> None:
+        old = self.current
+        retired = self._retired
+        if retired is None:
+            retired = self._retired = []
+        retired.append(_Retired(old, value(old.succeeded), old.failed, old.ignored))
+        self._forget_settled(retired)
+        self.current = Generation(old.number + 1)
+        self._seen = 0
+        self._counted = None
+        self._probes = None
+        self._probe_successes = 0
+
+    def _forget_settled(self, retired: list[_Retired]) -> None:
+        # A generation is folded into the totals when none of its calls is out, and not before
+        # sixteen later ones: a thread may stand between its admission and its first count.
+        if len(retired) <= KEPT_GENERATIONS:
+            return
+        totals = self._totals
+        if totals is None:
+            totals = self._totals = _Totals()
+        for old in retired[:-KEPT_GENERATIONS]:
+            generation = old.generation
+            if generation.in_flight == 0:
+                totals.calls += value(generation.started)
+                totals.successes += value(generation.succeeded)
+                totals.failures += generation.failed
+                totals.ignored += generation.ignored
+                totals.late += old.late
+                retired.remove(old)
+
+    # The log
+
+    def pending(self) -> list[Record]:
+        """The records that are not yet published, oldest first; the bell may ring again."""
+        with self.lock:
+            log = self.log
+            if log is None:
+                return []
+            log.rung = False
+            log.trim()
+            return list(log.records)
+
+    def release(self) -> bool:
+        """Give up the log if the circuit has nothing to manage; whether it was given up."""
+        with self.lock:
+            log = self.log
+            if log is not None:
+                log.trim()
+                if log.records or (self.registered and self.state is not State.CLOSED):
+                    return False
+                self.log = None
+            return True
+
+    def _wants(self, name: str) -> bool:
+        interest = self.shared.interest
+        version = interest.version
+        if version != self._mask_version:
+            # The version is read before the mask: a change in between only makes the next
+            # look refresh once more.
+            self._mask = interest.mask(self.name, self.scope)
+            self._mask_version = version
+        return bool(self._mask & EVENTS[name].bit)
+
+    def _append(self, events: tuple[str, ...], fields: dict[str, Any], now: float) -> None:
+        log = self.log
+        if log is None:
+            log = self.log = Log()
+        critical = events[0] in CRITICAL
+        log.append(
+            Record(
+                events=events,
+                epoch=self.epoch,
+                number=self._events + 1,
+                seq=self._critical + 1 if critical else None,
+                wall=self.shared.wall(),
+                monotonic=now,
+                data=Fields(fields),
+                context=capture(),
+                version=self.shared.interest.version,
+            )
+        )
+        self._events += len(events)
+        if critical:
+            self._critical += len(events)
+
+    def _unrung(self) -> bool:
+        log = self.log
+        if log is None or log.rung or not log.records:
+            return False
+        log.rung = True
+        return True
+
+    def _before(self) -> None:
+        leaked = self.shared.leaked
+        while leaked:
+            try:
+                breaker, generation, number = leaked.popleft()
+            except IndexError:  # another thread was faster
+                return
+            with breaker.lock:
+                breaker._ignore(generation, number)

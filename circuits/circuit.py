@@ -1,0 +1,208 @@
+"""The circuit as its users hold it: guards, reports, control."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from types import CoroutineType
+from typing import ParamSpec, TypeVar
+
+from brama.telemetry import ConfigError
+
+from .breaker import Breaker, Status
+from .decorator import decorate
+from .options import seconds
+from .permit import Permit
+from .state import State
+
+__all__ = ["Circuit"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Circuit:
+    """One guarded connection.
+
+    `brama.circuit` makes it or returns the one that is there. It guards calls in any of these
+    ways, with the same rules; a refused call raises `CircuitOpenError` and is not made.
+
+    Example:
+        >>> payments = brama.circuit("payment_api", scope="payments", failure_threshold=3)
+        >>> @payments
+        ... def charge(card): ...
+        >>> with payments.guard() as permit: ...
+        >>> payments.call(charge_now, card)
+
+    It is no context manager itself: ``with circuit:`` could not know which entry it leaves.
+
+    Threads: everything here, from any thread, asyncio task or trio task.
+    """
+
+    __slots__ = ("__weakref__", "_breaker")
+
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+
+    # Calls
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Guard every call of `function`; its signature and name stay.
+
+        A generator is guarded for as long as it runs: its end is the success, an early
+        ``close()`` is neutral. The result is a plain function, so methods are decorated where
+        they are defined. It outlives `brama.unregister`: the circuit registers again on the
+        next call.
+
+        Args:
+            function: a function of any kind (def, async def, generator, async generator), a
+                partial or another callable object.
+
+        Raises:
+            TypeError: `function` is a class, a coroutine object or nothing callable.
+        """
+        return decorate(self._breaker, function)
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call `function` now, guarded, and return what it returns.
+
+        Raises:
+            CircuitOpenError: the call was refused.
+            TypeError: `function` returned a coroutine, which `acall` is for.
+        """
+        with Permit(self._breaker) as permit:
+            result = function(*args, **kwargs)
+            if type(result) is CoroutineType:
+                permit.ignore()
+                result.close()
+                raise TypeError(
+                    f"call() got the coroutine of {function!r}; write: await circuit.acall(function, ...)"
+                )
+            return result
+
+    async def acall(
+        self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Call and await `function`, guarded, and return its result.
+
+        Raises:
+            CircuitOpenError: the call was refused; no coroutine was made.
+            TypeError: `function` is a coroutine object, or does not return an awaitable.
+        """
+        if not callable(function):
+            if type(function) is CoroutineType:
+                function.close()
+            raise TypeError(
+                "acall() takes the function and its arguments apart: "
+                f"await circuit.acall(function, argument), got: {function!r}"
+            )
+        with Permit(self._breaker):
+            return await function(*args, **kwargs)
+
+    def guard(self) -> Permit:
+        """A guard for one ``with`` or ``async with`` block.
+
+        Example:
+            >>> with payments.guard() as permit:
+            ...     if send().status == 503:
+            ...         permit.failure(reason="HTTP 503")
+
+        Every entry wants a guard of its own. Entering raises `CircuitOpenError` when refused.
+        """
+        return Permit(self._breaker)
+
+    def try_acquire(self) -> Permit | None:
+        """A permit to make one call, or None when it is refused.
+
+        The cheapest way to ask. The permit must be settled with ``success()``, ``failure()`` or
+        ``ignore()``, or by using it as a context manager.
+        """
+        breaker = self._breaker
+        if breaker.admission is None and breaker.shared.clock() < breaker.reopen_at:
+            next(breaker.refused)
+            return None
+        permit = Permit(breaker)
+        return permit if permit.acquire() else None
+
+    # Reading
+
+    @property
+    def name(self) -> str:
+        """The name of the connection."""
+        return self._breaker.name
+
+    @property
+    def scope(self) -> str | None:
+        """The scope that the name belongs to, or None."""
+        return self._breaker.scope
+
+    @property
+    def key(self) -> tuple[str | None, str]:
+        """Scope and name: what makes a connection unique in its system."""
+        return self._breaker.scope, self._breaker.name
+
+    @property
+    def state(self) -> State:
+        """The state as the clock says it; reading changes nothing."""
+        breaker = self._breaker
+        return breaker.state_at(breaker.shared.clock())
+
+    def available(self) -> bool:
+        """Whether a call would be admitted now; reading changes nothing."""
+        return self._breaker.would_admit()
+
+    def status(self) -> Status:
+        """A frozen snapshot of state, counts and times."""
+        return self._breaker.status()
+
+    # Reports from elsewhere
+
+    def success(self) -> None:
+        """Report a success that was seen elsewhere.
+
+        It counts in the present state: it ends a row of failures, and closes a half-open circuit.
+        """
+        self._breaker.report_success()
+
+    def failure(self, reason: str | None = None) -> None:
+        """Report a failure that was seen elsewhere, as `success`.
+
+        While the circuit is open it is counted and moves nothing.
+        """
+        self._breaker.report_failure(_reason(reason))
+
+    # Control
+
+    def open_circuit(
+        self,
+        reason: str | None = "manually opened",
+        *,
+        expires_in: float | timedelta | None = None,
+    ) -> None:
+        """Open the circuit now.
+
+        Args:
+            reason: shown in events and refusals.
+            expires_in: seconds until probes are admitted; the policy's `expiry` by default. The
+                policy itself does not change. On an open circuit the time starts anew.
+        """
+        expiry = None if expires_in is None else seconds("expires_in", expires_in)
+        self._breaker.open(_reason(reason), expiry)
+
+    def close_circuit(self, reason: str | None = "manually closed") -> None:
+        """Close the circuit now and forget its failures."""
+        self._breaker.close(_reason(reason))
+
+    def reset_circuit(self, reason: str | None = "manually reset") -> None:
+        """Close the circuit now and forget all that led here; always an event."""
+        self._breaker.reset(_reason(reason))
+
+    def __repr__(self) -> str:
+        scope = "" if self.scope is None else f", scope={self.scope!r}"
+        return f"<Circuit {self.name!r}{scope}, {self.state}>"
+
+
+def _reason(reason: str | None) -> str | None:
+    if reason is not None and not isinstance(reason, str):
+        raise ConfigError("reason", "a str or None", reason)
+    return reason

@@ -1,0 +1,89 @@
+"""What a circuit raises.
+
+    BramaError
+    ├── ConfigError             a wrong option or name (also a ValueError)
+    ├── CircuitOpenError        a call was refused
+    └── UnknownConnectionError  no connection of that name is registered (also a LookupError)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from brama.telemetry import BramaError
+
+from .state import State
+
+__all__ = ["CircuitOpenError", "UnknownConnectionError"]
+
+
+class CircuitOpenError(BramaError):
+    """A guarded call was refused: it was not made.
+
+    Cheap to raise and made afresh for every refusal, so that no stored exception keeps a
+    frame alive. Pickles.
+
+    Attributes:
+        connection: name of the circuit.
+        scope: its scope, or None.
+        state: the state that refused, `State.OPEN` or `State.HALF_OPEN` (all probes are out).
+        retry_after: seconds until a call may be admitted again; an estimate in half-open.
+        reason: why the circuit opened, or None.
+    """
+
+    __slots__ = ("connection", "reason", "retry_after", "scope", "state")  # a third cheaper to fill
+
+    def __init__(
+        self,
+        connection: str,
+        scope: str | None,
+        state: State,
+        retry_after: float,
+        reason: str | None,
+    ) -> None:
+        # The text is made when somebody reads it: most refusals are caught, not shown.
+        self.connection = connection
+        self.scope = scope
+        self.state = state
+        self.retry_after = retry_after
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.connection, self.scope, self.state, self.retry_after, self.reason)
+
+    def __str__(self) -> str:
+        name = self.connection if self.scope is None else f"{self.connection} ({self.scope})"
+        why = f" after: {self.reason}" if self.reason else ""
+        if self.state is State.HALF_OPEN:
+            wait = "a probe is out; wait for its outcome"
+        else:
+            wait = f"the next probe is admitted in {self.retry_after:.1f} s"
+        return f"circuit {name} is {self.state}{why}; the call was not made, {wait}"
+
+
+class UnknownConnectionError(BramaError, LookupError):
+    """No connection of that name and scope is registered.
+
+    Attributes:
+        connection: the name that was asked for.
+        scope: the scope that was asked for, or None.
+    """
+
+    def __init__(self, connection: str, scope: str | None = None) -> None:
+        super().__init__(connection, scope)
+        self.connection = connection
+        self.scope = scope
+
+    def __str__(self) -> str:
+        where = "" if self.scope is None else f" in scope {self.scope!r}"
+        return (
+            f"no connection {self.connection!r} is registered{where}; "
+            f"register it first: brama.circuit({_call(self.connection, self.scope)})"
+        )
+
+
+def _call(connection: str, scope: str | None) -> str:
+    arguments: list[Any] = [repr(connection)]
+    if scope is not None:
+        arguments.append(f"scope={scope!r}")
+    return ", ".join(arguments)

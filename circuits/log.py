@@ -1,0 +1,125 @@
+"""The log of a breaker: what happened and has not yet reached every subscriber."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .events import Event, severity_of, utc
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+    from .breaker import Breaker
+
+__all__ = ["Log", "Record"]
+
+LIMIT = 1024
+
+
+class Record:
+    """One happening: one event, or the two that every transition is.
+
+    Attributes:
+        events: the names, in the order of their numbers.
+        number: number of the first event in its epoch.
+        seq: number of the first event among the critical ones; None if they are not.
+        wall, monotonic: when, by the two clocks.
+        data: what the events carry.
+        context: the caller's tracing context while tracing is on.
+        version: version of the subscriptions at that instant; later ones do not see it.
+        lost: events that this log could not keep before this one.
+        published: set by the registry once every matching subscription has it.
+    """
+
+    __slots__ = (
+        "context",
+        "data",
+        "epoch",
+        "events",
+        "lost",
+        "monotonic",
+        "number",
+        "published",
+        "seq",
+        "version",
+        "wall",
+    )
+
+    def __init__(
+        self,
+        *,
+        events: tuple[str, ...],
+        epoch: int,
+        number: int,
+        seq: int | None,
+        wall: float,
+        monotonic: float,
+        data: dict[str, Any],
+        context: Context | None,
+        version: int,
+    ) -> None:
+        self.events = events
+        self.epoch = epoch
+        self.number = number
+        self.seq = seq
+        self.wall = wall
+        self.monotonic = monotonic
+        self.data = data
+        self.context = context
+        self.version = version
+        self.lost = 0
+        self.published = False
+
+    def event(self, place: int, breaker: Breaker, trace: str | None) -> Event:
+        """The `place`-th event; the same values at every call, so that its id is, too."""
+        name = self.events[place]
+        return Event(
+            event=name,
+            connection=breaker.name,
+            scope=breaker.scope,
+            timestamp=utc(self.wall),
+            monotonic=self.monotonic,
+            epoch=self.epoch,
+            seq=None if self.seq is None else self.seq + place,
+            event_id=f"{breaker.shared.source}-{self.epoch:x}-{self.number + place}",
+            severity=severity_of(name, self.data.get("new_state")),
+            data=self.data,
+            trace=trace,
+        )
+
+
+class Log:
+    """The records of one breaker, bounded; there while its circuit has something to manage.
+
+    Invariant: used under the lock of the breaker only.
+
+    Attributes:
+        records: oldest first; trimmed from the front once they are published.
+        rung: the connection actor has been told and has not looked yet.
+        lost: events dropped since the last record was kept.
+    """
+
+    __slots__ = ("lost", "records", "rung")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.rung = False
+        self.lost = 0
+
+    def append(self, record: Record) -> None:
+        """Keep `record`. A full log keeps the critical ones that are newest and counts the rest."""
+        if len(self.records) >= LIMIT:
+            if record.seq is None:
+                self.lost += 1
+                return
+            # The oldest that is not critical makes room, else the oldest.
+            place = next((i for i, kept in enumerate(self.records) if kept.seq is None), 0)
+            self.lost += len(self.records.pop(place).events)
+        record.lost, self.lost = self.lost, 0
+        self.records.append(record)
+
+    def trim(self) -> None:
+        """Forget the published records at the front."""
+        records = self.records
+        kept = next((i for i, record in enumerate(records) if not record.published), len(records))
+        del records[:kept]

@@ -1,0 +1,46 @@
+"""Checks of the values that users give, shared by the modules of this package."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from math import isfinite
+from typing import Any
+
+from brama.telemetry import ConfigError
+
+__all__ = ["check_name", "check_scope", "seconds", "whole"]
+
+NAME_LIMIT = 255
+
+
+def seconds(option: str, value: Any, *, zero: bool = False) -> float:
+    """`value` as finite seconds; a `timedelta` is accepted."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    expected = "a number of seconds" + (" >= 0" if zero else " > 0")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(option, expected, value)
+    if not isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ConfigError(option, expected, value)
+    return float(value)
+
+
+def whole(option: str, value: Any, *, least: int = 1) -> int:
+    """`value` as a whole number that is at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(option, f"a whole number >= {least}", value)
+    return value
+
+
+def check_name(option: str, value: Any) -> str:
+    """`value` as the name of a connection, a scope or a group."""
+    if not isinstance(value, str):
+        raise ConfigError(option, "a str", value)
+    if not value or len(value) > NAME_LIMIT or not value.isprintable():
+        raise ConfigError(option, f"1 to {NAME_LIMIT} printable characters", value)
+    return value
+
+
+def check_scope(value: Any) -> str | None:
+    """`value` as a scope; None is a circuit without one."""
+    return None if value is None else check_name("scope", value)

@@ -1,0 +1,204 @@
+"""One admitted call: how it is entered and how it is settled, exactly once."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Self
+
+from .breaker import Breaker, Generation
+
+__all__ = ["Permit", "describe"]
+
+REASON_LIMIT = 200
+
+FRESH, ACQUIRED, ENTERED, SETTLED = range(4)
+
+RIDING = Generation(0)
+"""The generation of a nested entry: the probe that it rides on answers for it."""
+
+_probe: ContextVar[Permit | None] = ContextVar("brama_probe", default=None)
+"""The innermost probe entered in this context: nested entries of its circuit ride on it."""
+
+
+def describe(error: BaseException) -> str:
+    """An exception as a reason: its type and the start of its text, never the object."""
+    name = type(error).__qualname__
+    try:
+        text = str(error)
+    except Exception:  # the text of a user's exception is the user's code
+        text = ""
+    return f"{name}: {text}"[:REASON_LIMIT] if text else name
+
+
+class Permit:
+    """The right to make one call through a circuit, and the duty to say how it went.
+
+    As a context manager it says so by itself: leaving normally is a success, an exception is
+    what the policy says it is, cancellation and ``KeyboardInterrupt`` are neutral. Inside the
+    block ``success()``, ``failure()`` and ``ignore()`` say otherwise; the first word counts, and
+    further ones do nothing. A permit that is collected unsettled counts as ignored.
+
+    Example:
+        >>> with brama.circuit("search").guard() as permit:
+        ...     response = fetch()
+        ...     if response.status >= 500:
+        ...         permit.failure(reason=f"HTTP {response.status}")
+
+    Threads: a permit may be settled in another thread than the one that got it. Neither
+    entering nor leaving is a checkpoint, also with ``async with``.
+    """
+
+    __slots__ = ("_breaker", "_generation", "_number", "_outer", "_pending", "_stage")
+
+    _breaker: Breaker
+    _generation: Generation
+    _number: int
+    _stage: int
+    _pending: bool  # Invariant: whoever deletes it settles; deleting is one step.
+    _outer: Permit | None  # set only on a probe that entered the context
+
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+        self._stage = FRESH
+
+    # Entering. A guard is entered by ``with``; `acquire` serves `Circuit.try_acquire`.
+
+    def __enter__(self) -> Self:
+        generation = self._breaker.admission
+        if generation is None or self._stage:
+            return self._enter_slowly()
+        self._stage = ENTERED
+        self._generation = generation
+        self._number = -1
+        self._pending = True  # first: an interrupt right behind the count finds it in __del__
+        self._number = next(generation.started)
+        return self
+
+    def _enter_slowly(self) -> Self:
+        breaker = self._breaker
+        if self._stage > ACQUIRED:
+            raise RuntimeError("a guard is entered once; call circuit.guard() again for each entry")
+        if self._stage == FRESH:
+            if not self.acquire():
+                raise breaker.refusal()
+            if self._generation is not RIDING and breaker.admission is not self._generation:
+                self._outer = _pending_from(_probe.get())
+                _probe.set(self)
+        self._stage = ENTERED
+        return self
+
+    def acquire(self) -> bool:
+        """Ask the breaker; whether the call may be made."""
+        breaker = self._breaker
+        outer = _probe.get()
+        while outer is not None:
+            if outer._breaker is breaker and outer.pending and outer._generation is breaker.current:
+                self._generation, self._number = RIDING, 0
+                break
+            outer = outer._outer
+        else:
+            entry = breaker.enter()
+            if entry is None:
+                return False
+            self._generation, self._number = entry
+        self._stage = ACQUIRED
+        self._pending = True
+        return True
+
+    # Settling
+
+    @property
+    def pending(self) -> bool:
+        """Whether nobody has said how the call went."""
+        return hasattr(self, "_pending")
+
+    def success(self) -> None:
+        """The call went well."""
+        self.__exit__(None, None, None)
+
+    def failure(self, reason: str | None = None) -> None:
+        """The call failed; `reason` appears in events and in later refusals."""
+        if self._take() and self._generation is not RIDING:
+            self._breaker.failed(self._generation, self._number, reason)
+
+    def ignore(self) -> None:
+        """The call says nothing about the connection: neither success nor failure."""
+        if self._take() and self._generation is not RIDING:
+            self._breaker.ignored(self._generation, self._number)
+
+    def _take(self) -> bool:
+        """Whether this caller is the one who settles."""
+        try:
+            del self._pending
+        except AttributeError:
+            return False
+        self._stage = SETTLED
+        if _probe.get() is self:
+            _probe.set(self._outer)
+        return True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            del self._pending
+        except AttributeError:
+            return
+        self._stage = SETTLED  # what __del__ looks at, because it is cheaper
+        generation = self._generation
+        breaker = self._breaker
+        if error is None and generation is breaker.admission and not breaker.shared.watched:
+            next(generation.succeeded)
+        else:
+            self._settle(error)
+
+    def _settle(self, error: BaseException | None) -> None:
+        if _probe.get() is self:
+            _probe.set(self._outer)
+        if self._generation is RIDING:
+            return
+        if error is None:
+            self._breaker.succeeded(self._generation, self._number)
+        else:
+            settle_error(self._breaker, self._generation, self._number, error)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def __del__(self) -> None:
+        # The collector may run this inside a locked section of the same thread: only append.
+        if self._stage != SETTLED and self.pending and self._generation is not RIDING:
+            breaker = self._breaker
+            breaker.shared.leaked.append((breaker, self._generation, self._number))
+
+    def __repr__(self) -> str:
+        state = "pending" if self.pending else "settled" if self._stage else "not entered"
+        return f"<Permit of {self._breaker.name!r}, {state}>"
+
+
+def settle_error(breaker: Breaker, generation: Generation, number: int, error: BaseException) -> None:
+    """Settle a call that raised, as the policy classifies the exception."""
+    policy = breaker.policy
+    if isinstance(error, policy.record) and not isinstance(error, policy.ignore):
+        breaker.failed(generation, number, describe(error), error)
+    else:
+        breaker.ignored(generation, number)
+
+
+def _pending_from(permit: Permit | None) -> Permit | None:
+    """The innermost probe, from `permit` outwards, whose outcome is not known yet."""
+    while permit is not None and not permit.pending:
+        permit = permit._outer
+    return permit

@@ -1,0 +1,119 @@
+"""What all breakers of one system have in common."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from .breaker import Breaker, Generation
+
+__all__ = ["Interest", "Nobody", "Shared"]
+
+STRIPES = 64
+
+
+class Interest(Protocol):
+    """Who wants to hear of what: the part of the subscriptions that a breaker asks for.
+
+    Threads: both are read without a lock, in the thread of the guarded call.
+    """
+
+    version: int
+    """Grows with every change of the subscriptions."""
+
+    def mask(self, connection: str, scope: str | None) -> int:
+        """The kinds of events (`EventKind.bit`) that anybody wants of this connection."""
+
+
+class Nobody:
+    """The interest of a system without subscriptions."""
+
+    version = 0
+
+    def mask(self, connection: str, scope: str | None) -> int:
+        return 0
+
+
+class Shared:
+    """Clock, locks and outlets that the breakers of one system share.
+
+    The locks are a fixed set of stripes, so that a fork can take them all.
+
+    Attributes:
+        clock: monotonic seconds. Called in the thread of the guarded call, never under a lock.
+        wall: POSIX time in seconds, used as data only.
+        interest: what subscribers want.
+        watched: whether anybody wants an event of every successful call; the one flag that a
+            guarded call tests.
+        bell: told (outside the lock) that a breaker's log has entries for its connection actor.
+        revive: asked to register a breaker again that was unregistered and is used.
+        leaked: permits whose owner was collected before it settled them.
+        source: names this system in the ids of its events.
+    """
+
+    __slots__ = (
+        "_epoch",
+        "bell",
+        "clock",
+        "interest",
+        "leaked",
+        "random",
+        "revive",
+        "source",
+        "stripes",
+        "wall",
+        "watched",
+    )
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        interest: Interest | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.clock = clock
+        self.wall = wall
+        self.interest: Interest = Nobody() if interest is None else interest
+        self.watched = False
+        self.bell: Callable[[Breaker], None] = _silent
+        self.revive: Callable[[Breaker], None] = _admit
+        # A finalizer may run inside a locked section, so it only appends here; the next settle
+        # drains.
+        self.leaked: deque[tuple[Breaker, Generation, int]] = deque()
+        self.random = draw
+        self.stripes = tuple(threading.Lock() for _ in range(STRIPES))
+        self.renew()
+
+    def renew(self) -> None:
+        """Become the source of a new process: at the start, and in the child of a fork."""
+        self.source = uuid4().hex[:12]
+        self._epoch = int(self.wall() * 1000)
+
+    def stripe(self, key: object) -> threading.Lock:
+        """The lock of the breaker with this key."""
+        return self.stripes[hash(key) % STRIPES]
+
+    def next_epoch(self) -> int:
+        """A number that no earlier incarnation of any breaker here has had.
+
+        Threads: called under the lock of the catalogue.
+        """
+        self._epoch = max(self._epoch + 1, int(self.wall() * 1000))
+        return self._epoch
+
+
+def _silent(_breaker: Breaker) -> None:
+    """No actors are there to be told."""
+
+
+def _admit(breaker: Breaker) -> None:
+    """No catalogue is there to register it in."""
+    breaker.open_gate()
