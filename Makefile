@@ -46,7 +46,7 @@ lint: $(STAMPS)/dev $(LINKS)
 
 types: $(STAMPS)/brama $(STAMPS)/dev $(LINKS)
 	$(BIN)/mypy
-	$(BIN)/mypy examples
+	$(BIN)/mypy examples tools
 	$(BIN)/pyright
 
 floors: $(STAMPS)/brama $(STAMPS)/dev $(LINKS)

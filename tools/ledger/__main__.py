@@ -11,7 +11,7 @@ from . import Report, UnreadableClaim, collect, load
 def main(root: Path) -> int:
     catalogue = load(root / "tests" / "requirements.toml")
     try:
-        report = Report(catalogue, collect(root / "tests"))
+        report = Report(catalogue, tuple(collect(root / "tests")))
     except UnreadableClaim as problem:
         print(f"error: {problem}")
         return 1

@@ -17,7 +17,7 @@ class Report:
     """A catalogue held against the claims of the tests."""
 
     catalogue: Catalogue
-    claims: tuple[Claim, ...] = attrs.field(converter=tuple)
+    claims: tuple[Claim, ...]
 
     @property
     def covered(self) -> frozenset[str]:
