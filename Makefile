@@ -56,7 +56,7 @@ ledger: $(STAMPS)/dev
 	PYTHONPATH=tools $(BIN)/python -m ledger
 
 docs: $(STAMPS)/brama $(STAMPS)/docs
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 bench: $(STAMPS)/brama $(STAMPS)/bench
 	$(BIN)/python -m bench $(ARGS)
