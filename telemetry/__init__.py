@@ -1,5 +1,78 @@
-"""Tracing, metrics and the root of the errors: the lowest floor of Brama."""
+"""Telemetry: from a failing call to the handler that was told of it, in one trace.
 
+Brama makes spans and counts through OpenTelemetry's API. Without an SDK, or without a provider,
+they cost a flag test. With one of your own, Brama uses it and configures nothing. Without one,
+this sends everything to an OTLP endpoint, by the standard `OTEL_*` variables:
+
+    import brama.telemetry
+
+    telemetry = brama.telemetry.configure(service_name="checkout")
+    ...                                   # at exit it flushes, for two seconds at most
+    telemetry.shutdown()                  # or when you say so
+
+What appears is listed in `brama.telemetry.names`: the span of each state change is a child of
+the call that caused it, followed by ``publish`` and ``process`` spans; metrics carry a bounded
+`pool`, never a connection. `brama.telemetry.testing` has an OTLP receiver to see it arrive.
+
+The functions below carry a context along that way. They never raise, and do nothing when nobody
+is tracing:
+
+    >>> from time import time_ns
+    >>> from brama.telemetry import capture, process, publish, transition
+    >>> cause = capture()                                   # in the caller's thread
+    >>> cause = transition(cause, connection="payment_api", scope=None, previous="closed",
+    ...                    new="open", reason="Timeout", time_ns=time_ns())
+    >>> publication = publish(cause, event="state_change", event_id="1",
+    ...                       connection="payment_api", scope=None, state="open")
+    >>> publication.end(matched=1, queued=1)
+    >>> with process(event="state_change", traceparent=publication.traceparent,
+    ...              subscription="pager", connection="payment_api", scope=None, n=1,
+    ...              redelivered=False):
+    ...     pass
+
+This is the lowest floor of Brama: it imports no other part, and OpenTelemetry's SDK only when
+`configure` is used. The root of Brama's errors stands here for the same reason.
+"""
+
+from typing import TYPE_CHECKING
+
+from . import names
+from .context import capture, context_of, traceparent
 from .errors import BramaError, ConfigError, unknown
+from .handle import Telemetry
+from .pools import pool
+from .tracing import Process, Publication, process, publish, transition
 
-__all__ = ["BramaError", "ConfigError", "unknown"]
+if TYPE_CHECKING:
+    from .export import configure
+
+__all__ = [
+    "BramaError",
+    "ConfigError",
+    "Process",
+    "Publication",
+    "Telemetry",
+    "capture",
+    "configure",
+    "context_of",
+    "names",
+    "pool",
+    "process",
+    "publish",
+    "traceparent",
+    "transition",
+    "unknown",
+]
+
+
+def __getattr__(name: str) -> object:
+    # The one name behind which the SDK stands: 150 ms that only those pay who configure it.
+    if name == "configure":
+        from .export import configure
+
+        return configure
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

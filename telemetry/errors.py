@@ -48,7 +48,9 @@ class ConfigError(BramaError, ValueError):
         return _rebuild, (type(self), self.option, self.expected, self.got, self.hint)
 
 
-def _rebuild(cls: type[ConfigError], option: str, expected: str, got: Any, hint: str) -> ConfigError:
+def _rebuild(
+    cls: type[ConfigError], option: str, expected: str, got: Any, hint: str
+) -> ConfigError:
     return cls(option, expected, got, hint=hint)
 
 

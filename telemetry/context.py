@@ -1,0 +1,103 @@
+"""Trace contexts: taken from a caller, carried through mailboxes, written as W3C text.
+
+A context is captured where something happens and used where it is dealt with, in another thread
+and later. Inside one process it travels as OpenTelemetry's own `Context`; in an event, which may
+be stored or leave the process, as a `traceparent` (W3C Trace Context, level 1).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from .faults import swallow
+from .providers import tracing
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+__all__ = ["capture", "context_of", "is_sampled", "traceparent"]
+
+_modules = sys.modules
+_W3C = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_VERSION_0_LENGTH = 55
+
+
+def capture() -> Context | None:
+    """The caller's current trace context, or None when nobody is tracing.
+
+    None means off: no provider, `OTEL_SDK_DISABLED`, or inside an exporter (instrumentation
+    suppressed), whose own calls must not make spans. On and outside of any span, it is an empty
+    `Context`, which is false: test ``is None``.
+
+    Failure: none; whatever goes wrong is logged and the answer is None.
+    Threads: any, also under a lock: no lock taken, nothing imported, well under 1 µs.
+    """
+    try:
+        if not tracing():
+            return None
+        api = _modules["opentelemetry.context"]
+        current: Context = api.get_current()
+        return None if current.get(api._SUPPRESS_INSTRUMENTATION_KEY) else current
+    except Exception as error:  # noqa: BLE001 - the caller is a guarded call
+        swallow("capturing the trace context", error)
+        return None
+
+
+def traceparent(context: Context | None) -> str | None:
+    """The W3C form of the span in `context`; None when it holds none.
+
+    Example:
+        >>> traceparent(context_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
+        '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+    """
+    if context is None:
+        return None
+    from opentelemetry.trace import get_current_span
+
+    span = get_current_span(context).get_span_context()
+    if not span.is_valid:
+        return None
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags & 0xFF:02x}"
+
+
+def context_of(traceparent: str) -> Context:
+    """A context that holds the remote span named by `traceparent`, and nothing else.
+
+    Text that is no valid `traceparent` gives an empty context: the W3C rule is to start a new
+    trace then, not to fail.
+    """
+    from opentelemetry.context import Context
+    from opentelemetry.trace import (
+        NonRecordingSpan,
+        SpanContext,
+        TraceFlags,
+        set_span_in_context,
+    )
+
+    parts = _parse(traceparent)
+    if parts is None:
+        return Context()
+    trace_id, span_id, flags = parts
+    remote = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+    return set_span_in_context(NonRecordingSpan(remote), Context())
+
+
+def is_sampled(traceparent: str) -> bool:
+    """Whether `traceparent` is valid and says that its trace is recorded."""
+    parts = _parse(traceparent)
+    return parts is not None and bool(parts[2] & 1)
+
+
+def _parse(traceparent: str) -> tuple[int, int, int] | None:
+    found = _W3C.fullmatch(traceparent)
+    if found is None:
+        return None
+    # Version 00 is exactly these four fields; later versions may append some.
+    if traceparent.startswith("00") and len(traceparent) != _VERSION_0_LENGTH:
+        return None
+    trace_id, span_id, flags = (int(part, 16) for part in found.groups())
+    if not trace_id or not span_id:
+        return None
+    return trace_id, span_id, flags

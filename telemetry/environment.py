@@ -1,0 +1,299 @@
+"""The standard `OTEL_*` variables, read and checked: what is wrong is said where it is given.
+
+The SDK logs a warning for a wrong value and goes on with another one; or raises from deep
+inside; and takes gRPC where the specification prefers HTTP. So Brama reads the variables that it
+supports itself and hands the SDK plain values. Those it does not know (span limits, metric
+temporality, …) the SDK reads as always.
+
+Rules of the specification ("Environment Variable Specification"): an empty variable is an unset
+one; a variable of one signal goes before the general one; a general endpoint gets the signal's
+path appended, a signal's own is taken as it is. Where the Python SDK differs from it, the SDK
+holds: `OTEL_EXPORTER_OTLP_TIMEOUT` is in seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, Literal, TypeVar, cast
+from urllib.parse import unquote, urlsplit
+
+import attrs
+
+from .errors import ConfigError, unknown
+
+__all__ = ["Batch", "Environment", "Otlp", "Sampler", "Signal", "read", "withheld"]
+
+N = TypeVar("N", int, float)
+Protocol = Literal["http/protobuf", "grpc"]
+Compression = Literal["none", "gzip", "deflate"]
+
+PROTOCOLS: Final = ("http/protobuf", "grpc")
+COMPRESSIONS: Final = ("none", "gzip", "deflate")
+EXPORTERS: Final = ("otlp", "console", "none")
+SAMPLERS: Final = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
+TIMEOUT: Final = 3.0
+"""Seconds for one export. The SDK's ten are longer than any process should wait at its end."""
+
+
+@attrs.frozen
+class Otlp:
+    """Where and how one signal is sent by OTLP. `timeout` in seconds."""
+
+    endpoint: str
+    protocol: Protocol
+    headers: Mapping[str, str] = attrs.field(repr=False)  # they carry credentials
+    timeout: float
+    compression: Compression
+    certificate: str | None
+    client_certificate: str | None
+    client_key: str | None
+
+    @property
+    def shown(self) -> str:
+        """The endpoint without user name and password, for log lines."""
+        url = urlsplit(self.endpoint)
+        return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
+
+
+@attrs.frozen
+class Signal:
+    """The exporters of one signal, from `EXPORTERS` without ``none``; `otlp` for that one."""
+
+    exporters: tuple[str, ...]
+    otlp: Otlp | None
+
+
+@attrs.frozen
+class Sampler:
+    """One of `SAMPLERS`, and its ratio from 0 to 1."""
+
+    name: str
+    ratio: float
+
+
+@attrs.frozen
+class Batch:
+    """How spans are collected before they are sent. `delay` in milliseconds."""
+
+    queue: int
+    size: int
+    delay: float
+
+
+@attrs.frozen
+class Environment:
+    """Everything that the variables say. `metric_interval` and `metric_timeout` in ms."""
+
+    resource: Mapping[str, str]
+    traces: Signal
+    metrics: Signal
+    sampler: Sampler
+    batch: Batch
+    metric_interval: float
+    metric_timeout: float
+
+
+def withheld(environ: Mapping[str, str]) -> str | None:
+    """Why nothing is to be configured, whatever the other variables say; None if it is.
+
+    Raises:
+        ConfigError: `OTEL_SDK_DISABLED` is neither true nor false.
+    """
+    variables = _Variables(environ)
+    if variables.flag("OTEL_SDK_DISABLED"):
+        return "OTEL_SDK_DISABLED is true"
+    if variables.text("OTEL_CONFIG_FILE"):
+        return "OTEL_CONFIG_FILE leaves it to the SDK's own configuration"
+    return None
+
+
+def read(
+    environ: Mapping[str, str],
+    *,
+    endpoint: str | None = None,
+    service_name: str | None = None,
+) -> Environment:
+    """Read `environ`; `endpoint` (for all signals) and `service_name` go before it.
+
+    Raises:
+        ConfigError: a variable has a wrong value; names it, what was expected, what was got.
+    """
+    variables = _Variables(environ)
+    if endpoint is not None:
+        _check_url("endpoint", endpoint)
+    queue = variables.whole("OTEL_BSP_MAX_QUEUE_SIZE", 2048)
+    size = variables.whole("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(512, queue))
+    if size > queue:
+        raise ConfigError(
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", f"at most OTEL_BSP_MAX_QUEUE_SIZE ({queue})", size
+        )
+    return Environment(
+        resource=_resource(variables, service_name),
+        traces=_signal(variables, "TRACES", endpoint),
+        metrics=_signal(variables, "METRICS", endpoint),
+        sampler=_sampler(variables),
+        batch=Batch(queue, size, variables.number("OTEL_BSP_SCHEDULE_DELAY", 5000.0)),
+        metric_interval=variables.number("OTEL_METRIC_EXPORT_INTERVAL", 60000.0),
+        metric_timeout=variables.number("OTEL_METRIC_EXPORT_TIMEOUT", 30000.0),
+    )
+
+
+class _Variables:
+    """Typed reading of single variables. An empty one is unset."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str) -> str | None:
+        return self._environ.get(name, "").strip() or None
+
+    def flag(self, name: str) -> bool:
+        text = self.text(name)
+        if text is None:
+            return False
+        if text.lower() not in {"true", "false"}:
+            raise ConfigError(name, "true or false", text)
+        return text.lower() == "true"
+
+    def choice(self, name: str, known: tuple[str, ...], default: str) -> str:
+        text = self.text(name)
+        if text is None:
+            return default
+        if text.lower() not in known:
+            raise unknown(name, text, known)
+        return text.lower()
+
+    def number(self, name: str, default: float) -> float:
+        return self._parsed(name, default, float, "a number above 0", lambda n: 0 < n < math.inf)
+
+    def whole(self, name: str, default: int) -> int:
+        return self._parsed(name, default, int, "a whole number above 0", lambda n: n > 0)
+
+    def ratio(self, name: str) -> float:
+        return self._parsed(name, 1.0, float, "a number from 0 to 1", lambda n: 0 <= n <= 1)
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """A list like ``key=value,key=value``, percent-encoded as in W3C Baggage."""
+        found: dict[str, str] = {}
+        for number, pair in enumerate((self.text(name) or "").split(","), 1):
+            key, equals, value = pair.partition("=")
+            if equals and key.strip():
+                found[unquote(key.strip())] = unquote(value.strip())
+            elif pair.strip():
+                # Not the text itself: headers hold credentials, and errors end up in logs.
+                raise ConfigError(
+                    name, "a list like key=value,key=value", f"an entry {number} without '='"
+                )
+        return found
+
+    def _parsed(
+        self,
+        name: str,
+        default: N,
+        parse: Callable[[str], N],
+        expected: str,
+        fits: Callable[[N], bool],
+    ) -> N:
+        text = self.text(name)
+        if text is None:
+            return default
+        try:
+            number = parse(text)
+        except ValueError:
+            raise ConfigError(name, expected, text) from None
+        if not fits(number):
+            raise ConfigError(name, expected, text)
+        return number
+
+    def of_signal(self, signal: str, suffix: str) -> str:
+        """The name of the variable that holds: the signal's own if it is set."""
+        own = f"OTEL_EXPORTER_OTLP_{signal}_{suffix}"
+        return own if self.text(own) else f"OTEL_EXPORTER_OTLP_{suffix}"
+
+
+def _signal(variables: _Variables, signal: str, endpoint: str | None) -> Signal:
+    name = f"OTEL_{signal}_EXPORTER"
+    exporters = tuple(part.strip().lower() for part in (variables.text(name) or "otlp").split(","))
+    for exporter in exporters:
+        if exporter not in EXPORTERS:
+            raise unknown(name, exporter, EXPORTERS)
+    if "none" in exporters:
+        if len(exporters) > 1:
+            raise ConfigError(name, "none alone, or a list without it", variables.text(name))
+        return Signal((), None)
+    return Signal(exporters, _otlp(variables, signal, endpoint) if "otlp" in exporters else None)
+
+
+def _otlp(variables: _Variables, signal: str, endpoint: str | None) -> Otlp:
+    own = variables.text(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+    name = variables.of_signal(signal, "ENDPOINT")
+    given = endpoint or variables.text(name)
+    if given is not None and endpoint is None:
+        _check_url(name, given)
+    protocol = _protocol(variables, signal, given)
+    if given is None:
+        given = "http://localhost:4317" if protocol == "grpc" else "http://localhost:4318"
+    if protocol == "http/protobuf" and (endpoint is not None or own is None):
+        given = f"{given.removesuffix('/')}/v1/{signal.lower()}"
+    return Otlp(
+        endpoint=given,
+        protocol=protocol,
+        headers=MappingProxyType(
+            {
+                key.lower(): value
+                for key, value in variables.pairs(variables.of_signal(signal, "HEADERS")).items()
+            }
+        ),
+        timeout=variables.number(variables.of_signal(signal, "TIMEOUT"), TIMEOUT),
+        compression=cast(
+            "Compression",
+            variables.choice(variables.of_signal(signal, "COMPRESSION"), COMPRESSIONS, "none"),
+        ),
+        certificate=variables.text(variables.of_signal(signal, "CERTIFICATE")),
+        client_certificate=variables.text(variables.of_signal(signal, "CLIENT_CERTIFICATE")),
+        client_key=variables.text(variables.of_signal(signal, "CLIENT_KEY")),
+    )
+
+
+def _protocol(variables: _Variables, signal: str, endpoint: str | None) -> Protocol:
+    name = variables.of_signal(signal, "PROTOCOL")
+    if variables.text(name) is None:
+        # The specification prefers HTTP; an endpoint at gRPC's own port says otherwise.
+        at_grpc = endpoint is not None and urlsplit(endpoint).port == 4317
+        return "grpc" if at_grpc else "http/protobuf"
+    return cast("Protocol", variables.choice(name, PROTOCOLS, "http/protobuf"))
+
+
+def _resource(variables: _Variables, service_name: str | None) -> Mapping[str, str]:
+    attributes = variables.pairs("OTEL_RESOURCE_ATTRIBUTES")
+    service = service_name or variables.text("OTEL_SERVICE_NAME")
+    if service is not None:
+        attributes["service.name"] = service
+    return MappingProxyType(attributes)
+
+
+def _sampler(variables: _Variables) -> Sampler:
+    name = variables.choice("OTEL_TRACES_SAMPLER", SAMPLERS, "parentbased_always_on")
+    # The argument belongs to the ratio samplers; others must not stumble over it.
+    ratio = variables.ratio("OTEL_TRACES_SAMPLER_ARG") if "ratio" in name else 1.0
+    return Sampler(name, ratio)
+
+
+def _check_url(option: str, url: str) -> None:
+    expected = "a URL such as http://localhost:4318"
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a broken IPv6 address
+        fits = False
+    if not fits:
+        raise ConfigError(option, expected, url.rpartition("@")[2])

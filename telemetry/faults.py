@@ -1,0 +1,46 @@
+"""What goes wrong inside telemetry: said once a minute, never raised into a guarded call."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, cast
+
+from .throttle import Throttle
+
+__all__ = ["LOGGER", "error_type", "swallow"]
+
+LOGGER: Final = logging.getLogger("brama.telemetry")
+
+_throttle = Throttle()
+
+
+def swallow(doing: str, error: Exception) -> None:
+    """Report that `doing` failed; at most one line a minute, with the traceback."""
+    held_back = _throttle.admit()
+    if held_back is not None:
+        LOGGER.warning(
+            "%s failed, and %d such faults before it went unreported; the service is unaffected",
+            doing,
+            held_back,
+            exc_info=error,
+        )
+
+
+def error_type(error: BaseException) -> str:
+    """The value of `error.type`, the same on spans and metrics: the class's qualified name.
+
+    A group with a single member counts as that member: trio's nurseries wrap what one task
+    raised, and "ExceptionGroup" would hide it. Brama's own errors go by the name that users
+    import: ``brama.CircuitOpenError``.
+    """
+    cls: type[BaseException] = type(error)
+    if isinstance(error, BaseExceptionGroup):
+        members = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(members) == 1:
+            return error_type(members[0])
+    module = cls.__module__
+    if module == "builtins":
+        return cls.__qualname__
+    if module.startswith("brama."):
+        module = "brama"
+    return f"{module}.{cls.__qualname__}"

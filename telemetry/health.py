@@ -1,0 +1,102 @@
+"""Whether exporting works: one line a minute of ours instead of the SDK's many.
+
+With a dead collector the SDK logs each retry of each batch, and with a full queue each span.
+An operator needs to know that telemetry is being lost, since when, how much, and the last thing
+that the exporter said about it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Final
+
+from .faults import LOGGER
+from .forks import renew_after_fork
+from .throttle import Throttle
+
+__all__ = ["ExportHealth", "hush"]
+
+_CHATTY: Final = (
+    "opentelemetry.exporter.otlp.common.http",
+    "opentelemetry.exporter.otlp.proto.grpc.exporter",
+    "opentelemetry.exporter.otlp.proto.grpc.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk._shared_internal",
+    "opentelemetry.sdk.metrics._internal",
+    "opentelemetry.sdk.metrics._internal.export",
+    "opentelemetry.sdk.trace",
+)
+
+_WITHOUT_A_REASON: Final = ("due to timeout, max retries", "Shutdown in progress", "shutdown, ign")
+
+
+class _Hush(logging.Filter):
+    """Keeps the exporters' lines to their DEBUG level, and remembers the last that said why."""
+
+    last: str = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if not any(words in message for words in _WITHOUT_A_REASON):
+            self.last = message
+        return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+
+
+_hush: Final = _Hush()
+_throttle: Final = Throttle()  # one for all signals: at most one line a minute from us
+
+
+def hush() -> None:
+    """Silence the exporters' own loggers; set one of them to DEBUG to hear it again."""
+    for name in _CHATTY:
+        logging.getLogger(name).addFilter(_hush)  # a filter is added once, however often asked
+
+
+class ExportHealth:
+    """What became of the exports of one signal.
+
+    Threads: any.
+    """
+
+    def __init__(self, signal: str, where: str, throttle: Throttle = _throttle) -> None:
+        self.failures = 0
+        self.lost_items = 0
+        self._signal = signal
+        self._where = where
+        self._throttle = throttle
+        self._since: float | None = None
+        self._lock = threading.Lock()  # Invariant: guards the counts and _since.
+        renew_after_fork(self)
+
+    def delivered(self) -> None:
+        """An export arrived."""
+        with self._lock:
+            self._since = None
+            self.lost_items = 0
+
+    def lost(self, items: int) -> None:
+        """An export of so many spans or metrics failed for good."""
+        with self._lock:
+            self.failures += 1
+            self.lost_items += items
+            if self._since is None:
+                self._since = time.time()
+            since, lost = self._since, self.lost_items
+        if self._throttle.admit() is not None:
+            LOGGER.warning(
+                "exporting %s to %s has been failing since %s, %d lost; the service is "
+                "unaffected. The exporter's last words: %s",
+                self._signal,
+                self._where,
+                time.strftime("%H:%M:%S", time.localtime(since)),
+                lost,
+                _hush.last or "none",
+            )
+
+    def after_fork(self) -> None:
+        """Whoever held the lock is not there to release it."""
+        self._lock = threading.Lock()

@@ -1,0 +1,167 @@
+"""Where spans and counts go: the provider given to `configure()`, else the application's.
+
+Brama depends on OpenTelemetry's API and works without an SDK. Here is the one place that asks
+whether a real provider is there. It must ask cheaply, for a breaker does so under its lock, and
+without importing anything: as long as nobody has imported OpenTelemetry's API, there is neither
+a provider nor a span to find.
+
+The API keeps its providers in two module variables and has no hook for their being set; its
+`get_tracer_provider()` reads the environment on every call until one is. So the variables are
+read directly; a test fails should a release of the API rename them. Consequence: a provider
+named by `OTEL_PYTHON_TRACER_PROVIDER` counts from the moment anyone has asked the API for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from .names import SCHEMA_URL
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter, MeterProvider
+    from opentelemetry.trace import Tracer, TracerProvider
+
+__all__ = [
+    "choose",
+    "current_meter_provider",
+    "global_meter_provider",
+    "global_tracer_provider",
+    "meter",
+    "retire",
+    "tracer",
+    "tracing",
+    "withdraw",
+]
+
+_modules = sys.modules
+_lock = threading.Lock()  # Invariant: guards changes of the five slots below; reads take none.
+_chosen_tracers: list[TracerProvider] = []
+_chosen_meters: list[MeterProvider] = []
+_tracer_provider: TracerProvider | None = None  # the last of _chosen_tracers
+_meter_provider: MeterProvider | None = None
+_retired: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+class _Seen:
+    """What was found out about one tracer provider. Replaced whole, so readers need no lock."""
+
+    __slots__ = ("on", "provider", "tracers")
+
+    def __init__(self, provider: TracerProvider | None, on: bool) -> None:
+        self.provider = provider
+        self.on = on
+        self.tracers: dict[str, Tracer] = {}
+
+
+_seen = _Seen(None, on=False)
+
+
+def tracing() -> bool:
+    """Whether spans go anywhere. About 0.1 µs; imports nothing."""
+    return _look().on
+
+
+def tracer(scope: str) -> Tracer | None:
+    """The tracer of `scope`, one of `brama.telemetry.names`; None when nobody is tracing."""
+    seen = _look()
+    if not seen.on or seen.provider is None:
+        return None
+    found = seen.tracers.get(scope)
+    if found is None:
+        found = seen.provider.get_tracer(scope, version(), SCHEMA_URL)
+        seen.tracers[scope] = found
+    return found
+
+
+def _look() -> _Seen:
+    global _seen
+    provider = _tracer_provider
+    if provider is None:
+        provider = global_tracer_provider()
+    seen = _seen
+    if provider is not seen.provider:
+        _seen = seen = _Seen(provider, on=_is_real(provider))
+    return seen
+
+
+def _is_real(provider: TracerProvider | None) -> bool:
+    if provider is None or provider in _retired:
+        return False
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider
+
+    return not isinstance(provider, NoOpTracerProvider | ProxyTracerProvider)
+
+
+def current_meter_provider() -> MeterProvider | None:
+    """The provider that counts go to; None when there is none yet. Imports nothing."""
+    return global_meter_provider() if _meter_provider is None else _meter_provider
+
+
+def global_tracer_provider() -> TracerProvider | None:
+    """What the application has installed in the API; None when nothing. Imports nothing."""
+    api = _modules.get("opentelemetry.trace")
+    # Another thread may be half-way through the import: then the variable is not there yet.
+    return None if api is None else getattr(api, "_TRACER_PROVIDER", None)
+
+
+def global_meter_provider() -> MeterProvider | None:
+    """The same for metrics."""
+    api = _modules.get("opentelemetry.metrics._internal")
+    return None if api is None else getattr(api, "_METER_PROVIDER", None)
+
+
+def meter(provider: MeterProvider, scope: str) -> Meter:
+    """The meter of `scope` from `provider`."""
+    return provider.get_meter(scope, version(), SCHEMA_URL)
+
+
+def choose(tracers: TracerProvider | None, meters: MeterProvider | None) -> None:
+    """Prefer these to the application's, until `withdraw`."""
+    with _lock:
+        if tracers is not None:
+            _chosen_tracers.append(tracers)
+        if meters is not None:
+            _chosen_meters.append(meters)
+        _prefer_the_last()
+
+
+def withdraw(tracers: TracerProvider | None, meters: MeterProvider | None) -> None:
+    """Undo `choose`; what was chosen before it, or the application's own, counts again."""
+    with _lock:
+        if tracers in _chosen_tracers:
+            _chosen_tracers.remove(tracers)
+        if meters in _chosen_meters:
+            _chosen_meters.remove(meters)
+        _prefer_the_last()
+
+
+def retire(provider: TracerProvider) -> None:
+    """Make no more spans for `provider`: it was shut down, but the API cannot forget it."""
+    global _seen
+    with _lock:
+        _retired.add(provider)
+        _seen = _Seen(None, on=False)
+
+
+def _prefer_the_last() -> None:
+    global _tracer_provider, _meter_provider
+    _tracer_provider = _chosen_tracers[-1] if _chosen_tracers else None
+    _meter_provider = _chosen_meters[-1] if _chosen_meters else None
+
+
+@cache
+def version() -> str:
+    """Brama's version, for the scope of spans and metrics. Read late: it costs milliseconds."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("brama")
+    except metadata.PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"

@@ -1,0 +1,48 @@
+"""At most one of something in a while, for log lines that must not become a flood."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from .forks import renew_after_fork
+
+__all__ = ["Throttle"]
+
+
+class Throttle:
+    """Admits one occurrence per `interval` seconds and counts those it holds back.
+
+    Example:
+        >>> throttle = Throttle(60.0)
+        >>> throttle.admit(), throttle.admit()
+        (0, None)
+
+    Threads: any.
+    """
+
+    def __init__(
+        self, interval: float = 60.0, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._next = float("-inf")
+        self._held_back = 0
+        self._lock = threading.Lock()  # Invariant: guards _next and _held_back.
+        renew_after_fork(self)
+
+    def admit(self) -> int | None:
+        """How many were held back since the last one, or None when this one is to be."""
+        now = self._clock()
+        with self._lock:
+            if now < self._next:
+                self._held_back += 1
+                return None
+            held_back, self._held_back = self._held_back, 0
+            self._next = now + self._interval
+            return held_back
+
+    def after_fork(self) -> None:
+        """Whoever held the lock is not there to release it."""
+        self._lock = threading.Lock()
