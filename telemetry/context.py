@@ -2,7 +2,7 @@
 
 A context is captured where something happens and used where it is dealt with, in another thread
 and later. Inside one process it travels as OpenTelemetry's own `Context`; in an event, which may
-be stored or leave the process, as a `traceparent` (W3C Trace Context, level 1).
+be stored or leave the process, as a `traceparent` (W3C Trace Context).
 """
 
 from __future__ import annotations

@@ -62,12 +62,12 @@ class ExportHealth:
     Threads: any.
     """
 
-    def __init__(self, signal: str, where: str, throttle: Throttle = _throttle) -> None:
+    def __init__(self, signal: str, where: str, throttle: Throttle | None = None) -> None:
         self.failures = 0
         self.lost_items = 0
         self._signal = signal
         self._where = where
-        self._throttle = throttle
+        self._throttle = throttle or _throttle
         self._since: float | None = None
         self._lock = threading.Lock()  # Invariant: guards the counts and _since.
         renew_after_fork(self)

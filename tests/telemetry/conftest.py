@@ -1,0 +1,90 @@
+"""A receiver, telemetry that exports to it, and OpenTelemetry's globals as in a new process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.metrics import _internal as metrics_api
+from opentelemetry.util._once import Once
+
+from brama.telemetry import (
+    Telemetry,
+    capture,
+    configure,
+    export,
+    faults,
+    metrics,
+    pools,
+    transition,
+)
+from brama.telemetry.testing import OtlpReceiver
+from brama.telemetry.throttle import Throttle
+
+
+@pytest.fixture(autouse=True)
+def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test installs and counts, the next one must not find.
+
+    The API keeps its providers for the life of a process; only its private variables undo that.
+    """
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
+    monkeypatch.setattr(metrics_api, "_METER_PROVIDER", None)
+    monkeypatch.setattr(metrics_api, "_METER_PROVIDER_SET_ONCE", Once())
+    monkeypatch.setattr(export._Installed, "handle", None)
+    monkeypatch.setattr(export._Installed, "tracers", None)
+    monkeypatch.setattr(export._Installed, "meters", None)
+    monkeypatch.setattr(faults, "_throttle", Throttle())
+    metrics.transitions.after_fork()
+    metrics.published.after_fork()
+    pools.reset()
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    with OtlpReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def telemetry(receiver: OtlpReceiver) -> Iterator[Telemetry]:
+    """Exports to `receiver`, whatever the environment of the tests says."""
+    with configure(endpoint=receiver.endpoint, service_name="checkout", environ={}) as telemetry:
+        yield telemetry
+
+
+@pytest.fixture
+def new_python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run code in a new interpreter, with these `OTEL_*` variables and no others."""
+
+    def new_python(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        inherited = {name: text for name, text in os.environ.items() if "OTEL_" not in name}
+        return subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=inherited | variables
+        )
+
+    return new_python
+
+
+@pytest.fixture
+def trip() -> Callable[..., object]:
+    """Open the circuit ``payment_api`` as a breaker does; returns what `transition` gave."""
+
+    def trip(**changes: object) -> object:
+        arguments = {
+            "connection": "payment_api",
+            "scope": "payments",
+            "previous": "closed",
+            "new": "open",
+            "reason": "Timeout",
+            "time_ns": time.time_ns(),
+        }
+        return transition(capture(), **(arguments | changes))
+
+    return trip

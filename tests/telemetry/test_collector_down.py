@@ -1,0 +1,155 @@
+"""A collector that is down, broken or silent: nothing waits for it beyond the deadline."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from brama.telemetry import configure, health
+from brama.telemetry.health import ExportHealth
+from brama.telemetry.testing import Fault, OtlpReceiver
+from brama.telemetry.throttle import Throttle
+
+Trip = Callable[..., object]
+NewPython = Callable[..., subprocess.CompletedProcess[str]]
+
+pytestmark = pytest.mark.requirement("telemetry:failure-behaviour")
+
+FAULTS = pytest.mark.parametrize("fault", ["unavailable", "silent", "refused"])
+SLACK = 0.3  # scheduling on a busy machine; the deadline itself is exact
+
+
+@pytest.fixture(autouse=True)
+def first_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_throttle", Throttle())
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Accepts connections, by the kernel's backlog, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@FAULTS
+def test_a_flush_ends_at_its_deadline_and_says_that_it_failed(
+    receiver: OtlpReceiver, trip: Trip, fault: Fault
+) -> None:
+    with (
+        receiver.failing(fault),
+        configure(endpoint=receiver.endpoint, environ={}, deadline=0.5) as telemetry,
+    ):
+        trip()
+        begin = time.monotonic()
+
+        assert not telemetry.force_flush(deadline=0.2)
+        assert time.monotonic() - begin < 0.2 + SLACK
+
+
+@FAULTS
+def test_a_shutdown_ends_at_its_deadline_and_says_that_it_failed(
+    receiver: OtlpReceiver, trip: Trip, fault: Fault
+) -> None:
+    telemetry = configure(endpoint=receiver.endpoint, environ={})
+    with receiver.failing(fault):
+        trip()
+        begin = time.monotonic()
+
+        assert not telemetry.shutdown(deadline=0.4)
+        assert time.monotonic() - begin < 0.4 + SLACK
+        assert not telemetry.shutdown()
+
+
+def test_a_full_queue_of_spans_does_not_prolong_the_shutdown(
+    receiver: OtlpReceiver, trip: Trip
+) -> None:
+    telemetry = configure(endpoint=receiver.endpoint, environ={})
+    with receiver.failing("refused"):
+        for _ in range(3_000):
+            trip()
+        begin = time.monotonic()
+
+        assert not telemetry.shutdown(deadline=0.5)
+        assert time.monotonic() - begin < 0.5 + SLACK
+
+
+def test_a_flush_of_a_collector_that_came_back_delivers(receiver: OtlpReceiver, trip: Trip) -> None:
+    with configure(endpoint=receiver.endpoint, environ={}) as telemetry:
+        trip(new="open")
+        with receiver.failing("refused"):
+            assert not telemetry.force_flush(deadline=0.1)
+        trip(new="half_open")
+
+        assert telemetry.force_flush(deadline=5.0)
+        assert {span.name for span in receiver.spans} == {"transition open", "transition half_open"}
+
+
+@pytest.mark.parametrize("kind", ["refused", "silent"])
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_process_ends_within_two_seconds_when_the_collector_is_dead(
+    kind: str, protocol: str, silent_port: int, new_python: NewPython
+) -> None:
+    port = silent_port if kind == "silent" else 1
+    code = (
+        "import brama.telemetry as t, time\n"
+        "t.configure()\n"
+        "for _ in range(3000):\n"
+        "    t.transition(t.capture(), connection='a', scope=None, previous='closed', new='open',\n"
+        "                 reason=None, time_ns=time.time_ns())\n"
+        "print(time.time())\n"
+    )
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+    }
+
+    done = new_python(code, **environ)
+
+    assert time.time() - float(done.stdout) <= 2.0
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1
+
+
+def test_a_dead_collector_is_one_line_of_ours_and_none_of_the_sdk_s(
+    receiver: OtlpReceiver, trip: Trip, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry = configure(endpoint=receiver.endpoint, environ={})
+    with receiver.failing("refused"):
+        for _ in range(600):
+            trip()
+        telemetry.shutdown(deadline=0.4)
+
+    warnings = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert [record.name for record in warnings] == ["brama.telemetry"]
+    assert f"to {receiver.endpoint}/v1/" in warnings[0].getMessage()
+    assert "Connection refused" in warnings[0].getMessage()
+
+
+def test_failures_are_told_at_most_once_a_minute_with_what_was_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = [0.0]
+    traces = ExportHealth("traces", "http://c/v1/traces", Throttle(60.0, clock=lambda: now[0]))
+    for now[0] in range(0, 180, 5):
+        traces.lost(10)
+
+    assert len(caplog.records) == 3
+    assert " 10 lost" in caplog.messages[0]
+    assert " 130 lost" in caplog.messages[1]
+
+
+def test_what_was_lost_counts_from_the_last_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    traces = ExportHealth("traces", "http://c/v1/traces", Throttle(60.0, clock=lambda: now[0]))
+    traces.lost(10)
+    traces.delivered()
+    now[0] = 60.0
+    traces.lost(1)
+
+    assert " 1 lost" in caplog.messages[1]

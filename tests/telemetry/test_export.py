@@ -1,0 +1,338 @@
+"""`configure()`: what it sets up, what it leaves alone, and what leaves the process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent import futures
+
+import grpc
+import pytest
+from opentelemetry import metrics, trace
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from brama.telemetry import ConfigError, Telemetry, capture, configure
+from brama.telemetry.testing import OtlpReceiver
+
+Trip = Callable[..., object]
+NewPython = Callable[..., subprocess.CompletedProcess[str]]
+
+
+# What it leaves alone
+
+
+@pytest.mark.requirement("telemetry:api-sdk-split")
+def test_the_sdk_is_loaded_by_configure_and_by_nothing_else(new_python: NewPython) -> None:
+    code = (
+        "import brama.telemetry, sys\n"
+        "heavy = ('opentelemetry.sdk', 'opentelemetry.exporter', 'grpc', 'aiohttp', 'requests')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+        "brama.telemetry.configure\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+
+    done = new_python(code)
+
+    assert done.stdout.splitlines() == ["[]", "['opentelemetry.sdk']"]
+
+
+@pytest.mark.requirement("telemetry:api-sdk-split")
+def test_everything_but_configure_works_where_there_is_no_sdk(new_python: NewPython) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['opentelemetry.sdk'] = None\n"
+        "import opentelemetry.trace, opentelemetry.metrics, time\n"
+        "import brama.telemetry as t\n"
+        "cause = t.transition(t.capture(), connection='a', scope=None, previous='closed',\n"
+        "                     new='open', reason=None, time_ns=time.time_ns())\n"
+        "p = t.publish(cause, event='state_change', event_id='1', connection='a', scope=None)\n"
+        "with t.process(event='state_change', traceparent=p.traceparent, subscription='s',\n"
+        "               connection='a', scope=None, n=1, redelivered=False):\n"
+        "    print('handled')\n"
+        "p.end(matched=1, queued=1)\n"
+    )
+
+    done = new_python(code)
+
+    assert (done.stdout, done.stderr) == ("handled\n", "")
+
+
+@pytest.mark.requirement("telemetry:api-sdk-split")
+def test_an_application_s_own_provider_is_used_and_not_replaced(
+    trip: Trip, caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = InMemorySpanExporter()
+    own = TracerProvider(shutdown_on_exit=False)
+    own.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(own)
+
+    with caplog.at_level(logging.INFO):
+        telemetry = configure(environ={})
+    trip()
+
+    assert trace.get_tracer_provider() is own
+    assert not telemetry.exporting
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "INFO",
+            "telemetry sets nothing up: the application has its own provider, which Brama uses",
+        )
+    ]
+    assert [span.name for span in exporter.get_finished_spans()] == ["transition open"]
+    assert telemetry.shutdown()
+    trip()
+    assert len(exporter.get_finished_spans()) == 2
+
+
+def test_an_application_s_own_meter_provider_is_respected_too() -> None:
+    own = MeterProvider(shutdown_on_exit=False)
+    metrics.set_meter_provider(own)
+
+    assert not configure(environ={}).exporting
+    assert trace._TRACER_PROVIDER is None
+
+
+def test_a_disabled_sdk_sets_nothing_up_and_reads_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        telemetry = configure(
+            environ={"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_PROTOCOL": "wrong"}
+        )
+
+    assert (telemetry.exporting, capture()) == (False, None)
+    assert caplog.messages == ["telemetry sets nothing up: OTEL_SDK_DISABLED is true"]
+
+
+def test_a_wrong_variable_is_an_error_at_the_call_and_nothing_is_set_up() -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(environ={"OTEL_TRACES_EXPORTER": "zipkin"})
+
+    assert caught.value.option == "OTEL_TRACES_EXPORTER"
+    assert (capture(), trace._TRACER_PROVIDER) == (None, None)
+
+
+@pytest.mark.parametrize("deadline", [0, -1.0, float("inf"), float("nan"), "2"])
+def test_a_deadline_is_a_number_of_seconds(deadline: float) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(environ={}, deadline=deadline)
+
+    assert str(caught.value) == f"deadline must be a number of seconds above 0, got: {deadline!r}"
+
+
+# What it sets up
+
+
+def test_the_application_s_own_spans_are_exported_as_well(
+    telemetry: Telemetry, receiver: OtlpReceiver
+) -> None:
+    with trace.get_tracer("app").start_as_current_span("charge"):
+        pass
+
+    assert telemetry.force_flush()
+    assert [(span.name, span.scope.name) for span in receiver.spans] == [("charge", "app")]
+
+
+def test_configured_twice_it_is_the_same_telemetry(telemetry: Telemetry) -> None:
+    assert configure(environ={}) is telemetry
+
+
+def test_after_a_shutdown_it_can_be_configured_again(
+    telemetry: Telemetry, trip: Trip, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry.shutdown()
+    with (
+        OtlpReceiver() as second,
+        caplog.at_level(logging.INFO),
+        configure(endpoint=second.endpoint, environ={}) as again,
+    ):
+        trip()
+        assert again.force_flush()
+        assert [span.name for span in second.spans] == ["transition open"]
+    assert "OpenTelemetry keeps the first provider" in caplog.text
+
+
+def test_a_given_provider_is_used_until_the_shutdown_and_never_shut_down(trip: Trip) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    with configure(tracer_provider=provider) as telemetry:
+        trip()
+        assert not telemetry.exporting
+        assert telemetry.force_flush()
+    trip()
+    with provider.get_tracer("app").start_as_current_span("still alive"):
+        pass
+
+    names = [span.name for span in exporter.get_finished_spans()]
+    assert names == ["transition open", "still alive"]
+    assert trace._TRACER_PROVIDER is None
+
+
+def test_no_signal_is_set_up_whose_exporter_is_none(receiver: OtlpReceiver, trip: Trip) -> None:
+    environ = {"OTEL_TRACES_EXPORTER": "none"}
+    with configure(endpoint=receiver.endpoint, environ=environ) as telemetry:
+        assert capture() is None
+        trip()
+        assert telemetry.force_flush()
+
+    assert receiver.spans == []
+    assert {metric.name for metric in receiver.metrics} == {"brama.circuit.transitions"}
+
+
+def test_the_console_exporter_writes_to_standard_output(new_python: NewPython) -> None:
+    code = (
+        "import brama.telemetry as t\n"
+        "with t.configure():\n"
+        "    t.transition(t.capture(), connection='a', scope=None, previous='closed', new='open',\n"
+        "                 reason=None, time_ns=1)\n"
+    )
+    environ = {"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "console"}
+
+    done = new_python(code, **environ)
+
+    assert done.stderr == ""
+    assert '"name": "transition open"' in done.stdout
+    assert "brama.circuit.transitions" in done.stdout
+
+
+def test_headers_compression_and_resource_reach_the_collector(
+    receiver: OtlpReceiver, trip: Trip
+) -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=abc",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
+        "OTEL_SERVICE_NAME": "checkout",
+    }
+    with configure(environ=environ):
+        trip()
+
+    assert {request.path for request in receiver.requests} == {"/v1/traces", "/v1/metrics"}
+    for request in receiver.requests:
+        assert request.headers["api-key"] == "abc"
+        assert request.headers["content-encoding"] == "gzip"
+    (span,) = receiver.spans
+    assert span.resource["service.name"] == "checkout"
+    assert span.resource["deployment.environment.name"] == "test"
+
+
+def test_the_sampler_of_the_environment_decides(receiver: OtlpReceiver, trip: Trip) -> None:
+    environ = {"OTEL_TRACES_SAMPLER": "parentbased_always_off"}
+    with configure(endpoint=receiver.endpoint, environ=environ):
+        trip()
+
+    assert receiver.spans == []
+
+
+def test_the_schedule_of_the_environment_sends_without_a_flush(
+    receiver: OtlpReceiver, trip: Trip
+) -> None:
+    environ = {"OTEL_BSP_SCHEDULE_DELAY": "10", "OTEL_METRIC_EXPORT_INTERVAL": "10"}
+    with configure(endpoint=receiver.endpoint, environ=environ):
+        trip()
+        receiver.wait_for(lambda r: r.spans and r.metrics)
+
+
+def test_what_waits_is_sent_at_the_end_of_the_with_block(
+    receiver: OtlpReceiver, trip: Trip
+) -> None:
+    with configure(endpoint=receiver.endpoint, environ={}):
+        trip()
+
+    assert [span.name for span in receiver.spans] == ["transition open"]
+
+
+def test_what_waits_is_sent_at_the_end_of_the_process(
+    receiver: OtlpReceiver, new_python: NewPython
+) -> None:
+    code = (
+        "import brama.telemetry as t, time\n"
+        "t.configure()\n"
+        "t.transition(t.capture(), connection='a', scope=None, previous='closed', new='open',\n"
+        "             reason=None, time_ns=time.time_ns())\n"
+    )
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
+
+    done = new_python(code, **environ)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [span.name for span in receiver.spans] == ["transition open"]
+    assert [metric.name for metric in receiver.metrics] == ["brama.circuit.transitions"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_worker_sends_what_it_made_and_nothing_twice(
+    receiver: OtlpReceiver, new_python: NewPython
+) -> None:
+    code = (
+        "import brama.telemetry as t, os, sys, time\n"
+        "def trip(new):\n"
+        "    t.transition(t.capture(), connection='a', scope=None, previous='closed', new=new,\n"
+        "                 reason=None, time_ns=time.time_ns())\n"
+        "t.configure()\n"
+        "trip('open')\n"
+        "worker = os.fork()\n"
+        "if worker:\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))\n"
+        "trip('half_open')\n"
+    )
+
+    done = new_python(code, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(span.name for span in receiver.spans) == [
+        "transition half_open",
+        "transition open",
+    ]
+
+
+# gRPC
+
+
+class _Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    def __init__(self) -> None:
+        self.spans: list[str] = []
+
+    def Export(self, request, context):  # noqa: N802 - the name in the protocol
+        self.spans += [
+            span.name
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+@pytest.fixture
+def grpc_collector() -> Iterator[tuple[str, _Collector]]:
+    collector = _Collector()
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"http://127.0.0.1:{port}", collector
+    server.stop(None).wait()
+
+
+def test_spans_go_by_grpc_when_the_protocol_says_so(
+    grpc_collector: tuple[str, _Collector], trip: Trip
+) -> None:
+    endpoint, collector = grpc_collector
+    environ = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_METRICS_EXPORTER": "none",
+    }
+    with configure(endpoint=endpoint, environ=environ):
+        trip()
+
+    assert collector.spans == ["transition open"]
