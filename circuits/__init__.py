@@ -25,6 +25,8 @@ from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_eve
 from .options import check_name, check_scope, seconds, whole
 from .permit import Permit
 from .breaker import Breaker, Status
+from .catalogue import Catalogue
+from .connection import REGISTRY, Bells, Circuits, ConnectionActor, Publish
 from .policy import OPTIONS, Policy, check_options
 from .shared import Interest, Shared
 from .state import State
@@ -35,14 +37,20 @@ __all__ = [
     "CRITICAL",
     "EVENTS",
     "OPTIONS",
+    "REGISTRY",
+    "Bells",
     "Breaker",
+    "Catalogue",
     "Circuit",
     "CircuitOpenError",
+    "Circuits",
+    "ConnectionActor",
     "Event",
     "EventKind",
     "Interest",
     "Permit",
     "Policy",
+    "Publish",
     "Record",
     "Severity",
     "Shared",

@@ -18,7 +18,7 @@ How a call passes a closed circuit without a lock:
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from math import inf
 from typing import Any
@@ -70,6 +70,18 @@ def value(counter: count[int]) -> int:
     The text form is the only read that changes nothing and is not deprecated.
     """
     return int(repr(counter)[6:-1])
+
+
+def _stamp(error: BaseException) -> object | None:
+    """What tells this exception from every other one, its namesake in memory included.
+
+    Its address does not: the next exception often lies where the last one lay. A reference to
+    it would keep its frames alive, and those of Python's own kinds cannot be referred to weakly.
+    """
+    try:
+        return error.__dict__.setdefault("__brama_stamp__", object())
+    except Exception:  # an exception may do without a dict that takes something in
+        return object()
 
 
 @attrs.frozen(kw_only=True)
@@ -151,7 +163,12 @@ class _Retired:
     def late(self) -> int:
         now = self.generation
         return (
-            value(now.succeeded) - self.succeeded + now.failed - self.failed + now.ignored - self.ignored
+            value(now.succeeded)
+            - self.succeeded
+            + now.failed
+            - self.failed
+            + now.ignored
+            - self.ignored
         )
 
 
@@ -169,9 +186,10 @@ class _Totals:
 class Breaker:
     """One circuit breaker.
 
-    Threads: every method from any thread. Invariant: all fields but `admission`, `reopen_at`,
-    `reason` and `refused` are read and written under `lock`; those are written under it and
-    read without.
+    Threads: every method from any thread. Invariant: all fields are written under `lock`, and
+    all but `admission`, `reopen_at`, `reason`, `refused`, `registered`, `policy` and (by
+    `state_at`) `state` are read under it, too. What a guarded call needs of those seven it reads
+    once, or in an order that any change in between leaves right.
     """
 
     # Plain slots: a million of these must fit into a process.
@@ -192,6 +210,7 @@ class Breaker:
         "_seen",
         "_totals",
         "_transition_at",
+        "__weakref__",
         "admission",
         "current",
         "epoch",
@@ -221,7 +240,9 @@ class Breaker:
         self.admission: Generation | None = None
         self.install(policy, {}, {})
 
-    def install(self, policy: Policy, options: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    def install(
+        self, policy: Policy, options: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
         """Start from nothing, closed and not yet admitting: `open_gate` lets calls in.
 
         Threads: before the breaker is in the catalogue, or under the catalogue's lock.
@@ -239,7 +260,7 @@ class Breaker:
         self.current = Generation(1)
         self._failures = 0
         self._seen = 0  # successes of the generation when the last failure was counted
-        self._counted: tuple[int, int, int] | None = None
+        self._counted: tuple[tuple[object, int], tuple[int, int]] | None = None
         self._last_failure: float | None = None
         self._opened_at: float | None = None
         self._opened_count = 0
@@ -267,6 +288,17 @@ class Breaker:
         if ring:
             self.shared.bell(self)
         return entry
+
+    def probing(self, generation: Generation, number: int) -> bool:
+        """Whether that call is a probe whose outcome the circuit still waits for."""
+        now = self.shared.clock()
+        with self.lock:
+            self._look_at_clock(now)
+            probing = generation is self.current and number in (self._probes or ())
+            ring = self._unrung()
+        if ring:
+            self.shared.bell(self)
+        return probing
 
     def refusal(self) -> CircuitOpenError:
         """Describe the refusal that `enter` has just counted."""
@@ -310,8 +342,10 @@ class Breaker:
 
     def _apply_success(self, number: int | None, now: float) -> None:
         if self._wants("success"):
-            self._append(("success",), {"state": self.state, "failure_count": 0, "reason": None}, now)
+            fields = {"state": self.state, "failure_count": self._failure_count(), "reason": None}
+            self._append(("success",), fields, now)
         if self.state is State.HALF_OPEN:
+            self._failures = 0
             if number is not None and self._probes is not None:
                 self._probes.pop(number, None)
             self._probe_successes += 1
@@ -320,7 +354,11 @@ class Breaker:
                 self._close("probe succeeded", now)
 
     def failed(
-        self, generation: Generation, number: int, reason: str | None, error: BaseException | None = None
+        self,
+        generation: Generation,
+        number: int,
+        reason: str | None,
+        error: BaseException | None = None,
     ) -> None:
         """Settle a call that failed.
 
@@ -329,16 +367,22 @@ class Breaker:
         does not.
         """
         self._before()
+        source = None if error is None else (_stamp(error), threading.get_ident())
+        call = (generation.number, number)
         now = self.shared.clock()
         with self.lock:
-            mark = (id(error), threading.get_ident(), number)
             counted = self._counted
-            if error is not None and counted is not None and counted[:2] == mark[:2] and number < counted[2]:
+            if (
+                source is not None
+                and counted is not None
+                and source == counted[0]
+                and call < counted[1]
+            ):
                 self._ignore(generation, number)
             else:
                 generation.failed += 1
                 if generation is self.current:
-                    self._counted = mark
+                    self._counted = None if source is None else (source, call)
                     self._apply_failure(reason, now)
             ring = self._unrung()
         if ring:
@@ -350,8 +394,10 @@ class Breaker:
             self._failures += 1
             self._trip(reason, now)
         elif self.state is State.CLOSED:
-            self._failures = self._failure_count() + 1
-            self._seen = value(self.current.succeeded)
+            # One reading: a success between two of them would end no row of failures.
+            seen = value(self.current.succeeded)
+            self._failures = self._failures + 1 if seen == self._seen else 1
+            self._seen = seen
             if self._failures >= self.policy.failure_threshold:
                 self._trip(reason, now)
             elif self._wants("failure"):
@@ -359,10 +405,14 @@ class Breaker:
                 self._append(("failure",), fields, now)
 
     def ignored(self, generation: Generation, number: int) -> None:
-        """Settle a call that says nothing: give its permit back and touch no counter of failures."""
-        self._before()
-        with self.lock:
-            self._ignore(generation, number)
+        """Settle a call that says nothing: give its permit back and touch no counter of failures.
+
+        Never waits for the lock: the collector ends generators and coroutines that were given
+        up, and it may do so inside a locked section of this very thread. What cannot be settled
+        now is settled before the next look at the breaker.
+        """
+        self.shared.leaked.append((self, generation, number))
+        self._before(wait=False)
 
     def _ignore(self, generation: Generation, number: int) -> None:
         generation.ignored += 1
@@ -399,12 +449,14 @@ class Breaker:
         """Open now; `expires_in` seconds replace the policy's expiry this once."""
 
         def apply(now: float) -> None:
+            self._failures = self._failure_count()
             self.reopen_at = now + (self.policy.expiry if expires_in is None else expires_in)
             self.reason = reason
             if self.state is not State.OPEN:
                 self._open(reason, now)
 
-        self._report(apply)
+        # On an open circuit there is nothing to publish, but the actor has a timer to set anew.
+        self._report(apply, ring=True)
 
     def close(self, reason: str | None) -> None:
         """Close now and forget the failures."""
@@ -429,27 +481,37 @@ class Breaker:
         self._report(apply)
 
     def reconfigure(self, policy: Policy, options: Mapping[str, Any]) -> None:
-        """Replace the policy; the state, the failures and a running expiry stay."""
+        """Replace the policy; the state, the failures and a running expiry stay.
+
+        Calls under way under another policy end as late results, and probes give their places
+        back.
+        """
 
         def apply(_now: float) -> None:
+            changed = policy != self.policy
             self.policy = policy
             self.options = options
+            if changed:
+                self._failures = self._failure_count()
+                self._next_generation()
+                if self.admission is not None:
+                    self.admission = self.current
 
-        self._report(apply)
+        self._report(apply, ring=True)
 
     def tick(self) -> float | None:
-        """Do what the clock asks for; the seconds until it asks again, None when it does not."""
+        """Do what the clock asks for; the seconds until it asks again, None when it does not.
+
+        For the connection actor, which looks into the log next: no bell is rung.
+        """
         self._before()
         now = self.shared.clock()
         with self.lock:
             self._look_at_clock(now)
             due = self._due(now)
-            ring = self._unrung()
-        if ring:
-            self.shared.bell(self)
         return None if due is None else max(0.0, due - now)
 
-    def _report(self, apply: Any) -> None:
+    def _report(self, apply: Callable[[float], None], *, ring: bool = False) -> None:
         self._before()
         if not self.registered:
             self.shared.revive(self)
@@ -457,27 +519,25 @@ class Breaker:
         with self.lock:
             self._look_at_clock(now)
             apply(now)
-            ring = self._unrung()
+            ring = self._unrung() or (ring and self.state is not State.CLOSED)
         if ring:
             self.shared.bell(self)
 
     # Registration
 
-    def open_gate(self, events: tuple[str, ...] = ("registration", "connection_registered")) -> None:
-        """Be registered: admit calls.
+    def open_gate(self) -> bool:
+        """Be registered and admit calls; whether the bell is to be rung.
 
-        Threads: under the lock of the catalogue.
+        Threads: under the lock of the catalogue, which is why the caller rings.
         """
         now = self.shared.clock()
         with self.lock:
             self.registered = True
-            self._announce(events, now)
+            self._announce(("registration", "connection_registered"), now)
             self.admission = self.current
-            ring = self._unrung()
-        if ring:
-            self.shared.bell(self)
+            return self._unrung()
 
-    def shut_gate(self, event: str) -> None:
+    def shut_gate(self, event: str) -> bool:
         """Be unregistered: admit no call until `open_gate`; outcomes under way become late."""
         now = self.shared.clock()
         with self.lock:
@@ -486,9 +546,7 @@ class Breaker:
             self.registered = False
             self._announce((event,), now)
             self._next_generation()
-            ring = self._unrung()
-        if ring:
-            self.shared.bell(self)
+            return self._unrung()
 
     def _announce(self, events: tuple[str, ...], now: float) -> None:
         wanted = tuple(name for name in events if self._wants(name))
@@ -506,9 +564,10 @@ class Breaker:
         self.epoch = self.shared.next_epoch()
         self._events = self._critical = 0
         self.log = None
-        self._probes = None
+        self._failures = self._failure_count()
         self._next_generation()
-        self._retired = None
+        self._retired = self._totals = None
+        self.refused = count()
         if self.admission is not None:
             self.admission = self.current
 
@@ -525,6 +584,7 @@ class Breaker:
         """Whether a call would be admitted now."""
         if self.admission is not None:
             return True
+        self._before()
         now = self.shared.clock()
         with self.lock:
             if not self.registered:
@@ -536,6 +596,7 @@ class Breaker:
             return len(probes) < self.policy.half_open_max_calls or self._probes_overdue(now)
 
     def status(self) -> Status:
+        self._before()
         now = self.shared.clock()
         with self.lock:
             policy, current = self.policy, self.current
@@ -566,7 +627,9 @@ class Breaker:
                 ignored=totals.ignored,
                 refused=value(self.refused),
                 late=totals.late,
-                in_flight=max(0, totals.calls - totals.successes - totals.failures - totals.ignored),
+                in_flight=max(
+                    0, totals.calls - totals.successes - totals.failures - totals.ignored
+                ),
                 metadata=self.metadata,
             )
 
@@ -603,14 +666,24 @@ class Breaker:
     def _look_at_clock(self, now: float) -> None:
         if self.state is State.OPEN and now >= self.reopen_at and self.registered:
             if self._wants("expiry"):
-                fields = {"state": self.state, "failure_count": self._failures, "reason": self.reason}
+                fields = {
+                    "state": self.state,
+                    "failure_count": self._failures,
+                    "reason": self.reason,
+                }
                 self._append(("expiry",), fields, now)
-            self._move(State.HALF_OPEN, "expiry elapsed", now, ("state_change", "circuit_half_opened"))
+            self._move(
+                State.HALF_OPEN, "expiry elapsed", now, ("state_change", "circuit_half_opened")
+            )
         elif self.state is State.HALF_OPEN and self._probes_overdue(now):
             # A probe whose answer never comes must not wedge the circuit: its place is free
             # again, and an answer that comes after all belongs to a retired generation.
             if self._wants("probe_lost"):
-                fields = {"state": self.state, "failure_count": self._failures, "reason": self.reason}
+                fields = {
+                    "state": self.state,
+                    "failure_count": self._failures,
+                    "reason": self.reason,
+                }
                 self._append(("probe_lost",), fields, now)
             self._next_generation()
 
@@ -678,7 +751,6 @@ class Breaker:
         self._forget_settled(retired)
         self.current = Generation(old.number + 1)
         self._seen = 0
-        self._counted = None
         self._probes = None
         self._probe_successes = 0
 
@@ -762,12 +834,18 @@ class Breaker:
         log.rung = True
         return True
 
-    def _before(self) -> None:
+    def _before(self, *, wait: bool = True) -> None:
+        """Settle the calls that ended without a word."""
         leaked = self.shared.leaked
         while leaked:
             try:
                 breaker, generation, number = leaked.popleft()
             except IndexError:  # another thread was faster
                 return
-            with breaker.lock:
+            if not breaker.lock.acquire(blocking=wait):
+                leaked.appendleft((breaker, generation, number))
+                return
+            try:
                 breaker._ignore(generation, number)
+            finally:
+                breaker.lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from inspect import isawaitable
 from types import CoroutineType
 from typing import ParamSpec, TypeVar
 
@@ -39,7 +40,7 @@ class Circuit:
     Threads: everything here, from any thread, asyncio task or trio task.
     """
 
-    __slots__ = ("__weakref__", "_breaker")
+    __slots__ = ("_breaker",)
 
     def __init__(self, breaker: Breaker) -> None:
         self._breaker = breaker
@@ -96,8 +97,15 @@ class Circuit:
                 "acall() takes the function and its arguments apart: "
                 f"await circuit.acall(function, argument), got: {function!r}"
             )
-        with Permit(self._breaker):
-            return await function(*args, **kwargs)
+        with Permit(self._breaker) as permit:
+            awaitable = function(*args, **kwargs)
+            if type(awaitable) is not CoroutineType and not isawaitable(awaitable):
+                permit.ignore()
+                raise TypeError(
+                    f"acall() awaits what the function returns, got {awaitable!r} from "
+                    f"{function!r}; for a plain function write: circuit.call(function, ...)"
+                )
+            return await awaitable
 
     def guard(self) -> Permit:
         """A guard for one ``with`` or ``async with`` block.

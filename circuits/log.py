@@ -29,6 +29,7 @@ class Record:
         version: version of the subscriptions at that instant; later ones do not see it.
         lost: events that this log could not keep before this one.
         published: set by the registry once every matching subscription has it.
+        traced: `context` is that of the transition's own span by now.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Record:
         "number",
         "published",
         "seq",
+        "traced",
         "version",
         "wall",
     )
@@ -69,6 +71,11 @@ class Record:
         self.version = version
         self.lost = 0
         self.published = False
+        self.traced = False
+
+    def event_id(self, place: int, breaker: Breaker) -> str:
+        """Unique, and the same whenever the event is made again."""
+        return f"{breaker.shared.source}-{self.epoch:x}-{self.number + place}"
 
     def event(self, place: int, breaker: Breaker, trace: str | None) -> Event:
         """The `place`-th event; the same values at every call, so that its id is, too."""
@@ -81,7 +88,7 @@ class Record:
             monotonic=self.monotonic,
             epoch=self.epoch,
             seq=None if self.seq is None else self.seq + place,
-            event_id=f"{breaker.shared.source}-{self.epoch:x}-{self.number + place}",
+            event_id=self.event_id(place, breaker),
             severity=severity_of(name, self.data.get("new_state")),
             data=self.data,
             trace=trace,
@@ -108,15 +115,20 @@ class Log:
 
     def append(self, record: Record) -> None:
         """Keep `record`. A full log keeps the critical ones that are newest and counts the rest."""
-        if len(self.records) >= LIMIT:
-            if record.seq is None:
-                self.lost += 1
-                return
-            # The oldest that is not critical makes room, else the oldest.
-            place = next((i for i, kept in enumerate(self.records) if kept.seq is None), 0)
-            self.lost += len(self.records.pop(place).events)
+        records = self.records
+        if len(records) >= LIMIT:
+            self.trim()
+        if len(records) >= LIMIT and record.seq is None:
+            self.lost += len(record.events)
+            return
         record.lost, self.lost = self.lost, 0
-        self.records.append(record)
+        records.append(record)
+        if len(records) > LIMIT:
+            # The oldest that is not critical makes room, else the oldest; the one behind it
+            # tells of the gap, and of any gap that the dropped one would have told of.
+            place = next((i for i, kept in enumerate(records) if kept.seq is None), 0)
+            dropped = records.pop(place)
+            records[place].lost += dropped.lost + len(dropped.events)
 
     def trim(self) -> None:
         """Forget the published records at the front."""

@@ -95,13 +95,24 @@ class Policy:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise ConfigError("jitter", "a number from 0 to 1", value)
 
-    def __attrs_post_init__(self) -> None:
-        derived = {
+    def _derived(self) -> dict[str, float]:
+        return {
             "initial_expiry": self.expiry,
             "max_expiry": 10 * self.expiry,
             "half_open_timeout": self.expiry,
         }
-        for option, value in derived.items():
+
+    def options(self) -> dict[str, Any]:
+        """The options that make this policy; what follows from `expiry` is left out."""
+        derived = self._derived()
+        return {
+            option: value
+            for option in OPTIONS
+            if derived.get(option) != (value := getattr(self, option))
+        }
+
+    def __attrs_post_init__(self) -> None:
+        for option, value in self._derived().items():
             if getattr(self, option) is None:
                 object.__setattr__(self, option, value)
         if self.max_expiry < self.initial_expiry:

@@ -1,0 +1,237 @@
+"""The circuits of one system, by scope and name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from weakref import WeakValueDictionary
+
+from brama.telemetry import ConfigError
+
+from .breaker import Breaker
+from .circuit import Circuit
+from .errors import UnknownConnectionError
+from .options import check_name, check_scope
+from .policy import Policy, check_options
+from .shared import Shared
+
+__all__ = ["Catalogue"]
+
+Key = tuple[str | None, str]
+CACHED_POLICIES = 256
+NOTHING: Mapping[str, Any] = {}
+
+
+class Catalogue:
+    """Get or create, find, unregister.
+
+    There is never more than one breaker for a key: one that is unregistered and still guards a
+    decorated function is the one that registers again.
+
+    Args:
+        shared: what the breakers have in common.
+        defaults: the options that hold where a circuit gives none.
+
+    Threads: from any. Lookups take no lock. Order of locks: the catalogue's, then a breaker's.
+    """
+
+    def __init__(self, shared: Shared, defaults: Callable[[], Mapping[str, Any]] = dict) -> None:
+        self.shared = shared
+        self._defaults = defaults
+        self._lock = threading.Lock()
+        # Invariant: both are written under the lock.
+        self._circuits: dict[Key, Circuit] = {}
+        self._gone: WeakValueDictionary[Key, Breaker] = WeakValueDictionary()
+        self._policies: dict[tuple[tuple[str, Any], ...], tuple[Policy, Mapping[str, Any]]] = {}
+        shared.revive = self._revive
+
+    def circuit(
+        self,
+        name: str,
+        *,
+        scope: str | None = None,
+        policy: Policy | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Circuit:
+        """The circuit of that name; made and registered if there is none.
+
+        Args:
+            name: 1 to 255 printable characters.
+            scope: equal names in different scopes are different connections.
+            policy: all the rules at once; or
+            options: single ones, see `Policy`; the others follow the defaults.
+            metadata: whatever the status and the handlers should see along.
+
+        Raises:
+            ConfigError: a wrong name or option, `policy` together with options, or an option
+                that contradicts those of the circuit that is there.
+        """
+        check_name("name", name)
+        key = (check_scope(scope), name)
+        if policy is None:
+            options = check_options(options)
+        elif not isinstance(policy, Policy):
+            raise ConfigError("policy", "a brama.Policy", policy)
+        elif options:
+            raise ConfigError("policy", "given alone, without single options", sorted(options))
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise ConfigError("metadata", "a mapping", metadata)
+
+        circuit = self._circuits.get(key)
+        if circuit is None:
+            circuit, ring = self._create(key, policy, options, metadata)
+            if ring:
+                self.shared.bell(circuit._breaker)
+                return circuit
+        _check_agreement(circuit, policy, options)
+        return circuit
+
+    def _create(
+        self,
+        key: Key,
+        policy: Policy | None,
+        options: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None,
+    ) -> tuple[Circuit, bool]:
+        rules, given = self._policy({"policy": policy} if policy is not None else options)
+        with self._lock:
+            circuit = self._circuits.get(key)
+            if circuit is not None:  # another thread was faster
+                return circuit, False
+            breaker = self._gone.pop(key, None)
+            if breaker is None:
+                breaker = Breaker(key[1], key[0], rules, self.shared)
+            with breaker.lock:
+                breaker.install(rules, given, metadata or NOTHING)
+            circuit = Circuit(breaker)
+            self._circuits[key] = circuit
+            return circuit, breaker.open_gate()
+
+    def _policy(self, asked: Mapping[str, Any]) -> tuple[Policy, Mapping[str, Any]]:
+        """The policy and the options that a circuit is made with; equal ones are one object."""
+        try:
+            key = tuple(asked.items())
+            made = self._policies.get(key)
+        except TypeError:  # an option that does not hash: a list of exceptions, say
+            return Policy(**{**self._defaults(), **asked}), asked
+        if made is None:
+            policy = asked.get("policy")
+            if policy is None:
+                made = Policy(**{**self._defaults(), **asked}), asked or NOTHING
+            else:
+                made = policy, policy.options()
+            if len(self._policies) >= CACHED_POLICIES:
+                self._policies.clear()
+            self._policies[key] = made
+        return made
+
+    def forget_defaults(self) -> None:
+        """The defaults have changed: circuits made from now on follow the new ones."""
+        self._policies.clear()
+
+    def configure(self, name: str, *, scope: str | None = None, **options: Any) -> Circuit:
+        """Change only the options that are given, on a circuit that is there.
+
+        State, failures and a running expiry stay.
+
+        Raises:
+            UnknownConnectionError: there is no such circuit.
+            ConfigError: a wrong option.
+        """
+        circuit = self.get(name, scope=scope)
+        breaker = circuit._breaker
+        given = {**breaker.options, **check_options(options)}
+        breaker.reconfigure(Policy(**{**self._defaults(), **given}), given)
+        return circuit
+
+    def find(self, name: str, *, scope: str | None = None) -> Circuit | None:
+        """The circuit of that name, or None."""
+        return self._circuits.get((scope, name))
+
+    def get(self, name: str, *, scope: str | None = None) -> Circuit:
+        """The circuit of that name.
+
+        Raises:
+            UnknownConnectionError: there is none.
+        """
+        circuit = self._circuits.get((scope, name))
+        if circuit is None:
+            raise UnknownConnectionError(name, scope)
+        return circuit
+
+    def unregister(self, name: str, *, scope: str | None = None) -> bool:
+        """Remove a circuit; False if there is none. Calls under way end as late results."""
+        with self._lock:
+            circuit = self._circuits.pop((scope, name), None)
+            if circuit is None:
+                return False
+            breaker = circuit._breaker
+            self._gone[(scope, name)] = breaker
+            ring = breaker.shut_gate("connection_unregistered")
+        if ring:
+            self.shared.bell(breaker)
+        return True
+
+    def _revive(self, breaker: Breaker) -> None:
+        key = (breaker.scope, breaker.name)
+        with self._lock:
+            if breaker.registered:
+                return
+            self._gone.pop(key, None)
+            with breaker.lock:
+                breaker.install(breaker.policy, breaker.options, breaker.metadata)
+            self._circuits[key] = Circuit(breaker)
+            ring = breaker.open_gate()
+        if ring:
+            self.shared.bell(breaker)
+
+    def __iter__(self) -> Iterator[Circuit]:
+        """The registered circuits at this instant."""
+        return iter(list(self._circuits.values()))
+
+    def __len__(self) -> int:
+        return len(self._circuits)
+
+    # Around a fork, in this order: no other thread is inside a lock when the child begins.
+
+    def before_fork(self) -> None:
+        self._lock.acquire()
+        for stripe in self.shared.stripes:
+            stripe.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        for stripe in self.shared.stripes:
+            stripe.release()
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        self.shared.renew()
+        self.shared.leaked.clear()
+        for circuit in self._circuits.values():
+            circuit._breaker.reset_after_fork()
+        self.after_fork_in_parent()
+
+
+def _check_agreement(circuit: Circuit, policy: Policy | None, options: Mapping[str, Any]) -> None:
+    """A second `circuit()` may repeat the options of the first, not contradict them."""
+    present = circuit._breaker.policy
+    if policy is not None and policy != present:
+        raise ConfigError(
+            f"the policy of circuit {circuit.name!r}",
+            f"the one it has ({present})",
+            policy,
+            hint="Change it with brama.configure().",
+        )
+    if options:
+        asked = Policy(**{**present.options(), **options})
+        for option in options:
+            had, wanted = getattr(present, option), getattr(asked, option)
+            if had != wanted:
+                raise ConfigError(
+                    f"{option} of circuit {circuit.name!r}",
+                    f"{had!r}, which it has",
+                    wanted,
+                    hint="Change it with brama.configure(), or leave the option out here.",
+                )

@@ -1,0 +1,209 @@
+"""The actors that manage circuits: one for each circuit that has something to manage.
+
+A breaker decides by itself, in the thread of the call. Its connection actor does what needs no
+caller: it takes the records of the breaker's log to the registry, in order, and watches the clock,
+so that an expiry or a lost probe is noticed without traffic. Whatever must outlive the actor is in
+the breaker; a successor carries on from its log.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+from pykka import ActorDeadError, ActorRef
+
+from brama.actors import ChildSpec, DynamicSupervisor, InlineActor, Restart, start_child
+from brama.telemetry import transition
+
+from .breaker import Breaker
+from .log import Record
+
+__all__ = ["REGISTRY", "Bells", "Circuits", "ConnectionActor", "Publish"]
+
+REGISTRY = "registry"
+"""The name under which the registry actor is found."""
+
+
+class Bell:
+    """To a connection actor: there may be something in the log, or it has been published."""
+
+
+class Resend:
+    """To a connection actor: the registry is new and knows of nothing that was under way."""
+
+
+class Tick:
+    """To a connection actor: the clock wants a look."""
+
+
+BELL, RESEND, TICK = Bell(), Resend(), Tick()
+
+
+@attrs.frozen(eq=False)
+class Publish:
+    """To the registry: queue the events of `records`, in order, to every matching subscription.
+
+    It sets ``record.published`` for each of them and calls `done` in the end.
+    """
+
+    breaker: Breaker
+    records: Sequence[Record]
+    reply_to: ActorRef[Any]
+
+    def done(self) -> None:
+        """Ring the connection actor: all are published."""
+        try:
+            self.reply_to.tell(BELL)
+        except ActorDeadError:
+            pass  # its successor finds the record published
+
+
+class Bells:
+    """Rings from breakers to their connection actors; belongs to the system, not to an actor.
+
+    Args:
+        call_soon: runs a function on the loop of the actor system and starts that system when it
+            is not running yet. It must not wait.
+
+    Threads: `ring` from any; the rest on the loop thread.
+    """
+
+    def __init__(self, call_soon: Callable[..., object]) -> None:
+        self._call_soon = call_soon
+        self._lock = threading.Lock()
+        # The managed breakers. None: its actor is not up, or is being restarted.
+        self.actors: dict[Breaker, ActorRef[Any] | None] = {}
+        self.supervisor: ActorRef[Any] | None = None
+
+    def ring(self, breaker: Breaker) -> None:
+        """Something is in the log of `breaker`: tell its actor, or have one started."""
+        with self._lock:
+            managed = breaker in self.actors
+            actor = self.actors.setdefault(breaker, None)
+        if not managed:
+            self._call_soon(self._start, breaker)
+        elif actor is not None:
+            try:
+                actor.tell(BELL)
+            except ActorDeadError:
+                pass  # its successor looks into the log first of all
+
+    def _start(self, breaker: Breaker) -> None:
+        if self.supervisor is not None and self.actors.get(breaker, self) is None:
+            start_child(self.supervisor, _spec(breaker, self))
+
+    def adopt(self, supervisor: ActorRef[Any]) -> None:
+        """`supervisor` is new: give it every circuit that was managed."""
+        self.supervisor = supervisor
+        for breaker in list(self.actors):
+            self.actors[breaker] = None
+            self._start(breaker)
+
+    def resend(self) -> None:
+        """The registry is new: what it has not published must reach it again."""
+        for actor in list(self.actors.values()):
+            if actor is not None:
+                try:
+                    actor.tell(RESEND)
+                except ActorDeadError:
+                    pass
+
+    def leave(self, breaker: Breaker) -> bool:
+        """Whether `breaker` has nothing left to manage; its actor may then end."""
+        with self._lock:
+            # Under the lock, so that a ring comes either before it (and release() sees the
+            # record) or after it (and starts a new actor).
+            if breaker.release():
+                self.actors.pop(breaker, None)
+                return True
+        return False
+
+    def forget_all(self) -> None:
+        """In the child of a fork: the actors stayed behind, and the lock may be held there."""
+        self._lock = threading.Lock()
+        self.actors = {}
+        self.supervisor = None
+
+
+def _spec(breaker: Breaker, bells: Bells) -> ChildSpec:
+    return ChildSpec(
+        id=(breaker.scope, breaker.name),
+        start=ConnectionActor,
+        args=(breaker, bells),
+        restart=Restart.TRANSIENT,
+    )
+
+
+class ConnectionActor(InlineActor):
+    """Manages one circuit; it is there only while there is something to manage.
+
+    Killing it at any instant loses nothing: state, permits and records are the breaker's.
+    """
+
+    def __init__(self, breaker: Breaker, bells: Bells) -> None:
+        super().__init__()
+        self.breaker = breaker
+        self._bells = bells
+        self._sent: Record | None = None
+
+    def on_start(self) -> None:
+        self._bells.actors[self.breaker] = self.actor_ref
+        self.actor_ref.tell(BELL)
+
+    def on_receive(self, message: Any) -> None:
+        if message is RESEND:
+            self._sent = None
+        delay = self.breaker.tick()
+        records = self.breaker.pending()
+        self._publish(records)
+        if delay is not None:
+            self.after(delay, TICK, key="tick")
+        elif not records and self._bells.leave(self.breaker):
+            self.exit()
+
+    def _publish(self, records: list[Record]) -> None:
+        """Send what has not been sent; it stays in the log until it is published."""
+        registry = self.actor_system.names.whereis(REGISTRY)
+        if registry is None:
+            return  # it is being restarted, and asks for all of this when it is up
+        unsent = records
+        if self._sent in records:
+            unsent = records[records.index(self._sent) + 1 :]
+        if not unsent:
+            return
+        for record in unsent:
+            self._trace(record)
+        try:
+            registry.tell(Publish(self.breaker, unsent, self.actor_ref))
+        except ActorDeadError:
+            return
+        self._sent = unsent[-1]
+
+    def _trace(self, record: Record) -> None:
+        """Make the span of a transition, once, and have its events follow from it."""
+        if "new_state" in record.data and not record.traced:
+            record.traced = True
+            record.context = transition(
+                record.context,
+                connection=self.breaker.name,
+                scope=self.breaker.scope,
+                previous=record.data["previous_state"],
+                new=record.data["new_state"],
+                reason=record.data["reason"],
+                time_ns=int(record.wall * 1e9),
+            )
+
+
+class Circuits(DynamicSupervisor):
+    """Supervises the connection actors. A new incarnation takes over all managed circuits."""
+
+    def __init__(self, bells: Bells) -> None:
+        super().__init__()
+        self._bells = bells
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self._bells.adopt(self.actor_ref)

@@ -1,0 +1,42 @@
+"""The notifier: tells the right handlers when a connection changes state.
+
+Subscribe a function of one event, and say what it is about; all that is given must match:
+
+    >>> import brama
+    >>> def page(event: brama.Event) -> None:
+    ...     print(event.connection, event.data["new_state"], event.data["reason"])
+    >>> subscription = brama.subscribe(page, events=["circuit_opened"], scope="payments")
+    >>> subscription.close()
+    True
+
+Where a handler runs follows from what it is: a plain function on a worker thread, an ``async def`` on
+the loop it was subscribed from, `inline` on Brama's own loop, a `HandlerActor` as an actor of its own.
+Each has a queue and a supervisor to itself: a handler that crashes or is slow touches no other. The
+kinds of events are listed in `brama.circuits.EVENTS`.
+"""
+
+from brama.circuits import EVENTS, Event, Severity
+
+from .errors import SubscriptionClosed
+from .handler_actor import HandlerActor
+from .index import Index
+from .inline import inline
+from .registry import Registry
+from .stream import EventStream
+from .subscription import Subscription
+from .subscriptions import Subscribers, Subscriptions
+
+__all__ = [
+    "EVENTS",
+    "Event",
+    "EventStream",
+    "HandlerActor",
+    "Index",
+    "Registry",
+    "Severity",
+    "Subscribers",
+    "Subscription",
+    "SubscriptionClosed",
+    "Subscriptions",
+    "inline",
+]

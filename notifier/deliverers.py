@@ -1,0 +1,248 @@
+"""The actors that deliver, one for each subscription, by where its handler runs.
+
+Each takes events from the subscription's queue and calls the handler. A handler that raises
+crashes its deliverer, which its supervisor starts anew: isolation, back-off and quarantine are the
+supervisor's business, not this module's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import attrs
+import trio
+
+from brama.actors import Actor, Backoff, ChildSpec, InlineActor, Supervisor
+from brama.circuits import Event
+
+from .delivery import deliver, deliver_async
+from .handler_actor import handler_class, hosted
+from .inline import Inline
+from .subscription import BELL, Subscription
+from .workers import Workers
+
+__all__ = ["AsyncioHandler", "HandlerSupervisor", "TrioHandler"]
+
+INTENSITY, PERIOD = 10, 60.0
+BACKOFF = Backoff(min=0.05, max=5.0)
+
+
+@attrs.frozen
+class AsyncioHandler:
+    """An async handler and the asyncio loop that it was subscribed from."""
+
+    handler: Callable[[Event], Awaitable[object]]
+    loop: asyncio.AbstractEventLoop
+
+
+@attrs.frozen
+class TrioHandler:
+    """An async handler and the trio run that it was subscribed from; None is Brama's own."""
+
+    handler: Callable[[Event], Awaitable[object]]
+    token: trio.lowlevel.TrioToken | None
+
+
+@attrs.frozen
+class Finished:
+    """To a deliverer: what ran outside of the loop has ended, by `error` if that is not None."""
+
+    error: BaseException | None
+
+
+class InlineDeliverer(InlineActor):
+    """Calls a handler that does not block, right on the loop."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        super().__init__()
+        self._subscription = subscription
+        self._handler = subscription.handler.handler
+
+    def on_start(self) -> None:
+        self._subscription.deliverer = self.actor_ref
+        self.actor_ref.tell(BELL)
+
+    def on_receive(self, message: Any) -> None:
+        if deliver(self._subscription, self._handler):
+            self.actor_ref.tell(BELL)
+
+
+class LoopDeliverer(Actor):
+    """Awaits an async handler on Brama's own loop."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        super().__init__()
+        self._subscription = subscription
+        self._handler = subscription.handler.handler
+
+    async def on_start(self) -> None:
+        self._subscription.deliverer = self.actor_ref
+        self.actor_ref.tell(BELL)
+
+    async def on_receive(self, message: Any) -> None:
+        await deliver_async(self._subscription, self._handler)
+
+
+class OutsideDeliverer(InlineActor):
+    """Has the handler called elsewhere: while that goes on, the subscription is `occupied`.
+
+    What goes on there outlives this actor; a successor waits for its `Finished`, so that there are
+    never two at once.
+    """
+
+    def __init__(self, subscription: Subscription) -> None:
+        super().__init__()
+        self._subscription = subscription
+
+    def on_start(self) -> None:
+        self._subscription.deliverer = self.actor_ref
+        self.actor_ref.tell(BELL)
+
+    def on_receive(self, message: Any) -> None:
+        subscription = self._subscription
+        if isinstance(message, Finished) and message.error is not None:
+            raise message.error
+        if subscription.closed:
+            return
+        if not subscription.occupied:
+            # A bell may ring while the last run is ending, so look at the queue and not at the bell.
+            if subscription.queued:
+                subscription.occupied = True
+                self._begin(subscription)
+        elif (why := self._gone()) is not None:
+            subscription.end(why)
+
+    def _begin(self, subscription: Subscription) -> None:
+        """Start a run elsewhere that ends with `_finish`."""
+        raise NotImplementedError
+
+    def _gone(self) -> str | None:
+        """Why the run under way will never end, if it will not."""
+        return None
+
+
+def _finish(subscription: Subscription, error: BaseException | None) -> None:
+    subscription.occupied = False
+    subscription.tell(Finished(error))
+
+
+class WorkerDeliverer(OutsideDeliverer):
+    """Has a plain handler called on a worker thread."""
+
+    def __init__(self, subscription: Subscription, workers: Workers) -> None:
+        super().__init__(subscription)
+        self._workers = workers
+
+    def _begin(self, subscription: Subscription) -> None:
+        self._workers.submit(partial(_work, subscription))
+
+
+def _work(subscription: Subscription) -> None:
+    error: BaseException | None = None
+    try:
+        deliver(subscription, subscription.handler)
+    except BaseException as raised:
+        error = raised
+    _finish(subscription, error)
+
+
+class AsyncioDeliverer(OutsideDeliverer):
+    """Has an async handler run as a task of the asyncio loop it was subscribed from."""
+
+    def _begin(self, subscription: Subscription) -> None:
+        loop: asyncio.AbstractEventLoop = subscription.handler.loop
+        subscription.ring_always = True  # a loop can be closed without a word
+        try:
+            loop.call_soon_threadsafe(
+                _spawn_on_asyncio, subscription, context=contextvars.Context()
+            )
+        except RuntimeError:
+            subscription.occupied = False
+            subscription.end("the asyncio loop that it was subscribed from is closed")
+
+    def _gone(self) -> str | None:
+        if self._subscription.handler.loop.is_closed():
+            return "the asyncio loop that it was subscribed from is closed"
+        return None
+
+
+_tasks: set[asyncio.Task[None]] = set()  # asyncio itself keeps tasks by weak references only
+
+
+def _spawn_on_asyncio(subscription: Subscription) -> None:
+    task = asyncio.get_running_loop().create_task(
+        _run_elsewhere(subscription, lambda: asyncio.sleep(0)), name=f"brama {subscription.name}"
+    )
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+class TrioDeliverer(OutsideDeliverer):
+    """Has an async handler run as a system task of the trio run it was subscribed from."""
+
+    def _begin(self, subscription: Subscription) -> None:
+        try:
+            subscription.handler.token.run_sync_soon(_spawn_on_trio, subscription)
+        except trio.RunFinishedError:
+            subscription.occupied = False
+            subscription.end("the trio run that it was subscribed from has ended")
+
+
+def _spawn_on_trio(subscription: Subscription) -> None:
+    trio.lowlevel.spawn_system_task(
+        _run_elsewhere,
+        subscription,
+        trio.lowlevel.checkpoint,
+        name=f"brama {subscription.name}",
+        context=contextvars.Context(),
+    )
+
+
+async def _run_elsewhere(
+    subscription: Subscription, checkpoint: Callable[[], Awaitable[Any]]
+) -> None:
+    error: BaseException | None = None
+    try:
+        await deliver_async(subscription, subscription.handler.handler, checkpoint)
+    except Exception as raised:  # anything else ends the loop that we are a guest of
+        error = raised
+    finally:
+        _finish(subscription, error)
+
+
+class HandlerSupervisor(Supervisor):
+    """The small supervisor that each handler has to itself.
+
+    A handler that raises is restarted after a moment that grows from 50 ms to 5 s; one that raised more
+    than ten times within a minute is quarantined, alone.
+    """
+
+    def __init__(self, subscription: Subscription, workers: Workers) -> None:
+        super().__init__(
+            [_spec(subscription, workers)], intensity=INTENSITY, period=PERIOD, backoff=BACKOFF
+        )
+        self._subscription = subscription
+
+    def on_exhausted(self) -> None:
+        self._subscription.quarantine()
+
+
+def _spec(subscription: Subscription, workers: Workers) -> ChildSpec:
+    handler = subscription.handler
+    kind: Any
+    arguments: tuple[Any, ...] = (subscription,)
+    if handler_class(handler) is not None:
+        kind, arguments = hosted(handler, subscription), ()
+    elif isinstance(handler, Inline):
+        kind = InlineDeliverer
+    elif isinstance(handler, AsyncioHandler):
+        kind = AsyncioDeliverer
+    elif isinstance(handler, TrioHandler):
+        kind = LoopDeliverer if handler.token is None else TrioDeliverer
+    else:
+        kind, arguments = WorkerDeliverer, (subscription, workers)
+    return ChildSpec("handler", kind, arguments)

@@ -1,0 +1,102 @@
+"""How one delivery is made: the handler's invocation and the loop around it, in both colours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from brama.circuits import Event
+from brama.telemetry import Process, process
+
+from .subscription import Subscription
+
+__all__ = ["deliver", "deliver_async"]
+
+TURN = 256
+"""Deliveries that one turn makes before others get one."""
+
+
+def processing(subscription: Subscription, event: Event) -> Process:
+    """The span around one invocation; nothing when nobody traces."""
+    return process(
+        event=event.event,
+        traceparent=event.trace,
+        subscription=subscription.name,
+        connection=event.connection,
+        scope=event.scope,
+        n=event.n,
+        redelivered=event.redelivered,
+        lag=max(0.0, time.time() - event.timestamp.timestamp()) if event.trace else None,
+    )
+
+
+def deliver(subscription: Subscription, handler: Callable[[Event], object]) -> bool:
+    """Deliver up to a turn's worth; whether there is more.
+
+    Raises:
+        BaseException: what the handler raised, after the subscription has been told.
+    """
+    event = subscription.take()
+    made = 0
+    while event is not None:
+        try:
+            if event.trace is None:
+                handler(event)
+            else:
+                with processing(subscription, event):
+                    handler(event)
+        except BaseException as error:
+            subscription.failed(error)
+            raise
+        made += 1
+        if made == TURN:
+            return subscription.finish()
+        event = subscription.next()
+    return False
+
+
+async def deliver_async(
+    subscription: Subscription,
+    handler: Callable[[Event], Awaitable[object]],
+    checkpoint: Callable[[], Awaitable[Any]] | None = None,
+) -> None:
+    """Deliver until nothing is left.
+
+    Args:
+        subscription: where the events come from.
+        handler: awaited with each of them.
+        checkpoint: lets others run between turns, on a loop of the user's. None is Brama's own
+            loop, where a filter, being a plain function of the user's, goes to a worker thread.
+
+    Raises:
+        BaseException: what the handler raised, after the subscription has been told. A
+            cancellation is no failure of the handler: the event comes again.
+    """
+    offload = checkpoint is None and subscription.filter is not None
+
+    async def step(advance: Callable[[], Event | None]) -> Event | None:
+        return await trio.to_thread.run_sync(advance) if offload else advance()
+
+    event = await step(subscription.take)
+    made = 0
+    while event is not None:
+        try:
+            with processing(subscription, event):
+                await handler(event)
+        except Exception as error:
+            subscription.failed(error)
+            raise
+        except BaseException:
+            subscription.pause()
+            raise
+        made += 1
+        if made % TURN:
+            event = await step(subscription.next)
+        elif subscription.finish():
+            await (checkpoint or trio.lowlevel.checkpoint)()
+            event = await step(subscription.take)
+        else:
+            return

@@ -1,0 +1,96 @@
+"""Handlers that are actors: with a state of their own, restarted when they crash."""
+
+from __future__ import annotations
+
+from functools import partial
+from inspect import iscoroutinefunction
+from typing import Any, ClassVar
+
+import trio
+
+from brama.actors import Actor
+from brama.circuits import Event
+from brama.telemetry import ConfigError
+
+from .delivery import deliver_async
+from .subscription import BELL, Subscription
+
+__all__ = ["HandlerActor", "hosted"]
+
+
+class HandlerActor(Actor):
+    """An actor that handles events, one at a time, in `on_event`.
+
+    Subscribe the class, not an instance: ``brama.subscribe(Pager, events=["circuit_opened"])``. The
+    system starts it under a supervisor of its own. If `on_event` raises, the actor is started anew
+    and gets the same event again, marked `Event.redelivered`; other handlers notice nothing.
+    Constructor arguments are given with `functools.partial`.
+
+    Example:
+        >>> class Pager(brama.notifier.HandlerActor):
+        ...     def __init__(self) -> None:
+        ...         super().__init__()
+        ...         self.open = set()
+        ...     def on_event(self, event):
+        ...         self.open.add(event.connection)
+
+    The other hooks are those of `brama.actors.Actor`, ``async def``.
+    """
+
+    _own_subscription: ClassVar[Subscription | None] = None
+
+    def on_event(self, event: Event) -> Any:
+        """Handle one event. A plain function runs on a worker thread, an ``async def`` on trio."""
+        raise NotImplementedError
+
+    async def on_receive(self, message: Any) -> Any:
+        """Events arrive here first. Who overrides this hands on what is not his to ``super()``."""
+        if message is BELL and self._own_subscription is not None:
+            await deliver_async(self._own_subscription, self._handle)
+            return None
+        if isinstance(message, Event):  # told through a plain ref
+            return await self._handle(message)
+        return await super().on_receive(message)
+
+    async def _handle(self, event: Event) -> Any:
+        if iscoroutinefunction(self.on_event):
+            return await self.on_event(event)
+        return await trio.to_thread.run_sync(self.on_event, event, abandon_on_cancel=True)
+
+
+def hosted(handler: Any, subscription: Subscription) -> type[HandlerActor]:
+    """The handler's class, bound to `subscription`: each incarnation delivers from it."""
+    cls: type[HandlerActor] = handler_class(handler)
+    arguments, keywords = (
+        (handler.args, handler.keywords) if isinstance(handler, partial) else ((), {})
+    )
+
+    class Bound(cls):  # type: ignore[misc, valid-type]
+        _own_subscription = subscription
+
+        def __init__(self) -> None:
+            super().__init__(*arguments, **keywords)
+
+        async def on_start(self) -> None:
+            await super().on_start()
+            subscription.deliverer = self.actor_ref
+            self.actor_ref.tell(BELL)
+
+    Bound.__name__, Bound.__qualname__, Bound.__module__ = (
+        cls.__name__,
+        cls.__qualname__,
+        cls.__module__,
+    )
+    return Bound
+
+
+def handler_class(handler: Any) -> Any:
+    """The `HandlerActor` subclass in `handler` (the class or a partial of it), or None."""
+    cls = handler.func if isinstance(handler, partial) else handler
+    if not (isinstance(cls, type) and issubclass(cls, HandlerActor)):
+        return None
+    if cls.on_event is HandlerActor.on_event:
+        raise ConfigError(
+            "handler", f"a class that defines on_event(event); {cls.__name__} does not", cls
+        )
+    return cls

@@ -1,0 +1,158 @@
+"""Events to iterate over, in plain threads, asyncio and trio alike."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from typing import Any, Self
+
+import trio
+
+from brama.circuits import Event, seconds
+
+from .errors import SubscriptionClosed
+from .subscription import Subscription
+
+__all__ = ["EventStream"]
+
+
+class EventStream:
+    """The events of one subscription, in order; made by `brama.events`.
+
+    Iterating waits for the next event and ends when the stream is closed. An event counts as delivered
+    when it is handed out: at most once.
+
+    Example:
+        >>> with brama.events(events=["circuit_opened"]) as events:
+        ...     for event in events:
+        ...         print(event.connection)
+        >>> async with brama.events() as events:      # asyncio or trio
+        ...     async for event in events: ...
+
+    Threads: one consumer at a time; `close` from anywhere.
+    """
+
+    def __init__(self, subscribe: Callable[[EventStream], Subscription]) -> None:
+        self._condition = threading.Condition()
+        self._rung = False
+        self._wakers: list[Callable[[], object]] = []
+        self.subscription = subscribe(self)
+        self.subscription.deliverer = self
+
+    def tell(self, _message: Any) -> None:
+        """There is something in the queue, or it has ended."""
+        with self._condition:
+            self._rung = True
+            self._condition.notify_all()
+            wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            try:
+                wake()
+            except RuntimeError:
+                pass  # the loop that waited has ended
+
+    def get(self, timeout: float | timedelta | None = None) -> Event:
+        """The next event; blocks the thread for it.
+
+        Args:
+            timeout: seconds to wait at most; None waits for ever.
+
+        Raises:
+            TimeoutError: none came in time.
+            SubscriptionClosed: the stream has ended.
+        """
+        limit = None if timeout is None else seconds("timeout", timeout, zero=True)
+        deadline = None if limit is None else time.monotonic() + limit
+        while True:
+            event = self._next()
+            if event is not None:
+                return event
+            with self._condition:
+                left = None if deadline is None else deadline - time.monotonic()
+                if not self._rung and not self._condition.wait_for(lambda: self._rung, left):
+                    raise TimeoutError(f"no event within {limit} s")
+                self._rung = False
+
+    async def aget(self) -> Event:
+        """The next event, awaited on asyncio or trio.
+
+        Raises:
+            SubscriptionClosed: the stream has ended.
+        """
+        while True:
+            event = self._next()
+            if event is not None:
+                return event
+            await self._bell()
+
+    def _next(self) -> Event | None:
+        event = self.subscription.next()
+        if event is None and self.subscription.closed:
+            raise SubscriptionClosed("the stream of events is closed")
+        return event
+
+    async def _bell(self) -> None:
+        wait: Callable[[], Any]
+        wake: Callable[[], object]
+        if trio.lowlevel.in_trio_run():
+            rung, token = trio.Event(), trio.lowlevel.current_trio_token()
+            wait, wake = rung.wait, lambda: token.run_sync_soon(rung.set)
+        else:
+            loop = asyncio.get_running_loop()
+            future = loop.create_future()
+            wait = lambda: future  # noqa: E731
+            wake = lambda: loop.call_soon_threadsafe(_resolve, future)  # noqa: E731
+        with self._condition:
+            if self._rung:
+                self._rung = False
+                return
+            self._wakers.append(wake)
+        try:
+            await wait()
+        finally:
+            with self._condition:
+                self._rung = False
+                if wake in self._wakers:
+                    self._wakers.remove(wake)
+
+    def close(self) -> None:
+        """End the stream; whoever waits is woken."""
+        self.subscription.close()
+
+    def __iter__(self) -> Iterator[Event]:
+        try:
+            while True:
+                yield self.get()
+        except SubscriptionClosed:
+            return
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while True:
+            try:
+                event = await self.aget()
+            except SubscriptionClosed:
+                return
+            yield event
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<EventStream of {self.subscription!r}>"
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

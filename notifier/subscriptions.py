@@ -1,0 +1,259 @@
+"""All subscriptions of one system: what outlives the actors that deliver."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from inspect import iscoroutinefunction
+from itertools import count
+from typing import Any, cast
+
+import trio
+from pykka import ActorRef
+
+from brama.actors import ChildSpec, DynamicSupervisor, Restart, start_child, terminate_child
+from brama.circuits import Event, Shared, check_events, check_name, check_scope, whole
+from brama.telemetry import ConfigError
+
+from .deliverers import AsyncioHandler, HandlerSupervisor, TrioHandler
+from .handler_actor import handler_class
+from .index import Index
+from .inline import Inline
+from .stream import EventStream
+from .subscription import Subscription
+from .workers import Workers
+
+__all__ = ["Subscribers", "Subscriptions"]
+
+Handler = Callable[[Event], object]
+
+
+class Subscriptions:
+    """The table of subscriptions, and the ways to subscribe.
+
+    Args:
+        shared: what the breakers have in common; told what is wanted.
+        call_soon: runs a function on the loop of the actor system and starts that system when it is
+            not running yet. It must not wait.
+        on_own_loop: whether the caller is on that loop.
+
+    Threads: from any.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        call_soon: Callable[..., object],
+        on_own_loop: Callable[[], bool],
+    ) -> None:
+        self.index: Index[Subscription] = Index()
+        self.supervisor: ActorRef[Any] | None = None
+        self._shared = shared
+        self._call_soon = call_soon
+        self._on_own_loop = on_own_loop
+        self._workers = Workers()
+        self._ids = count(1)
+        self._lock = threading.Lock()
+        # Invariant: written under the lock. The value says whether an actor delivers from it.
+        self._table: dict[Subscription, bool] = {}
+        shared.interest = self.index
+
+    def subscribe(
+        self,
+        handler: Any,
+        *,
+        events: Iterable[str] | None = None,
+        connection: str | None = None,
+        scope: str | None = None,
+        filter: Callable[[Event], object] | None = None,
+        max_redeliveries: int = 3,
+    ) -> Subscription:
+        """Have `handler` called with what matches all that is given; see `brama.subscribe`."""
+        target, name = self._target(handler)
+        made = self._make(target, name, events, connection, scope, filter, max_redeliveries)
+        with self._lock:
+            for other in self._table:
+                if _same(other, made):
+                    return other
+            self._admit(made, hosted=True)
+        self._call_soon(self._start, made)
+        return made
+
+    def stream(
+        self,
+        *,
+        events: Iterable[str] | None = None,
+        connection: str | None = None,
+        scope: str | None = None,
+        filter: Callable[[Event], object] | None = None,
+    ) -> EventStream:
+        """The events that match as an iterator; see `brama.events`."""
+
+        def subscribe(stream: EventStream) -> Subscription:
+            made = self._make(stream, "a stream of events", events, connection, scope, filter, 0)
+            made.deliverer = stream
+            with self._lock:
+                self._admit(made, hosted=False)
+            return made
+
+        return EventStream(subscribe)
+
+    def unsubscribe(self, subscription: Subscription | None = None) -> int:
+        """End one subscription, or all that the calling thread has made; how many have ended."""
+        if subscription is not None:
+            if not isinstance(subscription, Subscription):
+                raise ConfigError("subscription", "what subscribe() returned", subscription)
+            ended = subscription in self._table
+            subscription.close()
+            return int(ended)
+        me = threading.get_ident()
+        mine = [one for one in list(self._table) if one.owner == me]
+        for one in mine:
+            one.close()
+        return len(mine)
+
+    def all(self) -> tuple[Subscription, ...]:
+        """The subscriptions that have not ended."""
+        return tuple(self._table)
+
+    def adopt(self, supervisor: ActorRef[Any]) -> None:
+        """`supervisor` is new: give it every subscription that wants an actor."""
+        self.supervisor = supervisor
+        for subscription, hosted in list(self._table.items()):
+            if hosted:
+                self._start(subscription)
+
+    def close_all(self, why: str) -> None:
+        """The system has stopped."""
+        for subscription in self.all():
+            subscription.end(why)
+
+    def after_fork(self) -> None:
+        """In the child: the actors and threads stayed behind; the table is still good."""
+        self._lock = threading.Lock()
+        self._workers = Workers()
+        self.supervisor = None
+        self.index.after_fork()
+        for subscription in self._table:
+            subscription.after_fork()
+
+    def _make(
+        self,
+        target: Any,
+        name: str,
+        events: Iterable[str] | None,
+        connection: str | None,
+        scope: str | None,
+        filter: Callable[[Event], object] | None,
+        max_redeliveries: int,
+    ) -> Subscription:
+        if filter is not None and (not callable(filter) or iscoroutinefunction(filter)):
+            raise ConfigError("filter", "a plain function of one event", filter)
+        return Subscription(
+            next(self._ids),
+            target,
+            name=name,
+            events=check_events(events),
+            connection=None if connection is None else check_name("connection", connection),
+            scope=check_scope(scope),
+            filter=filter,
+            max_redeliveries=whole("max_redeliveries", max_redeliveries, least=0),
+            owner=threading.get_ident(),
+            on_end=self._ended,
+        )
+
+    def _target(self, handler: Any) -> tuple[Any, str]:
+        """What to deliver to, with the loop it belongs to, and a name for people."""
+        cls = handler_class(handler)
+        if cls is not None:
+            return handler, _name(cls)
+        if isinstance(handler, Inline):
+            return handler, _name(handler.handler)
+        if isinstance(handler, type) or not callable(handler):
+            raise ConfigError(
+                "handler",
+                "a function of one event (plain, async or inline()) or a HandlerActor class",
+                handler,
+            )
+        if not _is_async(handler):
+            return handler, _name(handler)
+        return self._on_present_loop(cast("Callable[[Event], Any]", handler)), _name(handler)
+
+    def _on_present_loop(self, handler: Callable[[Event], Any]) -> Any:
+        if self._on_own_loop():
+            return TrioHandler(handler, None)
+        if trio.lowlevel.in_trio_run():
+            return TrioHandler(handler, trio.lowlevel.current_trio_token())
+        try:
+            return AsyncioHandler(handler, asyncio.get_running_loop())
+        except RuntimeError:  # a plain thread
+            return TrioHandler(handler, None)
+
+    def _admit(self, subscription: Subscription, *, hosted: bool) -> None:
+        self._table[subscription] = hosted
+        self.index.add(subscription)
+        self._shared.watched = self.index.wants_anywhere("success")
+
+    def _start(self, subscription: Subscription) -> None:
+        if self.supervisor is None or self._table.get(subscription) is not True:
+            return  # it has ended, or the supervisor takes it over when it is up
+        start_child(
+            self.supervisor,
+            ChildSpec(
+                subscription.id,
+                HandlerSupervisor,
+                (subscription, self._workers),
+                restart=Restart.TRANSIENT,
+            ),
+        )
+
+    def _ended(self, subscription: Subscription) -> None:
+        self.index.remove(subscription)
+        with self._lock:
+            hosted = self._table.pop(subscription, False)
+            self._shared.watched = self.index.wants_anywhere("success")
+        if hosted:
+            self._call_soon(self._stop, subscription)
+        else:
+            subscription.tell(None)  # wakes whoever waits for the next event
+
+    def _stop(self, subscription: Subscription) -> None:
+        if self.supervisor is not None:
+            terminate_child(self.supervisor, subscription.id)
+
+
+class Subscribers(DynamicSupervisor):
+    """Supervises the handlers, each under a supervisor of its own. A new incarnation takes over all."""
+
+    def __init__(self, subscriptions: Subscriptions) -> None:
+        super().__init__(intensity=1000)
+        self._subscriptions = subscriptions
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self._subscriptions.adopt(self.actor_ref)
+
+
+def _same(one: Subscription, other: Subscription) -> bool:
+    """Whether subscribing the second would only make doubles of the first."""
+    return (
+        one.handler == other.handler
+        and one.filter == other.filter
+        and (one.events, one.connection, one.scope) == (other.events, other.connection, other.scope)
+    )
+
+
+def _is_async(handler: Any) -> bool:
+    while isinstance(handler, partial):
+        handler = handler.func
+    return iscoroutinefunction(handler) or iscoroutinefunction(
+        getattr(type(handler), "__call__", None)
+    )
+
+
+def _name(handler: Any) -> str:
+    while isinstance(handler, partial):
+        handler = handler.func
+    return str(getattr(handler, "__qualname__", None) or type(handler).__qualname__)

@@ -1,0 +1,112 @@
+"""The settings of a system, from arguments or from the environment."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from brama.circuits import OPTIONS, Policy, check_options, seconds
+from brama.telemetry import ConfigError, unknown
+
+__all__ = ["Settings"]
+
+logger = logging.getLogger("brama")
+
+PREFIX = "BRAMA_"
+NUMBERS: dict[str, Callable[[str], Any]] = {
+    "failure_threshold": int,
+    "half_open_max_calls": int,
+    "success_threshold": int,
+    "expiry": float,
+    "initial_expiry": float,
+    "max_expiry": float,
+    "backoff_factor": float,
+    "jitter": float,
+    "half_open_timeout": float,
+    "stop_timeout": float,
+    "expiry_strategy": str,
+}
+
+
+class Settings:
+    """What holds for a whole system.
+
+    Precedence: an option of the circuit, then `brama.configure`, then these, then the defaults of
+    `Policy`. The default system takes them from the environment.
+
+    Example:
+        >>> Settings(failure_threshold=3, expiry=10.0).options
+        {'failure_threshold': 3, 'expiry': 10.0}
+
+    Args:
+        stop_timeout: seconds that stopping the system may take.
+        clock: monotonic seconds for the circuits; for tests.
+        options: those of `Policy`, for circuits that do not say otherwise.
+
+    Raises:
+        ConfigError: a value is out of its bounds, or a name is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        stop_timeout: float | timedelta = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        **options: Any,
+    ) -> None:
+        self.stop_timeout = seconds("stop_timeout", stop_timeout)
+        self.clock = clock
+        self.options: Mapping[str, Any] = check_options(options)
+        Policy(**self.options)  # a wrong value is refused here and not at the first circuit
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """The settings in the variables ``BRAMA_FAILURE_THRESHOLD``, ``BRAMA_EXPIRY``, and so on.
+
+        An empty variable counts as unset. One that begins so and is none of ours is named in a warning,
+        as it may be a slip of the pen.
+
+        Raises:
+            ConfigError: a value is wrong; the text names the variable.
+        """
+        given: dict[str, Any] = {}
+        for variable, text in sorted((os.environ if environ is None else environ).items()):
+            if not variable.startswith(PREFIX) or not text.strip():
+                continue
+            option = variable.removeprefix(PREFIX).lower()
+            option = "failure_threshold" if option == "max_attempts" else option
+            if option not in NUMBERS:
+                known = tuple(f"{PREFIX}{name.upper()}" for name in NUMBERS)
+                logger.warning("%s", unknown("a setting", variable, known))
+                continue
+            given[option] = _parse(variable, text.strip(), NUMBERS[option])
+            _check(variable, option, given[option])
+        return cls(**given)
+
+    def __repr__(self) -> str:
+        return f"Settings(stop_timeout={self.stop_timeout}, **{dict(self.options)})"
+
+
+def _parse(variable: str, text: str, kind: Callable[[str], Any]) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        expected = "a whole number" if kind is int else "a number"
+        raise ConfigError(variable, expected, text) from None
+
+
+def _check(variable: str, option: str, value: Any) -> None:
+    try:
+        if option in OPTIONS:
+            Policy(**{option: value})
+        else:
+            seconds(option, value)
+    except ConfigError as error:
+        if (
+            error.option == option
+        ):  # else it is about two options at once: the whole is checked later
+            raise ConfigError(variable, error.expected, value, hint=error.hint) from None

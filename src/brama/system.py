@@ -1,0 +1,376 @@
+"""The composition root: one isolated Brama, with its circuits, actors and subscriptions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import trio
+import trio.testing
+
+from brama.actors import (
+    ActorSystem,
+    ChildSpec,
+    Health,
+    HostError,
+    StopReport,
+    SystemStoppedError,
+    TreeNode,
+)
+from brama.circuits import REGISTRY, Bells, Catalogue, Circuit, Circuits, Policy, Shared, seconds
+from brama.notifier import (
+    Event,
+    EventStream,
+    Registry,
+    Subscribers,
+    Subscription,
+    Subscriptions,
+)
+from brama.telemetry import ConfigError
+
+from .settings import Settings
+
+__all__ = ["System", "default_system"]
+
+R = TypeVar("R")
+
+logger = logging.getLogger("brama")
+
+
+class System:
+    """An isolated Brama: its own circuits, subscriptions, supervision tree and thread.
+
+    Most programs need only the default one, which `brama.circuit` and its like use. Making a system
+    starts nothing; its thread starts with the first thing that needs it (a subscription, or a circuit
+    that changes state). Circuits protect all the same while it is down.
+
+    Example:
+        >>> with brama.System() as system:
+        ...     search = system.circuit("search", failure_threshold=2)
+        ...     search.available()
+        True
+
+    Args:
+        settings: `Settings`; None reads the ``BRAMA_*`` environment.
+        name: of the tree's root and of the thread.
+
+    Threads: everything from any thread or loop, unless it says otherwise.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, name: str = "brama") -> None:
+        if settings is not None and not isinstance(settings, Settings):
+            raise ConfigError("settings", "a brama.Settings", settings)
+        self.settings = Settings.from_environment() if settings is None else settings
+        self._configured: dict[str, Any] = {}
+        self._refused = False
+        self._shared = Shared(clock=self.settings.clock)
+        self._catalogue = Catalogue(self._shared, self._defaults)
+        self._bells = Bells(self._call_soon)
+        self._shared.bell = self._bells.ring
+        self._subscriptions = Subscriptions(
+            self._shared, self._call_soon, lambda: self.actors.on_loop_thread()
+        )
+        self.actors = ActorSystem(
+            name, children=self._children, stop_timeout=self.settings.stop_timeout
+        )
+        _remember(self)
+
+    def _defaults(self) -> Mapping[str, Any]:
+        return {**self.settings.options, **self._configured}
+
+    def _children(self) -> list[ChildSpec]:
+        # Producers last: the tree stops from the bottom, so that what is under way drains downwards.
+        return [
+            ChildSpec("subscribers", Subscribers, (self._subscriptions,)),
+            ChildSpec(
+                "registry", Registry, (self._subscriptions.index, self._bells), name=REGISTRY
+            ),
+            ChildSpec("circuits", Circuits, (self._bells,)),
+        ]
+
+    def _call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call it on the loop; begin to start that if need be. Never waits, never raises."""
+        if self.actors.call_soon(function, *args):
+            return
+        # What is lost because the loop is not up yet is found in the tables when it is.
+        try:
+            self.actors.start_soon()
+        except SystemStoppedError:
+            pass  # circuits protect all the same
+        except HostError:
+            if not self._refused:
+                self._refused = True
+                logger.exception(
+                    "events of %r reach nobody; its circuits protect all the same", self
+                )
+
+    # Circuits
+
+    def circuit(
+        self,
+        name: str,
+        *,
+        scope: str | None = None,
+        policy: Policy | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Circuit:
+        """The circuit of that name, made and registered if there is none; see `brama.circuit`."""
+        return self._catalogue.circuit(
+            name, scope=scope, policy=policy, metadata=metadata, **options
+        )
+
+    def circuits(self) -> tuple[Circuit, ...]:
+        """All registered circuits at this instant."""
+        return tuple(self._catalogue)
+
+    def find(self, name: str, *, scope: str | None = None) -> Circuit | None:
+        """The circuit of that name, or None; it is not made."""
+        return self._catalogue.find(name, scope=scope)
+
+    def get(self, name: str, *, scope: str | None = None) -> Circuit:
+        """The circuit of that name; it is not made.
+
+        Raises:
+            UnknownConnectionError: there is none.
+        """
+        return self._catalogue.get(name, scope=scope)
+
+    def unregister(self, name: str, *, scope: str | None = None) -> bool:
+        """Remove a circuit; False if there is none. A function that it guards registers it again."""
+        return self._catalogue.unregister(name, scope=scope)
+
+    def configure(
+        self, name: str | None = None, *, scope: str | None = None, **options: Any
+    ) -> None:
+        """Change options at run time, and only those that are given; see `brama.configure`."""
+        if name is not None:
+            self._catalogue.configure(name, scope=scope, **options)
+            return
+        if scope is not None:
+            raise ConfigError("scope", "given together with a name", scope)
+        checked = Settings(**{**self._defaults(), **options}).options
+        self._configured = {**self._configured, **{o: checked[o] for o in checked if o in options}}
+        self._catalogue.forget_defaults()
+
+    # Events
+
+    def subscribe(
+        self,
+        handler: Any,
+        *,
+        events: Iterable[str] | None = None,
+        connection: str | None = None,
+        scope: str | None = None,
+        filter: Callable[[Event], object] | None = None,
+        max_redeliveries: int = 3,
+    ) -> Subscription:
+        """Have `handler` called with every event that matches; see `brama.subscribe`.
+
+        Raises:
+            ConfigError: a wrong argument.
+            SystemStoppedError: the system was stopped.
+            HostError: this process cannot host trio.
+        """
+        if not self.actors.running:
+            self.actors.start_soon()
+        return self._subscriptions.subscribe(
+            handler,
+            events=events,
+            connection=connection,
+            scope=scope,
+            filter=filter,
+            max_redeliveries=max_redeliveries,
+        )
+
+    def unsubscribe(self, subscription: Subscription | None = None) -> int:
+        """End a subscription, or all of the calling thread's; see `brama.unsubscribe`."""
+        return self._subscriptions.unsubscribe(subscription)
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """All subscriptions that have not ended, with their counts."""
+        return self._subscriptions.all()
+
+    def events(
+        self,
+        *,
+        events: Iterable[str] | None = None,
+        connection: str | None = None,
+        scope: str | None = None,
+        filter: Callable[[Event], object] | None = None,
+    ) -> EventStream:
+        """The events that match, to iterate over; see `brama.events`."""
+        return self._subscriptions.stream(
+            events=events, connection=connection, scope=scope, filter=filter
+        )
+
+    # Around a fork: see the functions below.
+
+    def _before_fork(self) -> None:
+        self._catalogue.before_fork()
+
+    def _after_fork_in_parent(self) -> None:
+        self._catalogue.after_fork_in_parent()
+
+    def _after_fork_in_child(self) -> None:
+        self._bells.forget_all()
+        self._subscriptions.after_fork()
+        self._catalogue.after_fork_in_child()
+
+    # Life
+
+    def start(self) -> None:
+        """Start the thread and wait until the tree stands. Idempotent, and seldom needed."""
+        self.actors.start()
+
+    def stop(self, timeout: float | timedelta | None = None) -> StopReport:
+        """Stop the tree and end the subscriptions.
+
+        Args:
+            timeout: seconds that it may take; None is the setting `stop_timeout`.
+
+        Returns:
+            What could not be stopped, by name.
+        """
+        limit = None if timeout is None else seconds("timeout", timeout)
+        report = self.actors.stop(limit)
+        self._subscriptions.close_all("its system was stopped")
+        return report
+
+    async def astop(self, timeout: float | timedelta | None = None) -> StopReport:
+        """`stop`, awaited on asyncio or trio."""
+        if self.actors.on_loop_thread():
+            return self.stop(timeout)
+        return await _in_thread(partial(self.stop, timeout))
+
+    async def run(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run in the calling trio loop instead of a thread, until `stop` or cancellation.
+
+        Under trio's ``MockClock`` the circuits follow its time, too.
+
+        Example:
+            >>> async with trio.open_nursery() as nursery:
+            ...     await nursery.start(system.run)
+            ...     ...
+            ...     system.stop()
+        """
+        clock = trio.lowlevel.current_clock()
+        former = self._shared.clock
+        if isinstance(clock, trio.testing.MockClock):
+            self._shared.clock = clock.current_time
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.actors.run)
+                task_status.started(self)
+        finally:
+            self._shared.clock = former
+            self._subscriptions.close_all("its system was stopped")
+
+    def tree(self) -> TreeNode:
+        """The supervision tree at this instant: ``print(system.tree())`` draws it."""
+        return self.actors.tree()
+
+    def health(self) -> Health:
+        """Whether all is well, and what is not."""
+        return self.actors.health()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        if not self.actors.running:
+            await _in_thread(self.start)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.astop()
+
+    def __repr__(self) -> str:
+        return f"<System {self.actors.name!r}, {len(self._catalogue)} circuits>"
+
+
+async def _in_thread(function: Callable[[], R]) -> R:
+    if trio.lowlevel.in_trio_run():
+        return await trio.to_thread.run_sync(function)
+    return await asyncio.to_thread(function)
+
+
+_systems: weakref.WeakSet[System] = weakref.WeakSet()
+_watches_forks = False
+_forking: list[System] = []  # the systems whose locks the fork under way holds
+
+
+def _remember(system: System) -> None:
+    """Hold the locks of `system` around every fork.
+
+    The handlers are registered with the first system, so that the import leaves no trace in the process.
+    """
+    global _watches_forks
+    _systems.add(system)
+    if not _watches_forks and hasattr(os, "register_at_fork"):
+        _watches_forks = True
+        os.register_at_fork(
+            before=_before_fork,
+            after_in_parent=_after_fork_in_parent,
+            after_in_child=_after_fork_in_child,
+        )
+
+
+def _before_fork() -> None:
+    _forking.extend(_systems)
+    for system in _forking:
+        system._before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for system in _forking:
+        system._after_fork_in_parent()
+    _forking.clear()
+
+
+def _after_fork_in_child() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()
+    for system in _forking:
+        system._after_fork_in_child()
+    _forking.clear()
+
+
+_default: System | None = None
+_default_lock = threading.Lock()
+
+
+def default_system() -> System:
+    """The system that the functions of `brama` act on; made at the first use.
+
+    Raises:
+        ConfigError: a ``BRAMA_*`` variable is wrong.
+    """
+    global _default
+    system = _default
+    if system is None:
+        with _default_lock:
+            system = _default = _default or System()
+    return system

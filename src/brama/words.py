@@ -1,0 +1,230 @@
+"""Brama's own words: the functions of `brama`, which act on the default system.
+
+Where the Elixir library returns ``{:error, :not_found}``, these raise `UnknownConnectionError`; questions
+(`available`) and `unregister` answer False instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from brama.circuits import Circuit, Policy, Status
+from brama.notifier import Event, EventStream, Subscription
+
+from .system import default_system
+
+__all__ = [
+    "available",
+    "circuit",
+    "close_circuit",
+    "configure",
+    "events",
+    "failure",
+    "open_circuit",
+    "register",
+    "reset_circuit",
+    "status",
+    "subscribe",
+    "success",
+    "unregister",
+    "unsubscribe",
+]
+
+
+def circuit(
+    name: str,
+    *,
+    scope: str | None = None,
+    policy: Policy | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Circuit:
+    """The circuit of that name; it is made and registered if there is none.
+
+    Example:
+        >>> payments = brama.circuit("payment_api", scope="payments", failure_threshold=5, expiry=30.0)
+        >>> brama.circuit("payment_api", scope="payments") is payments
+        True
+
+    Args:
+        name: of the connection, 1 to 255 printable characters.
+        scope: equal names in different scopes are different connections.
+        policy: all the rules at once, a `Policy`; or
+        options: single ones, see `Policy`. What is not given follows `configure`, then the environment
+            (``BRAMA_EXPIRY``, …), then the defaults.
+        metadata: whatever `Circuit.status` should carry along.
+
+    Raises:
+        ConfigError: a wrong name or option, or one that contradicts those of the circuit that is there.
+
+    Threads: any; so for all functions here.
+    """
+    return default_system().circuit(name, scope=scope, policy=policy, metadata=metadata, **options)
+
+
+register = circuit
+
+
+def unregister(name: str, *, scope: str | None = None) -> bool:
+    """Remove a circuit; False if there is none.
+
+    Calls that are under way end as late results. A function that the circuit guards registers it again on
+    its next call.
+    """
+    return default_system().unregister(name, scope=scope)
+
+
+def available(name: str, *, scope: str | None = None) -> bool:
+    """Whether a call would be admitted now; False if no such circuit is registered."""
+    found = default_system().find(name, scope=scope)
+    return found is not None and found.available()
+
+
+def success(name: str, *, scope: str | None = None) -> None:
+    """Report a success that was seen elsewhere; see `Circuit.success`.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().get(name, scope=scope).success()
+
+
+def failure(name: str, *, scope: str | None = None, reason: str | None = None) -> None:
+    """Report a failure that was seen elsewhere; see `Circuit.failure`.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().get(name, scope=scope).failure(reason)
+
+
+def status(name: str, *, scope: str | None = None) -> Status:
+    """A frozen snapshot of a circuit.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    return default_system().get(name, scope=scope).status()
+
+
+def open_circuit(
+    name: str,
+    *,
+    scope: str | None = None,
+    reason: str | None = "manually opened",
+    expires_in: float | timedelta | None = None,
+) -> None:
+    """Open a circuit now; see `Circuit.open_circuit`.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().get(name, scope=scope).open_circuit(reason, expires_in=expires_in)
+
+
+def close_circuit(
+    name: str, *, scope: str | None = None, reason: str | None = "manually closed"
+) -> None:
+    """Close a circuit now and forget its failures.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().get(name, scope=scope).close_circuit(reason)
+
+
+def reset_circuit(
+    name: str, *, scope: str | None = None, reason: str | None = "manually reset"
+) -> None:
+    """Close a circuit now and forget all that led here.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().get(name, scope=scope).reset_circuit(reason)
+
+
+def configure(name: str | None = None, *, scope: str | None = None, **options: Any) -> None:
+    """Change options at run time, and only those that are given.
+
+    Example:
+        >>> brama.configure(expiry=30.0)                       # circuits made from now on
+        >>> brama.configure("payment_api", scope="payments", expiry=5.0)    # one that is there
+
+    Args:
+        name, scope: the circuit; without a name, the defaults of circuits that are made later.
+        options: see `Policy`.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+        ConfigError: a wrong option.
+    """
+    default_system().configure(name, scope=scope, **options)
+
+
+def subscribe(
+    handler: Any,
+    *,
+    events: Iterable[str] | None = None,
+    connection: str | None = None,
+    scope: str | None = None,
+    filter: Callable[[Event], object] | None = None,
+    max_redeliveries: int = 3,
+) -> Subscription:
+    """Have `handler` called with every event that matches all that is given.
+
+    Every transition that begins after this has returned is seen; the events of one connection come in
+    order. The same handler with the same filters is the same subscription.
+
+    Args:
+        handler: a function of one event (on a worker thread), an ``async def`` (on the loop it was
+            subscribed from, or Brama's own), `brama.notifier.inline` of a function that never blocks, or a
+            `brama.notifier.HandlerActor` class.
+        events: names from `brama.notifier.EVENTS`; None is all of them.
+        connection: the name of a circuit, which need not exist yet; None is any.
+        scope: None is any.
+        filter: a further condition, called with the event; over one at which it raises there is no match.
+        max_redeliveries: how often a critical event is tried again when the handler raises.
+
+    Returns:
+        The subscription; ``close()`` ends it, as does leaving it as a context manager.
+
+    Raises:
+        ConfigError: an unknown event, a wrong name, or a handler that is none.
+        SystemStoppedError: the system was stopped.
+    """
+    return default_system().subscribe(
+        handler,
+        events=events,
+        connection=connection,
+        scope=scope,
+        filter=filter,
+        max_redeliveries=max_redeliveries,
+    )
+
+
+def unsubscribe(subscription: Subscription | None = None) -> int:
+    """End one subscription, or without an argument all that the calling thread has made.
+
+    Returns:
+        How many have ended; never another owner's.
+    """
+    return default_system().unsubscribe(subscription)
+
+
+def events(
+    *,
+    events: Iterable[str] | None = None,
+    connection: str | None = None,
+    scope: str | None = None,
+    filter: Callable[[Event], object] | None = None,
+) -> EventStream:
+    """The events that match, to iterate over in a thread, on asyncio or on trio.
+
+    Example:
+        >>> with brama.events(events=["circuit_opened"]) as events:
+        ...     for event in events: ...
+    """
+    return default_system().events(events=events, connection=connection, scope=scope, filter=filter)
