@@ -66,7 +66,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # The one name behind which the SDK stands: 150 ms that only those pay who configure it.
+    # The one name behind which the SDK stands; only those who configure it pay for loading it.
     if name == "configure":
         from .export import configure
 
