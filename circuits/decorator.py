@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, ParamSpec, TypeVar, cast
 
 from .breaker import Breaker
@@ -33,6 +33,8 @@ def decorate(breaker: Breaker, function: Callable[P, R]) -> Callable[P, R]:
         guarded = _async_generator(breaker, cast(Any, function))
     elif _is(function, inspect.isgeneratorfunction):
         guarded = _generator(breaker, cast(Any, function))
+    elif _is(_innermost(function), inspect.iscoroutinefunction):
+        guarded = _wrapper(breaker, function)
     else:
         guarded = _plain(breaker, function)
     return cast("Callable[P, R]", functools.update_wrapper(guarded, function))
@@ -43,6 +45,11 @@ def _check(function: object) -> None:
         function.close()
         raise TypeError(
             "a circuit decorates a function, got a coroutine object; leave out the call brackets"
+        )
+    if isinstance(function, classmethod | staticmethod):
+        kind = type(function).__name__
+        raise TypeError(
+            f"a circuit decorates a function, got a {kind}; write @{kind} above the circuit"
         )
     if isinstance(function, type) or not callable(function):
         raise TypeError(f"a circuit decorates a function, got: {function!r}")
@@ -56,6 +63,17 @@ def _is(function: Any, kind: Callable[[Any], bool]) -> bool:
         return True
     call = getattr(type(function), "__call__", None)
     return call is not None and not inspect.isroutine(function) and kind(call)
+
+
+def _innermost(function: Any) -> Any:
+    """What stands behind partials and ``functools.wraps``."""
+    while True:
+        inner = inspect.unwrap(function)
+        while isinstance(inner, functools.partial):
+            inner = inner.func
+        if inner is function:
+            return inner
+        function = inner
 
 
 def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,6 +132,34 @@ def _coroutine(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., 
         return result
 
     return guarded
+
+
+def _wrapper(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A plain function around a coroutine function (``functools.wraps``).
+
+    It may hand the coroutine on or run it itself; only what it returns can tell.
+    """
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        permit = Permit(breaker)
+        if not permit.acquire():
+            raise breaker.refusal()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            permit.__exit__(type(error), error, None)
+            raise
+        if inspect.isawaitable(result):
+            return _settled(permit, result)
+        permit.success()
+        return result
+
+    return guarded
+
+
+async def _settled(permit: Permit, result: Awaitable[Any]) -> Any:
+    with permit:
+        return await result
 
 
 def _generator(

@@ -1,9 +1,9 @@
 """What a circuit raises.
 
-    BramaError
-    ├── ConfigError             a wrong option or name (also a ValueError)
-    ├── CircuitOpenError        a call was refused
-    └── UnknownConnectionError  no connection of that name is registered (also a LookupError)
+BramaError
+├── ConfigError             a wrong option or name (also a ValueError)
+├── CircuitOpenError        a call was refused
+└── UnknownConnectionError  no connection of that name is registered (also a LookupError)
 """
 
 from __future__ import annotations

@@ -67,7 +67,9 @@ _CALL = ("state", "failure_count", "reason")
 _LIFE = ("state", "failure_threshold", "expiry")
 
 _KINDS = (
-    EventKind("state_change", True, Severity.INFO, "the circuit went from one state to another", _MOVE),
+    EventKind(
+        "state_change", True, Severity.INFO, "the circuit went from one state to another", _MOVE
+    ),
     EventKind("registration", False, Severity.INFO, "a connection was registered", _LIFE),
     EventKind("failure", False, Severity.WARNING, "a failure was counted and did not trip", _CALL),
     EventKind("success", False, Severity.DEBUG, "a call succeeded", _CALL),
@@ -77,7 +79,9 @@ _KINDS = (
     EventKind("circuit_closed", True, Severity.INFO, "the circuit closed", _MOVE),
     EventKind("circuit_reset", True, Severity.INFO, "somebody reset the circuit", _MOVE),
     EventKind("connection_registered", False, Severity.INFO, "a connection was registered", _LIFE),
-    EventKind("connection_unregistered", False, Severity.INFO, "a connection was unregistered", _LIFE),
+    EventKind(
+        "connection_unregistered", False, Severity.INFO, "a connection was unregistered", _LIFE
+    ),
     EventKind("circuit_half_opened", True, Severity.WARNING, "probes are admitted", _MOVE),
     EventKind("connection_removed", False, Severity.INFO, "an idle connection was removed", _LIFE),
     EventKind("probe_lost", False, Severity.WARNING, "a probe ended without an outcome", _CALL),
@@ -132,7 +136,9 @@ class Fields(dict[str, Any]):
     """The data of an event: a dict that all its readers share, so nobody may change it."""
 
     def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise TypeError("the data of an event is shared and cannot be changed; copy it: dict(event.data)")
+        raise TypeError(
+            "the data of an event is shared and cannot be changed; copy it: dict(event.data)"
+        )
 
     __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
     __ior__ = _refuse  # type: ignore[assignment]
@@ -141,7 +147,9 @@ class Fields(dict[str, Any]):
         return Fields, (dict(self),)
 
 
-@attrs.frozen(slots=False)  # a delivery is a copy with two fields replaced: one dict copy is cheapest
+@attrs.frozen(
+    slots=False
+)  # a delivery is a copy with two fields replaced: one dict copy is cheapest
 class Event:
     """Something that happened to a connection: a frozen value that pickles.
 

@@ -79,12 +79,11 @@ class Permit:
         breaker = self._breaker
         if self._stage > ACQUIRED:
             raise RuntimeError("a guard is entered once; call circuit.guard() again for each entry")
-        if self._stage == FRESH:
-            if not self.acquire():
-                raise breaker.refusal()
-            if self._generation is not RIDING and breaker.admission is not self._generation:
-                self._outer = _pending_from(_probe.get())
-                _probe.set(self)
+        if self._stage == FRESH and not self.acquire():
+            raise breaker.refusal()
+        if self._generation is not RIDING and breaker.admission is not self._generation:
+            self._outer = _pending_from(_probe.get())
+            _probe.set(self)
         self._stage = ENTERED
         return self
 
@@ -93,7 +92,11 @@ class Permit:
         breaker = self._breaker
         outer = _probe.get()
         while outer is not None:
-            if outer._breaker is breaker and outer.pending and outer._generation is breaker.current:
+            if (
+                outer._breaker is breaker
+                and outer.pending
+                and breaker.probing(outer._generation, outer._number)
+            ):
                 self._generation, self._number = RIDING, 0
                 break
             outer = outer._outer
@@ -188,7 +191,9 @@ class Permit:
         return f"<Permit of {self._breaker.name!r}, {state}>"
 
 
-def settle_error(breaker: Breaker, generation: Generation, number: int, error: BaseException) -> None:
+def settle_error(
+    breaker: Breaker, generation: Generation, number: int, error: BaseException
+) -> None:
     """Settle a call that raised, as the policy classifies the exception."""
     policy = breaker.policy
     if isinstance(error, policy.record) and not isinstance(error, policy.ignore):

@@ -53,7 +53,8 @@ class Shared:
             guarded call tests.
         bell: told (outside the lock) that a breaker's log has entries for its connection actor.
         revive: asked to register a breaker again that was unregistered and is used.
-        leaked: permits whose owner was collected before it settled them.
+        leaked: calls that ended without a word, not yet settled: neutral outcomes, and permits
+            that were collected.
         source: names this system in the ids of its events.
     """
 
@@ -85,8 +86,8 @@ class Shared:
         self.watched = False
         self.bell: Callable[[Breaker], None] = _silent
         self.revive: Callable[[Breaker], None] = _admit
-        # A finalizer may run inside a locked section, so it only appends here; the next settle
-        # drains.
+        # The collector may run inside a locked section, and with it finalizers and the last lines
+        # of generators: they append here and never wait for a lock.
         self.leaked: deque[tuple[Breaker, Generation, int]] = deque()
         self.random = draw
         self.stripes = tuple(threading.Lock() for _ in range(STRIPES))
