@@ -1,0 +1,130 @@
+"""Actors under supervision: OTP's rules, pykka's API, trio's loop.
+
+An actor is an object that handles one message at a time. Others hold a *ref* to it and ``tell`` it
+things, or ``ask`` and get a future. A *supervisor* starts actors in order, replaces those that
+crash, gives up when it happens too often, and ends them in reverse:
+
+    >>> from brama.actors import ActorSystem, ChildSpec, InlineActor
+    >>> class Counter(InlineActor):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.seen = 0
+    ...     def on_receive(self, message):
+    ...         self.seen += 1
+    ...         return self.seen
+    >>> with ActorSystem("demo", children=[ChildSpec("counter", Counter, name="counter")]) as
+    system: ...     counter = system.names.via("counter") ...     counter.tell("one") ...
+    counter.ask("two", timeout=5) 2
+
+Three kinds of actors, by the base class: `InlineActor` (plain hooks that never block: an object,
+neither task nor thread), `Actor` (``async def`` hooks on trio), `BlockingActor` (plain hooks on a
+thread). All have pykka's API (``Cls.start``, ``tell``, ``ask``, ``proxy``, ``stop``, the hooks) and
+ours: ``after`` and ``every`` for timers, ``monitor`` for the end of others, ``exit`` for their own.
+
+An `ActorSystem` owns a loop, a tree and names. It starts on first use, on a daemon thread of its
+own or, with ``await system.run()``, on a trio loop that is there already.
+"""
+
+from __future__ import annotations
+
+from .actor import Actor, HostedActor, InlineActor
+from .blocking import BlockingActor
+from .children import ChildInfo, ChildSpec
+from .dead_letters import DeadLetters
+from .dynamic import DynamicSupervisor
+from .errors import (
+    ActorDeadError,
+    ActorError,
+    ActorStartError,
+    ChildError,
+    ChildExistsError,
+    ChildLimitError,
+    ChildNotFoundError,
+    ChildRestartingError,
+    ChildRunningError,
+    HostError,
+    NameNotFoundError,
+    NameTakenError,
+    SystemStoppedError,
+    WouldBlockError,
+)
+from .exits import Crash, ExitReason, Killed, NoProc, Normal, Shutdown
+from .future import Future
+from .host import Host
+from .introspection import Health, StopReport, TreeNode
+from .monitors import Down, Monitor
+from .names import Names, Via
+from .outside import kill, watch
+from .ref import ActorRef
+from .strategy import Backoff, Restart, Strategy
+from .supervise import (
+    ChildCounts,
+    count_children,
+    delete_child,
+    get_childspec,
+    restart_child,
+    start_child,
+    terminate_child,
+    which_children,
+)
+from .supervisor import Supervisor
+from .system import ActorSystem, default_actor_system
+from .timers import Timer
+
+__all__ = [
+    "Actor",
+    "ActorDeadError",
+    "ActorError",
+    "ActorRef",
+    "ActorStartError",
+    "ActorSystem",
+    "Backoff",
+    "BlockingActor",
+    "ChildCounts",
+    "ChildError",
+    "ChildExistsError",
+    "ChildInfo",
+    "ChildLimitError",
+    "ChildNotFoundError",
+    "ChildRestartingError",
+    "ChildRunningError",
+    "ChildSpec",
+    "Crash",
+    "DeadLetters",
+    "Down",
+    "DynamicSupervisor",
+    "ExitReason",
+    "Future",
+    "Health",
+    "Host",
+    "HostError",
+    "HostedActor",
+    "InlineActor",
+    "Killed",
+    "Monitor",
+    "NameNotFoundError",
+    "NameTakenError",
+    "Names",
+    "NoProc",
+    "Normal",
+    "Restart",
+    "Shutdown",
+    "StopReport",
+    "Strategy",
+    "Supervisor",
+    "SystemStoppedError",
+    "Timer",
+    "TreeNode",
+    "Via",
+    "WouldBlockError",
+    "count_children",
+    "default_actor_system",
+    "delete_child",
+    "get_childspec",
+    "kill",
+    "restart_child",
+    "start_child",
+    "terminate_child",
+    "watch",
+    "which_children",
+]

@@ -1,0 +1,264 @@
+"""The classes to derive from: `Actor`, `InlineActor`, and what all three kinds have in common."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import uuid
+from collections.abc import Hashable
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self
+
+import pykka
+
+from .cell import Cell
+from .exits import ExitReason, Normal
+from .future import Future
+from .host import Host, birth, default_host, host_of_newborn
+from .latch import Latch
+from .mailbox import Mailbox
+from .monitors import Monitor
+from .ref import ActorRef
+from .static import PlainHooks, PykkaActor
+from .tasks import TaskCell
+from .timers import Timer
+from .turns import InlineCell
+
+__all__ = ["Actor", "HostedActor", "InlineActor", "make"]
+
+logger = logging.getLogger("pykka")
+
+_HOOKS = ("on_start", "on_receive", "on_stop", "on_failure")
+
+
+class HostedActor(PykkaActor):
+    """What the three kinds of actors share. Derive from one of them, not from this.
+
+    Everything of `pykka.Actor` holds: ``Cls.start(...)`` returns a ref, the ref offers ``tell``,
+    ``ask``, ``stop`` and ``proxy``, the hooks run one at a time. On top of it: timers, monitors,
+    exit reasons, and a system that the actor belongs to.
+    """
+
+    # Slots because an idle actor has to be small; the instance has a __dict__ for the user's
+    # attributes.
+    __slots__ = ("_actor_ref", "actor_inbox", "actor_stopped", "actor_urn")
+
+    error_policy: ClassVar[Literal["reply", "crash"]] = "reply"
+    """What an exception does while an *ask* is handled. It goes to the asker, and with ``"reply"``
+    the actor lives on (pykka), with ``"crash"`` it ends with `Crash` (OTP)."""
+
+    supervises: ClassVar[bool] = False
+    """True for supervisors: told to stop, they do so before the rest of their mail."""
+
+    actor_inbox: Cell
+    actor_stopped: Latch
+    _actor_ref: ActorRef[Any]
+    _cell_class: ClassVar[type[Cell]]
+    _async_hooks: ClassVar[bool] = False
+    _own_on_start: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for hook in _HOOKS:
+            is_async = inspect.iscoroutinefunction(getattr(cls, hook))
+            if is_async != cls._async_hooks:
+                raise TypeError(_wrong_kind(cls, hook, is_async))
+        hook_on_start = getattr(cls, "on_start")  # noqa: B009  (the hooks are declared per kind)
+        cls._own_on_start = not getattr(hook_on_start, "_brama_default", False) and (
+            hook_on_start is not pykka.Actor.on_start
+        )
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        # Not pykka's __init__: its inbox and its threading.Event alone weigh more than a whole idle
+        # actor may.
+        host = host_of_newborn()
+        self.actor_urn = uuid.uuid4().urn
+        cell = self._cell_class(self, host)
+        self.actor_inbox = cell
+        self.actor_stopped = cell.latch
+        self._actor_ref = cell.ref = ActorRef(self, cell, cell.latch)
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+        """Start an actor in the default system, registered in ``pykka.ActorRegistry``.
+
+        The arguments go to the constructor, which runs in the calling thread. Returns at once;
+        `on_start` runs before the first message. Actors of a supervisor are started by their
+        `ChildSpec` instead, those of a particular system by ``system.spawn``; neither is in pykka's
+        registry.
+        """
+        host = default_host()
+        host.ensure_running()
+        cell = make(host, cls, args, kwargs)
+        cell.registered = True
+        pykka.ActorRegistry.register(cell.ref)
+        logger.debug("Starting %s", cell.actor)
+        ref: ActorRef[Self] = cell.ref  # before the launch: it may end in there
+        cell.launch()
+        return ref
+
+    @property
+    def actor_ref(self) -> ActorRef[Self]:
+        """The actor's own ref, to hand to others."""
+        return self._actor_ref
+
+    @property
+    def actor_system(self) -> Host:
+        """The system that this actor belongs to."""
+        return self._cell.host
+
+    # -- for use in hooks
+    # -----------------------------------------------------------------------------
+
+    def after(self, seconds: float, message: Any, *, key: Hashable = None) -> Timer:
+        """Send ``message`` to yourself in ``seconds``.
+
+        Args:
+            seconds: at least 0, in the time of the loop (virtual under ``trio.testing.MockClock``).
+            message: anything; it arrives in `on_receive` like any other.
+            key: a later timer with the same key replaces this one, and ``cancel_timer(key)`` finds
+            it.
+
+        The timer dies with the actor.
+        """
+        return self._cell.set_timer(seconds, False, message, key)
+
+    def every(self, seconds: float, message: Any, *, key: Hashable = None) -> Timer:
+        """Send ``message`` to yourself every ``seconds``, for the first time in ``seconds``.
+
+        Beats do not drift; those that a stalled loop has missed are skipped.
+        """
+        return self._cell.set_timer(seconds, True, message, key)
+
+    def cancel_timer(self, key: Hashable) -> bool:
+        """Cancel the timer with this key; returns whether there was one."""
+        timer = (self._cell.timers or {}).get(key)
+        if timer is None:
+            return False
+        timer.cancel()
+        return True
+
+    def monitor(self, ref: ActorRef[Any]) -> Monitor:
+        """Watch another actor: exactly one `Down` follows, at once if it is dead already."""
+        return self._cell.monitor(ref)
+
+    def exit(self, reason: ExitReason | None = None) -> None:
+        """End by yourself, for ``reason`` (default `Normal`), once the current message is handled.
+
+        What is still queued is not handled. A supervisor decides by the reason whether to start a
+        successor; pykka's ``stop()`` in contrast is a request that nobody repairs.
+        """
+        self._cell.exiting = Normal() if reason is None else reason
+        self._cell._attention = True
+
+    # -- for the runtime
+    # ------------------------------------------------------------------------------
+
+    @property
+    def _cell(self) -> Cell:
+        return self.actor_inbox
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        return Mailbox(lambda _mailbox: None)
+
+    @staticmethod
+    def _create_future() -> pykka.Future[Any]:
+        return Future()
+
+    def _start_actor_loop(self) -> None:
+        self._cell.host.ensure_running()
+        self._cell.launch()
+
+    def _on_exited(self) -> None:
+        """Called once, after the actor has ended, however that happened; must not raise."""
+
+
+def _wrong_kind(cls: type, hook: str, is_async: bool) -> str:
+    kind = next(base.__name__ for base in cls.__mro__ if base.__module__.startswith("brama.actors"))
+    return (
+        f"{cls.__qualname__}.{hook} is {'async' if is_async else 'a plain function'}, but "
+        f"{cls.__name__} is an actor of the kind {kind}. The three kinds are: Actor (hooks are "
+        "`async def` and run as a trio task), InlineActor (plain hooks that never block, run on "
+        "the loop), BlockingActor (plain hooks that may block, run on a thread of their own)"
+    )
+
+
+def make(host: Host, cls: type[Any], args: Any, kwargs: Any) -> Any:
+    """Construct an actor for ``host`` and return its cell, not launched."""
+    before, birth.host = birth.host, host
+    try:
+        actor = cls(*args, **kwargs)
+    finally:
+        birth.host = before
+    cell = getattr(actor, "actor_inbox", None)
+    assert cell is not None, (
+        "Actor.__init__() have not been called. Did you forget to call super() in your override?"
+    )
+    return cell
+
+
+class InlineActor(HostedActor, PlainHooks):
+    """An actor with plain hooks that never block, run on the loop: the lightest kind.
+
+    Example:
+        >>> class Counter(InlineActor):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.seen = 0
+        ...     def on_receive(self, message):
+        ...         self.seen += 1
+        ...         return self.seen
+        >>> counter = Counter.start()
+        >>> counter.ask("hello", timeout=5)
+        1
+
+    An idle one is an object, not a task and not a thread: 10 000 cost about 20 MiB. A hook that
+    blocks holds up every actor of the system: use `Actor` to wait, `BlockingActor` to block.
+    """
+
+    __slots__ = ()
+    _cell_class = InlineCell
+
+
+class Actor(HostedActor):
+    """An actor with ``async def`` hooks, run on trio, one message at a time, also across awaits.
+
+    Example:
+        >>> class Pinger(Actor):
+        ...     async def on_receive(self, message):
+        ...         await trio.sleep(0.1)
+        ...         return "pong"
+        >>> Pinger.start().ask("ping", timeout=5)
+        'pong'
+
+    A task exists only while there is mail. Methods called through a proxy may be plain or ``async
+    def``.
+
+    Failure: a hook that is cancelled (by `kill`, or by a supervisor after the child's deadline)
+    sees ``trio.Cancelled`` and must let it pass.
+    """
+
+    __slots__ = ()
+    _async_hooks = True
+    _cell_class = TaskCell
+
+    async def on_start(self) -> None:
+        """Run before the first message. If it raises, the actor has not started."""
+
+    on_start._brama_default = True  # type: ignore[attr-defined]
+
+    async def on_receive(self, message: Any) -> Any:
+        """Handle one message; what it returns is the reply if somebody asked."""
+        pykka.Actor.on_receive(self, message)  # type: ignore[arg-type]  # logs that it is unexpected
+
+    async def on_stop(self) -> None:
+        """Run after the last message, when the actor stops in good order."""
+
+    async def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Run instead of `on_stop` after an exception that nobody waited for."""

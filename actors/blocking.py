@@ -1,0 +1,98 @@
+"""Actors that may block: pykka's threading actor under our supervision protocol."""
+
+from __future__ import annotations
+
+import threading
+from itertools import count
+from queue import SimpleQueue
+from typing import Any, ClassVar
+
+from .actor import HostedActor
+from .cell import DEAD, NEW, ORPHAN, RUNNING, STARTING
+from .exits import ExitReason
+from .static import PlainHooks, PykkaThreadingActor
+from .turns import PlainCell
+
+__all__ = ["BlockingActor", "BlockingCell"]
+
+_number = count()
+
+
+class BlockingCell(PlainCell):
+    """A `PlainCell` that works on a thread of its own."""
+
+    __slots__ = ("_doorbell", "thread")
+    kind = "blocking"
+
+    def __init__(self, actor: Any, host: Any) -> None:
+        super().__init__(actor, host)
+        self._doorbell: SimpleQueue[None] = SimpleQueue()
+        self._wake = self._ring
+        self.thread: threading.Thread | None = None
+
+    def _ring(self, _cell: object) -> None:
+        self._doorbell.put(None)
+
+    def has_on_start(self) -> bool:
+        return True  # also without a hook: it has started when its thread has
+
+    def launch(self, ack: Any = None) -> None:
+        self.thread = threading.Thread(
+            target=self._run,
+            name=f"{type(self.actor).__name__}-{next(_number)}",
+            daemon=self.actor.use_daemon_thread,
+        )
+        super().launch(ack)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            while self.state in (STARTING, RUNNING):
+                self._doorbell.get()
+                while self.turn():
+                    pass
+        finally:
+            self.actor = None
+
+    def _release_actor(self) -> None:
+        # Only told, not dropped: after a kill its thread may be in the middle of a hook.
+        self.actor._on_exited()
+
+    def kill(self, reason: ExitReason) -> None:
+        """End it for everybody else; a hook that runs goes on, nothing follows it. Any thread."""
+        if self.state is NEW:
+            self.actor = None
+        elif self.state not in (DEAD, ORPHAN):
+            self._finish(reason, self._retire())
+            self._attention = True
+            self._doorbell.put(None)
+
+    def abandon(self, why: str) -> None:
+        super().abandon(why)
+        self._doorbell.put(None)
+
+    @property
+    def busy_thread(self) -> str | None:
+        thread = self.thread
+        return thread.name if self.executing and thread is not None and thread.is_alive() else None
+
+
+class BlockingActor(HostedActor, PlainHooks, PykkaThreadingActor):
+    """An actor with plain hooks that may block, run on a daemon thread of its own.
+
+    Example:
+        >>> class Store(BlockingActor):
+        ...     def on_start(self):
+        ...         self.db = sqlite3.connect("journal.db")
+        ...     def on_receive(self, statement):
+        ...         return self.db.execute(statement).fetchall()
+
+    Failure: a thread cannot be killed. A supervisor that gives up on one detaches it, reports its
+    name in the log and in ``system.health()``, and goes on; the hook that hangs is the last that
+    the actor runs.
+    """
+
+    __slots__ = ()
+    _cell_class = BlockingCell
+
+    use_daemon_thread: ClassVar[bool] = True

@@ -1,0 +1,394 @@
+"""The runtime side of one actor: its mailbox, its state, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+from types import CoroutineType
+from typing import Any, ClassVar
+
+import pykka
+import trio
+from attrs import frozen
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
+
+from brama.telemetry import ConfigError
+
+from .errors import ActorDeadError
+from .exits import ExitReason, Killed, NoProc
+from .host import Host
+from .latch import Latch
+from .mailbox import Ask, Mailbox
+from .monitors import Down, Monitor
+from .ref import ActorRef
+from .timers import Timer
+
+__all__ = ["SPECIAL", "Ack", "Cell", "Exit", "Signal"]
+
+logger = logging.getLogger("pykka")  # pykka's texts come from pykka's logger, whoever writes them
+
+NEW = "new"
+STARTING = "starting"
+RUNNING = "running"
+STOPPING = "stopping"
+DEAD = "dead"
+ORPHAN = "orphan"
+
+Ack = Callable[[BaseException | None], None]
+
+
+@frozen
+class Exit:
+    """An order to end: in the user lane behind the queued messages, in the control lane before."""
+
+    reason: ExitReason
+
+
+# Everything in a mailbox that is not simply handed to `on_receive`. A set of exact types, because
+# the test runs for each message.
+SPECIAL = frozenset({Ask, Exit, Down, _ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr})
+
+
+class Signal:
+    """Base of the messages that the runtime sends to itself."""
+
+    __slots__ = ()
+
+
+# What may stay unread at the end without being a dead letter.
+_NO_LOSS = (Exit, Down, Signal, _ActorStop)
+
+
+class Cell(Mailbox):
+    """One incarnation of one actor.
+
+    The states: new → starting → running → stopping → dead; orphan in the child of a fork.
+
+    Subclasses say how messages are handled (`turn`): inline on the loop, in a trio task, or on a
+    thread.
+
+    Threads: `turn`, `kill` and whatever they call run in the actor's own place; the rest says
+    where.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "ack",
+        "actor",
+        "asking",
+        "by_stop",
+        "exiting",
+        "host",
+        "killed",
+        "latch",
+        "monitors",
+        "names",
+        "owner",
+        "ref",
+        "registered",
+        "state",
+        "timers",
+        "watchers",
+    )
+
+    kind: ClassVar[str] = "?"
+
+    def __init__(self, actor: Any, host: Host) -> None:
+        super().__init__(host.schedule)
+        self.actor = actor
+        self.host = host
+        self.latch = Latch()
+        self.state = NEW
+        # True for actors that a user started with `Cls.start()`: only those are in pykka's
+        # registry.
+        self.registered = False
+        # The request that is being answered right now, so that it can be failed if the actor ends
+        # meanwhile.
+        self.asking: Any = None
+        self.exiting: ExitReason | None = None
+        self.killed: ExitReason | None = None
+        # Stopped through `ref.stop()`: for a supervisor that is terminate_child, not an exit to
+        # repair.
+        self.by_stop = False
+        # Whoever answers for this actor; called once with (cell, reason), from any thread, must not
+        # raise.
+        self.owner: Callable[[Cell, ExitReason], None] | None = None
+        self.ack: Ack | None = None
+        self.ref: Any = None
+        # Invariant: watchers and names change only under _lock, and not any more once the state is
+        # DEAD.
+        self.watchers: dict[Callable[[ExitReason], None], None] | None = None
+        self.names: tuple[Hashable, ...] = ()
+        self.monitors: set[Monitor] | None = None
+        self.timers: dict[Hashable, Timer] | None = None
+
+    # -- life, implemented by the kinds
+    # --------------------------------------------------------------
+
+    def launch(self, ack: Ack | None = None) -> None:
+        """Begin to live; ``ack(error or None)`` is called once `on_start` has run."""
+        self.ack = ack
+        self.host.cells.add(self)
+        if self.has_on_start():
+            self.state = STARTING
+            self._call_on_start()
+            return
+        self.state = RUNNING
+        if self.length or self._attention:  # its constructor wrote to itself
+            self._rouse()
+        self._acknowledge(None)
+
+    def has_on_start(self) -> bool:
+        """Whether the class has an `on_start` of its own; without, a start needs no scheduling."""
+        raise NotImplementedError
+
+    def _call_on_start(self) -> None:
+        with self._lock:
+            if self._user is None:
+                self._user = []
+        self._rouse()
+
+    def turn(self) -> bool:
+        """Handle some mail; True when there is more."""
+        raise NotImplementedError
+
+    def kill(self, reason: ExitReason) -> None:
+        """End now, without hooks; on the loop thread. What runs is cancelled if it can be."""
+        raise NotImplementedError
+
+    @property
+    def busy_thread(self) -> str | None:
+        """The name of a thread that still runs a hook and cannot be stopped."""
+        return None
+
+    # -- ending
+    # ---------------------------------------------------------------------------------------
+
+    def request_exit(self, reason: ExitReason) -> None:
+        """Ask it to end for ``reason``, after the messages that are queued. Any thread.
+
+        A supervisor does not finish its mail first: what is queued there are requests to start
+        more.
+        """
+        actor = self.actor
+        if actor is not None and actor.supervises:
+            self.send_control(Exit(reason))
+        else:
+            self.send(Exit(reason))
+
+    def _acknowledge(self, error: BaseException | None) -> None:
+        ack, self.ack = self.ack, None
+        if ack is not None:
+            ack(error)
+
+    def _retire(self) -> list[Ask]:
+        """Refuse mail from now on, answer what is left; returns the waiting `stop()` requests."""
+        self.state = STOPPING
+        left = self.close()
+        if self.registered:
+            pykka.ActorRegistry.unregister(self.ref)
+        self.latch.set()
+        stops: list[Ask] = []
+        asking, self.asking = self.asking, None
+        if asking is not None:
+            asking.fail(ActorDeadError(f"{self.ref} ended while handling the message"))
+        for item in left:
+            if item.__class__ is Ask:
+                if item.message.__class__ is _ActorStop:
+                    stops.append(item)
+                else:
+                    item.future.fail(
+                        ActorDeadError(f"{self.ref} stopped before handling the message")
+                    )
+            elif not isinstance(item, _NO_LOSS):
+                self.host.dead_letters.record(self.ref, item, "stopped before handling it")
+        return stops
+
+    def _finish(self, reason: ExitReason, stops: list[Ask]) -> None:
+        """The last step of every ending: tell everybody who has to know. Never raises."""
+        with self._lock:
+            if self.state is DEAD:
+                return
+            self.state = DEAD
+            watchers, self.watchers = self.watchers, None
+            names, self.names = self.names, ()
+        self.host.cells.discard(self)
+        for timer in list((self.timers or {}).values()):
+            timer.cancel()
+        for monitor in list(self.monitors or ()):
+            monitor.cancel()
+        for name in names:
+            self.host.names.release(name, self.ref)
+        self._release_actor()
+        owner, self.owner = self.owner, None
+        if owner is not None:
+            owner(self, reason)
+        for watcher in watchers or ():
+            watcher(reason)
+        self._acknowledge(ActorDeadError(f"{self.ref} ended before it had started: {reason}"))
+        for stop in stops:
+            stop.future.resolve(None)
+
+    def _release_actor(self) -> None:
+        # Refs may live on for long; what the actor holds must not.
+        actor, self.actor = self.actor, None
+        actor._on_exited()
+
+    def abandon(self, why: str) -> None:
+        """End without hooks because the loop is gone. Any thread, when nothing of it runs."""
+        if self.state not in (DEAD, ORPHAN):
+            stops = self._retire()
+            self._finish(Killed(why), stops)
+
+    def orphan(self) -> None:
+        """In the child of a fork: be dead at once; the parent's threads may have held the lock."""
+        self._lock = threading.Lock()
+        left = self.close()
+        self.state = ORPHAN
+        self.latch.set()
+        asks = [item.future for item in left if item.__class__ is Ask]
+        if self.asking is not None:
+            asks.append(self.asking)
+        for future in asks:
+            future.fail(ActorDeadError(self.obituary(self.ref)))
+        self.actor = self.owner = self.watchers = self.timers = self.monitors = None
+
+    def obituary(self, ref: object) -> str:
+        """Why a message cannot be delivered."""
+        if self.state is ORPHAN:
+            return (
+                f"{ref} was created before os.fork() and lives in the parent process only: "
+                "start actors in the child, or look them up by name there"
+            )
+        return f"{ref} not found"
+
+    def swallow(self, ref: object, message: Any) -> bool:
+        """Whether a message to this dead actor is dropped and counted instead of raised about."""
+        if not self.host.finished:
+            return False
+        # The interpreter is exiting; nothing is gained by an error in some daemon thread's last
+        # moments.
+        self.host.dead_letters.record(ref, message, "the process is exiting")
+        return True
+
+    # -- faults
+    # --------------------------------------------------------------------------------------
+
+    def report(self, error: BaseException) -> None:
+        """Log an exception that no caller is waiting for, in pykka's words."""
+        logger.error(
+            "Unhandled exception in %s:",
+            self.actor,
+            exc_info=(type(error), error, error.__traceback__),
+        )
+
+    def _log_stopped(self) -> None:
+        logger.debug("Stopped %s", self.actor)
+
+    def report_to_caller(self, error: BaseException) -> None:
+        logger.info(
+            "Exception returned from %s to caller:",
+            self.actor,
+            exc_info=(type(error), error, error.__traceback__),
+        )
+
+    def stop_everything(self, error: BaseException) -> bool:
+        """pykka's answer to a BaseException in an actor it knows: stop all. False for others."""
+        if not self.registered or self.owner is not None:
+            return False
+        logger.debug("%r in %s. Stopping all actors.", error, self.actor)
+        return True
+
+    def unawaited(self, result: Any) -> None:
+        """Refuse a coroutine that came out of a plain hook or method: nobody would ever run it."""
+        if result.__class__ is CoroutineType:
+            result.close()
+            raise TypeError(
+                f"{type(self.actor).__name__} is an {self.kind} actor, and {result.__qualname__} "
+                "is a coroutine that nobody awaits: make it a plain function, or derive from Actor"
+            )
+
+    # -- names, watchers, timers
+    # ---------------------------------------------------------------------
+
+    def add_name(self, name: Hashable) -> bool:
+        """Note a name to be released at the end; False when it has ended already. Any thread."""
+        with self._lock:
+            if self.state in (DEAD, ORPHAN):
+                return False
+            if name not in self.names:
+                self.names = (*self.names, name)
+            return True
+
+    def watch(self, watcher: Callable[[ExitReason], None]) -> bool:
+        """Call ``watcher(reason)`` at the end; False when it has ended already. Any thread.
+
+        The watcher is called in the thread in which the actor ends, and must not raise.
+        """
+        with self._lock:
+            if self.state in (DEAD, ORPHAN):
+                return False
+            if self.watchers is None:
+                self.watchers = {}
+            self.watchers[watcher] = None
+            return True
+
+    def unwatch(self, watcher: Callable[[ExitReason], None]) -> None:
+        with self._lock:
+            if self.watchers is not None:
+                self.watchers.pop(watcher, None)
+
+    def monitor(self, ref: ActorRef[Any]) -> Monitor:
+        """Watch the actor behind ``ref`` on behalf of this one."""
+        target = ref.actor_inbox
+        if not isinstance(target, Cell):
+            raise ConfigError("ref", "a ref of an actor of brama.actors", ref)
+        monitor = Monitor(self, target, ref)
+        if not target.watch(monitor):
+            monitor(NoProc())
+            return monitor
+        if self.monitors is None:
+            self.monitors = set()
+        self.monitors.add(monitor)
+        return monitor
+
+    def set_timer(self, seconds: float, every: bool, message: Any, key: Hashable) -> Timer:
+        """Send ``message`` to itself later. From the actor's own hooks."""
+        if not seconds >= 0 or (every and seconds == 0):
+            expected = (
+                "a positive number of seconds" if every else "a number of seconds, at least 0"
+            )
+            raise ConfigError("seconds", expected, seconds)
+        timer = Timer(self, message, 0.0, seconds if every else None, key)
+        if self.timers is None:
+            self.timers = {}
+        old = self.timers.get(timer.key)
+        if old is not None:
+            old.cancel()
+        self.timers[timer.key] = timer
+        if self.host.on_loop_thread():
+            timer.due = trio.current_time() + seconds
+            self.host.timers.add(timer)
+        else:
+            # The loop may count another time than we do (a virtual one): only the remainder crosses
+            # over.
+            self.host.call_soon(_add_from_thread, self.host, timer, time.monotonic() + seconds)
+        return timer
+
+    def timer_done(self, timer: Timer) -> None:
+        timers = self.timers
+        if timers is None or timers.get(timer.key) is not timer:
+            return
+        del timers[timer.key]
+        if timer.cancelled:
+            if self.host.on_loop_thread():
+                self.host.timers.forget()
+            else:
+                self.host.call_soon(self.host.timers.forget)
+
+
+def _add_from_thread(host: Host, timer: Timer, due: float) -> None:
+    timer.due = trio.current_time() + max(0.0, due - time.monotonic())
+    host.timers.add(timer)

@@ -1,0 +1,134 @@
+"""Requests to a supervisor, with OTP's names and answers.
+
+Each sends one message and returns a `Future`: ``.get(timeout=…)`` it from a thread, ``await`` it on
+trio or asyncio. A refusal is a `ChildError` in the future; a dead supervisor fails it with
+`ActorDeadError`. The target is a ref or a ``names.via(…)``.
+
+Threads: any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Protocol, cast
+
+from attrs import frozen
+
+from .children import ChildInfo, ChildSpec
+from .future import Future
+from .ref import ActorRef
+
+__all__ = [
+    "ChildCounts",
+    "Supervised",
+    "count_children",
+    "delete_child",
+    "get_childspec",
+    "restart_child",
+    "start_child",
+    "terminate_child",
+    "which_children",
+]
+
+
+class Supervised(Protocol):
+    """The address of a supervisor: a ref or a via."""
+
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any: ...
+
+
+@frozen
+class ChildCounts:
+    """The answer of `count_children`."""
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
+
+
+@frozen
+class StartChild:
+    spec: ChildSpec
+
+
+@frozen
+class TerminateChild:
+    id: Hashable
+
+
+@frozen
+class RestartChild:
+    id: Hashable
+
+
+@frozen
+class DeleteChild:
+    id: Hashable
+
+
+@frozen
+class GetChildSpec:
+    id: Hashable
+
+
+@frozen
+class WhichChildren:
+    pass
+
+
+@frozen
+class CountChildren:
+    pass
+
+
+def start_child(supervisor: Supervised, spec: ChildSpec) -> Future[ActorRef[Any]]:
+    """Add a child and start it; the future holds its ref once its `on_start` has run.
+
+    Fails with `ChildExistsError`, `ChildLimitError`, or `ActorStartError`; after the last the spec
+    is forgotten.
+    """
+    return cast("Future[Any]", supervisor.ask(StartChild(spec), block=False))
+
+
+def terminate_child(supervisor: Supervised, id: Hashable) -> Future[None]:  # noqa: A002  (OTP's word)
+    """End a child within its deadline; it is not restarted.
+
+    A `Supervisor` keeps the spec of a child that is not temporary, for `restart_child`; a
+    `DynamicSupervisor` forgets it.
+
+    Fails with `ChildNotFoundError`.
+    """
+    return cast("Future[None]", supervisor.ask(TerminateChild(id), block=False))
+
+
+def restart_child(supervisor: Supervised, id: Hashable) -> Future[ActorRef[Any]]:  # noqa: A002
+    """Start a child that was terminated, or that ended and was not restarted.
+
+    Fails with `ChildNotFoundError`, `ChildRunningError`, `ChildRestartingError` or
+    `ActorStartError`.
+    """
+    return cast("Future[Any]", supervisor.ask(RestartChild(id), block=False))
+
+
+def delete_child(supervisor: Supervised, id: Hashable) -> Future[None]:  # noqa: A002
+    """Forget the spec of a child that does not run.
+
+    Fails with `ChildNotFoundError`, `ChildRunningError` or `ChildRestartingError`.
+    """
+    return cast("Future[None]", supervisor.ask(DeleteChild(id), block=False))
+
+
+def get_childspec(supervisor: Supervised, id: Hashable) -> Future[ChildSpec]:  # noqa: A002
+    """The spec of a child. Fails with `ChildNotFoundError`."""
+    return cast("Future[ChildSpec]", supervisor.ask(GetChildSpec(id), block=False))
+
+
+def which_children(supervisor: Supervised) -> Future[tuple[ChildInfo, ...]]:
+    """All children in start order."""
+    return cast("Future[tuple[ChildInfo, ...]]", supervisor.ask(WhichChildren(), block=False))
+
+
+def count_children(supervisor: Supervised) -> Future[ChildCounts]:
+    """How many specs, running children, supervisors and workers."""
+    return cast("Future[ChildCounts]", supervisor.ask(CountChildren(), block=False))

@@ -1,0 +1,471 @@
+"""Actor systems: a supervision tree, its loop, its names, its life in the process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Self, TypeVar
+
+import trio
+from pykka import ActorRegistry
+
+from brama.telemetry import ConfigError
+
+from . import process
+from .actor import HostedActor, make
+from .cell import Cell
+from .children import ChildSpec, check_children
+from .dead_letters import DeadLetters
+from .engine import Engine
+from .errors import SystemStoppedError
+from .host import provide_default
+from .introspection import Health, StopReport, TreeNode, snapshot
+from .names import Names
+from .ref import ActorRef
+from .scheduler import Scheduler
+from .strategy import Backoff, Intensity
+from .supervisor import GRACE
+from .timers import Timers
+
+__all__ = ["ActorSystem", "default_actor_system"]
+
+logger = logging.getLogger("brama.actors")
+
+A = TypeVar("A", bound=HostedActor)
+
+# How long a loss of the tree or the loop keeps the health degraded, in seconds.
+_FAULT_MEMORY = 60.0
+
+
+class ActorSystem:
+    """Actors that live together: one trio loop, one supervision tree, one set of names.
+
+    Example:
+        >>> with ActorSystem("shop", children=[ChildSpec("prices", Prices)]) as system:
+        ...     system.names.via("prices").tell("refresh")
+        ...     print(system.tree())
+
+    In a trio program, on the program's own loop:
+
+        >>> async with trio.open_nursery() as nursery:
+        ...     await nursery.start(system.run)
+
+    Options:
+        name: for logs, threads, and the root supervisor, which is registered under it.
+        children: specs of the root's children, or a function that returns them, called at each
+        (re)start of
+            the tree. The root is ``one_for_one``.
+        stop_timeout: seconds for an ordered stop of everything, 5.0.
+        intensity, period: of the root, 3 in 5.0 s. When it is exceeded, or the loop dies, that is a
+        CRITICAL
+            log line and ``health().status == "degraded"``, and the tree starts again after a
+            back-off.
+        backoff: of those restarts, 0.5 to 30 s.
+
+    Nothing starts before `start`, `run` or the first `spawn`. The loop's thread is a daemon with an
+    empty context; the interpreter's exit stops the system within its deadline, and finishes it.
+    After a fork, the child's system is as new, and refs of the parent fail with a text that says
+    why.
+
+    Threads: every method may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        name: str = "brama",
+        *,
+        children: Sequence[ChildSpec] | Callable[[], Sequence[ChildSpec]] = (),
+        stop_timeout: float = 5.0,
+        intensity: int = 3,
+        period: float = 5.0,
+        backoff: Backoff | None = None,
+    ) -> None:
+        if type(name) is not str or not name:
+            raise ConfigError("name", "a non-empty text", name)
+        if not stop_timeout > 0:
+            raise ConfigError("stop_timeout", "a positive number of seconds", stop_timeout)
+        Intensity(intensity, period)  # complains here and now
+        self._name = name
+        self._children = children if callable(children) else check_children("children", children)
+        self._root_options = {"intensity": intensity, "period": period}
+        self.stop_timeout = stop_timeout
+        self.backoff = backoff or Backoff(min=0.5, max=30.0)
+        self.on_ready: list[Callable[[], object]] = []
+        """Called on the loop each time that the tree has come up; what one raises is logged."""
+        self._dead_letters = DeadLetters(name)
+        self._names = Names(self._dead_letters)
+        self._report: StopReport | None = None
+        self._restarts = 0
+        self._stopped = False
+        self._finished = False
+        self._renew()
+
+    def _renew(self) -> None:
+        # Invariant: guards _engine, _thread, _stopped. Never held while waiting.
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._thread: threading.Thread | None = None
+        self.scheduler = Scheduler()
+        self.timers = Timers()
+        # Every live cell, which also keeps its actor alive: a ref alone does not.
+        self.cells: set[Cell] = set()
+        self._faults: list[tuple[float, str]] = []
+        self._unstoppable: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"<ActorSystem {self._name!r} {'running' if self.running else 'not running'}>"
+
+    # -- start and stop
+    # -------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start the loop's thread and the tree; returns once the tree is up. Idempotent.
+
+        Raises:
+            ActorStartError: a child did not start; the system is as before.
+            SystemStoppedError: the interpreter is exiting.
+            HostError: this process cannot host trio.
+        """
+        if self.on_loop_thread():
+            return self
+        engine = self._begin()
+        engine.up.wait()
+        if engine.boot_error is not None:
+            raise engine.boot_error
+        return self
+
+    def start_soon(self) -> None:
+        """Begin to start and return at once; an explicit `stop` is respected. Idempotent.
+
+        What is sent meanwhile through `call_soon` is refused: `on_ready` says when the tree is up.
+
+        Raises:
+            SystemStoppedError: it was stopped, or the interpreter is exiting.
+            HostError: this process cannot host trio.
+        """
+        if self._stopped and self._engine is None:
+            raise SystemStoppedError(
+                f"{self._name} was stopped: call start() to use it again, or make a new system"
+            )
+        self._begin()
+
+    def _begin(self) -> Engine:
+        with self._lock:
+            if self._engine is not None:
+                return self._engine
+            self._check_may_start()
+            engine = self._engine = Engine(self)
+            self._stopped = False
+            self._thread = threading.Thread(
+                target=self._thread_main, args=(engine,), name=f"{self._name}-loop", daemon=True
+            )
+            process.adopt(self)
+            self._thread.start()
+        return engine
+
+    def _check_may_start(self) -> None:
+        if process.exiting() or self._finished:
+            raise SystemStoppedError(f"{self._name} is finished: the interpreter is exiting")
+        process.check_host()
+
+    def ensure_running(self) -> None:
+        """Start if this has not happened yet; an explicit `stop` is respected.
+
+        Raises:
+            SystemStoppedError: it was stopped.
+        """
+        engine = self._engine
+        if engine is None:
+            if self._stopped:
+                raise SystemStoppedError(
+                    f"{self._name} was stopped: call start() to use it again, or make a new system"
+                )
+            self.start()
+        elif not engine.attached.is_set() and not self.on_loop_thread():
+            # Attached, not up: an actor of a tree that is coming up may start others.
+            engine.attached.wait()
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[ActorSystem] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Run on the calling trio loop until `stop` or cancellation; either way the end is ordered.
+
+        Example:
+            >>> await nursery.start(system.run)      # returns once the tree is up
+        """
+        with self._lock:
+            if self._engine is not None:
+                raise SystemStoppedError(f"{self._name} is running already")
+            self._check_may_start()
+            engine = self._engine = Engine(self)
+            self._stopped = False
+            process.adopt(self)
+        try:
+            await engine.main(lambda: task_status.started(self), self.stop_timeout)
+        finally:
+            self._over(engine)
+        if engine.boot_error is not None:
+            raise engine.boot_error
+
+    def _thread_main(self, engine: Engine) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                trio.run(engine.main, lambda: None, self.stop_timeout)
+                break
+            except BaseException as error:
+                if time.monotonic() - began >= self.backoff.reset_after:
+                    failures = 0
+                failures += 1
+                delay = self.backoff.delay(failures, lambda: 0.5)
+                logger.critical(
+                    "%s: the loop died; starting it again in %.1f s",
+                    self._name,
+                    delay,
+                    exc_info=error,
+                )
+                self._loop_died(error)
+                if engine.user_stop.wait(delay):
+                    break
+                engine.revive()
+        self._over(engine)
+
+    def _loop_died(self, error: BaseException) -> None:
+        self.tree_is_lost(f"the loop died: {error!r}")
+        self.scheduler.abandon()
+        self.timers.clear()
+        for cell in list(self.cells):
+            cell.abandon("the loop died")
+
+    def _over(self, engine: Engine) -> None:
+        if self.cells:
+            self.scheduler.abandon()
+            for cell in list(self.cells):
+                cell.abandon("the system has stopped")
+        with self._lock:
+            if self._engine is engine:
+                self._engine = self._thread = None
+                self._stopped = engine.boot_error is None
+                self._report = engine.report or StopReport(complete=True)
+        engine.attached.set()
+        engine.up.set()
+        engine.over.set()
+
+    def request_stop(self, timeout: float | None = None) -> None:
+        """Begin to stop, and return at once."""
+        engine = self._engine
+        if engine is not None:
+            engine.user_stop.set()
+            engine.stop_soon(self.stop_timeout if timeout is None else timeout)
+
+    def stop(self, timeout: float | None = None) -> StopReport:
+        """Stop all in order, within ``timeout`` seconds (default ``stop_timeout``). Idempotent.
+
+        First actors outside the tree, then the tree in reverse. What does not end in time is
+        killed; what cannot be killed is named in the report. On the loop's own thread it returns at
+        once with ``complete=False``, and the stop goes on.
+        """
+        timeout = self.stop_timeout if timeout is None else timeout
+        with self._lock:
+            engine, thread = self._engine, self._thread
+            if engine is None:
+                self._stopped = True
+                return self._report or StopReport(complete=True)
+        self.request_stop(timeout)
+        if self.on_loop_thread():
+            return StopReport(complete=False)
+        if not engine.over.wait(timeout + 2 * GRACE):
+            stuck = tuple(name for cell in list(self.cells) if (name := cell.busy_thread))
+            return StopReport(
+                complete=False,
+                unstoppable=(*stuck, f"the loop of {self._name}"),
+                elapsed=timeout + 2 * GRACE,
+            )
+        if thread is not None:
+            thread.join(GRACE)  # it has nothing left to do but to end
+        return engine.report or StopReport(complete=True)
+
+    def finish(self, timeout: float) -> None:
+        """Stop for good, at the exit of the interpreter."""
+        engine = self._engine
+        if engine is not None:
+            engine.over.wait(timeout)
+        self._dead_letters.quiet = True
+        self._finished = True
+
+    def after_fork(self) -> None:
+        """In the child of a fork: all that was alive is dead, and the system is as new."""
+        orphans = list(self.cells)
+        for cell in orphans:
+            cell.orphan()
+        registered = {cell.ref for cell in orphans if cell.registered}
+        if registered:
+            # Without its lock, which some thread of the parent may have held; there is only us
+            # here.
+            ActorRegistry._actor_refs[:] = [
+                ref for ref in ActorRegistry._actor_refs if ref not in registered
+            ]
+        self._names.clear()
+        self._dead_letters.after_fork()
+        self._stopped = self._finished = False
+        self._renew()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    # -- use
+    # -------------------------------------------------------------------------------------------
+
+    def spawn(
+        self, cls: type[A], *args: Any, name: Hashable | None = None, **kwargs: Any
+    ) -> ActorRef[A]:
+        """Start an actor that nobody supervises; the arguments go to its constructor.
+
+        Unlike ``cls.start()``, it belongs to this system and is not in ``pykka.ActorRegistry``. It
+        ends by itself, by ``ref.stop()``, by a crash, or with the system.
+
+        Args:
+            name: registered in ``names`` before `on_start`.
+        """
+        self.ensure_running()
+        cell = make(self, cls, args, kwargs)
+        ref: ActorRef[A] = cell.ref
+        if name is not None:
+            self._names.register(name, ref)
+        cell.launch()
+        return ref
+
+    def call_soon(self, fn: Callable[..., object], *args: object) -> bool:
+        """Call ``fn(*args)`` on the loop soon; what it raises is logged.
+
+        Returns False, and never calls it, when the system does not run; it is not started for this.
+        """
+        return self.scheduler.call_soon(fn, *args)
+
+    def on_loop_thread(self) -> bool:
+        """Whether the caller is on the thread that runs the actors, where nothing may block."""
+        return self.scheduler.on_loop_thread()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def names(self) -> Names:
+        return self._names
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        return self._dead_letters
+
+    @property
+    def running(self) -> bool:
+        """Whether the loop runs and no stop is under way."""
+        engine = self._engine
+        return engine is not None and engine.attached.is_set() and not engine.stop_wanted.is_set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the interpreter's exit has stopped it for good: mail is dropped and counted."""
+        return self._finished
+
+    @property
+    def root(self) -> ActorRef[Any]:
+        """The present root supervisor; ``names.via(system.name)`` is the address that outlives it.
+
+        Raises:
+            SystemStoppedError: there is none now.
+        """
+        engine = self._engine
+        cell = engine.root if engine is not None else None
+        if cell is None:
+            raise SystemStoppedError(f"{self._name} has no tree now: it does not run, or restarts")
+        return cell.ref  # type: ignore[no-any-return]
+
+    # -- introspection
+    # ---------------------------------------------------------------------------------
+
+    def tree(self) -> TreeNode:
+        """The supervision tree, and below ``(spawned)`` the actors that nobody supervises."""
+        engine = self._engine
+        root = engine.root if engine is not None else None
+        others = [
+            snapshot(cell, str(cell.ref))
+            for cell in tuple(self.cells)
+            if cell.owner is None and cell is not root
+        ]
+        spawned = TreeNode("(spawned)", "", "system", "running", children=tuple(others))
+        if root is None:
+            status = "restarting" if self.running else "stopped"
+            top = TreeNode(self._name, "Supervisor", "async", status)
+        else:
+            top = snapshot(root, self._name, self._restarts)
+        if not others:
+            return top
+        return top.with_children((*top.children, spawned))
+
+    def health(self) -> Health:
+        """Whether it is well, and if not, why."""
+        engine = self._engine
+        oldest = time.monotonic() - _FAULT_MEMORY
+        reasons = [text for at, text in self._faults if at >= oldest]
+        reasons += [f"cannot be stopped: {who}" for who in self._unstoppable]
+        if engine is None:
+            status = "stopped"
+        else:
+            if engine.up.is_set() and engine.root is None and not engine.stop_wanted.is_set():
+                reasons.append("the tree is down and waits for its restart")
+            status = "degraded" if reasons else "ok"
+        return Health(status, tuple(reasons), self._dead_letters.count, self._restarts)  # type: ignore[arg-type]
+
+    # -- for actors and the engine
+    # ---------------------------------------------------------------------
+
+    @property
+    def schedule(self) -> Callable[[Any], None]:
+        return self.scheduler.schedule
+
+    def spawn_task(self, async_fn: Callable[[], Any]) -> None:
+        self.scheduler.spawn_task(async_fn)
+
+    def task_ended(self) -> None:
+        self.scheduler.task_ended()
+
+    def report_unstoppable(self, who: str) -> None:
+        self._unstoppable.append(who)
+
+    def child_specs(self) -> Sequence[ChildSpec]:
+        return self._children() if callable(self._children) else self._children
+
+    def root_options(self) -> dict[str, Any]:
+        return self._root_options
+
+    def tree_is_up(self) -> None:
+        for callback in list(self.on_ready):
+            self.scheduler.guarded(callback)
+
+    def tree_is_lost(self, why: str) -> None:
+        self._restarts += 1
+        self._faults = [*self._faults[-7:], (time.monotonic(), why)]
+
+
+_default: ActorSystem | None = None
+_default_lock = threading.Lock()  # Invariant: guards _default
+
+
+def default_actor_system() -> ActorSystem:
+    """The system of ``Cls.start()``: made on first use, and a new one after it was stopped."""
+    global _default
+    with _default_lock:
+        if _default is None or (_default._stopped and not _default.running):
+            _default = ActorSystem("brama-actors")
+        return _default
+
+
+provide_default(default_actor_system)

@@ -1,0 +1,225 @@
+"""Handling messages with plain hooks, in batches: the loop of inline and of blocking actors."""
+
+from __future__ import annotations
+
+from itertools import islice
+from operator import length_hint
+from typing import Any
+
+import pykka
+from pykka.messages import _ActorStop
+
+from .cell import DEAD, NEW, RUNNING, SPECIAL, STARTING, Cell, Exit
+from .exits import Crash, ExitReason, Normal
+from .mailbox import Ask
+from .monitors import Down
+
+__all__ = ["InlineCell", "PlainCell"]
+
+# Messages of one actor before it is another's turn.
+_THROUGHPUT = 256
+
+
+class PlainCell(Cell):
+    """A cell whose actor has plain hooks, called one after the other wherever `turn` is called.
+
+    Invariant: `turn` never runs twice at the same time. For inline actors the loop's one thread
+    sees to it, for blocking ones their own thread.
+    """
+
+    __slots__ = ("executing",)
+
+    def __init__(self, actor: Any, host: Any) -> None:
+        super().__init__(actor, host)
+        self.executing = False
+
+    def turn(self) -> bool:
+        if self.state is not RUNNING:
+            if self.state is not STARTING:
+                return False  # not launched yet, or over
+            if not self._begin():
+                return False
+        self.executing = True
+        try:
+            return self._work()
+        finally:
+            self.executing = False
+
+    def _begin(self) -> bool:
+        self.executing = True
+        try:
+            self.actor.on_start()
+        except BaseException as error:  # noqa: BLE001  (whatever it is, it ends this actor and no more)
+            self._start_failed(error)
+            return False
+        finally:
+            self.executing = False
+        if self.state is not STARTING:
+            return False  # killed meanwhile
+        self.state = RUNNING
+        self._acknowledge(None)
+        return True
+
+    def _start_failed(self, error: BaseException) -> None:
+        if self.state is DEAD:
+            return
+        self.report(error)
+        stops = self._retire()
+        self._acknowledge(error)
+        self._finish(Crash(error), stops)
+
+    def _work(self) -> bool:
+        receive = self.actor.on_receive
+        budget = _THROUGHPUT
+        while True:
+            if self._attention and not self._attend():
+                return False
+            rest = self._rest
+            if rest is None:
+                if not self.take():
+                    return False
+                rest = self._rest
+                if rest is None:
+                    continue  # control mail only
+            for item in islice(rest, budget):
+                if item.__class__ in SPECIAL:
+                    if not self._special(item):
+                        return False
+                else:
+                    try:
+                        result = receive(item)
+                        if result is not None:
+                            self.unawaited(result)
+                    except BaseException as error:  # noqa: BLE001  (the loop must outlive any handler)
+                        if not self._failed(error, None):
+                            return False
+                if self._attention:
+                    break
+            left = length_hint(rest)
+            if not left:
+                self._rest = None
+            elif not self._attention:
+                return True  # the budget is spent: others first
+
+    def _attend(self) -> bool:
+        """Look up from the mail: control mail, `exit()`, a kill. False when that was the end."""
+        control = self.take_control()
+        if self.state is not RUNNING:
+            return False
+        if self.killed is not None:
+            self._finish(self.killed, self._retire())
+            return False
+        for item in control:
+            if item.__class__ is Exit:
+                self._stop(item.reason)
+                return False
+            try:
+                self.unawaited(self.actor.on_receive(item))
+            except BaseException as error:  # noqa: BLE001
+                if not self._failed(error, None):
+                    return False
+        if self.exiting is not None:
+            self._stop(self.exiting)
+            return False
+        return True
+
+    def _special(self, item: Any) -> bool:
+        """Handle what is not simply given to `on_receive`; False when that was the end."""
+        kind = item.__class__
+        if kind is Ask:
+            return self._answer(item)
+        if kind is Exit:
+            self._stop(item.reason)
+            return False
+        if kind is _ActorStop:
+            self.by_stop = True
+            self._stop(Normal())
+            return False
+        if kind is Down and not item.monitor.active:
+            return True
+        try:
+            self.unawaited(self.actor._handle_receive(item))
+        except BaseException as error:  # noqa: BLE001
+            return self._failed(error, None)
+        return True
+
+    def _answer(self, ask: Ask) -> bool:
+        if ask.message.__class__ is _ActorStop:
+            self.by_stop = True
+            self._stop(Normal())
+            ask.future.resolve(None)
+            return False
+        self.asking = ask.future
+        try:
+            result = self.actor._handle_receive(ask.message)
+            self.unawaited(result)
+        except BaseException as error:  # noqa: BLE001  (every ask gets an answer, whatever was raised)
+            self.asking = None
+            return self._failed(error, ask.future)
+        self.asking = None
+        ask.future.resolve(result)
+        return self.state is RUNNING
+
+    def _failed(self, error: BaseException, future: Any) -> bool:
+        """A handler raised; True when the actor lives on."""
+        if self.state is not RUNNING:
+            return False
+        expected = isinstance(error, Exception)
+        if not expected and self.stop_everything(error):
+            self._stop(Crash(error))
+            if future is not None:
+                future.fail(error)
+            pykka.ActorRegistry.stop_all(block=False)
+            return False
+        if future is not None:
+            self.report_to_caller(error)
+            if expected and self.actor.error_policy == "reply":
+                future.fail(error)
+                return True
+        self.report(error)
+        # Retired before the caller hears of it: whoever sees the error finds the actor dead.
+        stops = self._retire()
+        if future is not None:
+            future.fail(error)
+        try:
+            self.actor.on_failure(type(error), error, error.__traceback__)
+        except BaseException as second:  # noqa: BLE001
+            self.report(second)
+        self._finish(Crash(error), stops)
+        return False
+
+    def _stop(self, reason: ExitReason) -> None:
+        stops = self._retire()
+        self._log_stopped()
+        try:
+            self.unawaited(self.actor.on_stop())
+        except BaseException as error:  # noqa: BLE001
+            self.report(error)
+            reason = Crash(error)
+        self._finish(reason, stops)
+
+    def kill(self, reason: ExitReason) -> None:
+        if self.state in (NEW, STARTING, RUNNING) and not self.executing:
+            self._finish(reason, self._retire())
+        elif self.executing:
+            # Only from one of its own hooks: two inline actors never run at the same time.
+            self.killed = reason
+            self._attention = True
+
+
+class InlineCell(PlainCell):
+    """A `PlainCell` that the scheduler runs on the loop."""
+
+    __slots__ = ()
+    kind = "inline"
+
+    def has_on_start(self) -> bool:
+        return bool(self.actor._own_on_start)
+
+    def _call_on_start(self) -> None:
+        if not self.host.on_loop_thread():
+            super()._call_on_start()
+            return
+        # On the loop already: the acknowledgement is there when `launch` returns, at no switch.
+        if self._begin() and (self.length or self._attention):
+            self._rouse()
