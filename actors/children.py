@@ -41,6 +41,10 @@ def _is_hashable(_spec: object, attribute: Attribute[Any], value: Any) -> None:
         raise ConfigError(f"ChildSpec.{attribute.name}", "a non-empty value", value)
 
 
+def _arguments(value: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(value)
+
+
 def _restart(value: Any) -> Restart:
     try:
         return Restart(value)
@@ -80,7 +84,7 @@ class ChildSpec:
 
     id: Hashable = field(validator=_is_hashable)
     start: builtins.type[HostedActor] = field(validator=_is_actor_class)
-    args: Sequence[Any] = field(default=(), converter=tuple)
+    args: tuple[Any, ...] = field(default=(), converter=_arguments)
     kwargs: Mapping[str, Any] = field(factory=dict, converter=dict, hash=False)
     restart: Restart = field(default=Restart.PERMANENT, converter=_restart, kw_only=True)
     shutdown: float = field(

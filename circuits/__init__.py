@@ -19,18 +19,18 @@ The breaker never waits for an actor: it is a pure state machine in shared memor
 watches the clock for it.
 """
 
-from .circuit import Circuit
-from .errors import CircuitOpenError, UnknownConnectionError
-from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_events, mask_of
-from .options import check_name, check_scope, seconds, whole
-from .permit import Permit
 from .breaker import Breaker, Status
 from .catalogue import Catalogue
+from .circuit import Circuit
 from .connection import REGISTRY, Bells, Circuits, ConnectionActor, Publish
+from .errors import CircuitOpenError, UnknownConnectionError
+from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_events, mask_of
+from .log import Record
+from .options import check_name, check_scope, seconds, whole
+from .permit import Permit
 from .policy import OPTIONS, Policy, check_options
 from .shared import Interest, Shared
 from .state import State
-from .log import Record
 
 __all__ = [
     "ALL",

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from inspect import isawaitable
 from types import CoroutineType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from brama.telemetry import ConfigError
 
@@ -72,14 +72,15 @@ class Circuit:
             TypeError: `function` returned a coroutine, which `acall` is for.
         """
         with Permit(self._breaker) as permit:
-            result = function(*args, **kwargs)
+            result: Any = function(*args, **kwargs)
             if type(result) is CoroutineType:
                 permit.ignore()
                 result.close()
                 raise TypeError(
-                    f"call() got the coroutine of {function!r}; write: await circuit.acall(function, ...)"
+                    f"call() got the coroutine of {function!r}; "
+                    "write: await circuit.acall(function, ...)"
                 )
-            return result
+            return cast("R", result)
 
     async def acall(
         self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs

@@ -8,20 +8,32 @@ the breaker; a successor carries on from its log.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
-from pykka import ActorDeadError, ActorRef
 
-from brama.actors import ChildSpec, DynamicSupervisor, InlineActor, Restart, start_child
+from brama.actors import (
+    ActorDeadError,
+    ActorRef,
+    ChildSpec,
+    DynamicSupervisor,
+    Future,
+    InlineActor,
+    Restart,
+    start_child,
+)
 from brama.telemetry import transition
 
 from .breaker import Breaker
 from .log import Record
 
 __all__ = ["REGISTRY", "Bells", "Circuits", "ConnectionActor", "Publish"]
+
+logger = logging.getLogger("brama.circuits")
 
 REGISTRY = "registry"
 """The name under which the registry actor is found."""
@@ -93,7 +105,19 @@ class Bells:
 
     def _start(self, breaker: Breaker) -> None:
         if self.supervisor is not None and self.actors.get(breaker, self) is None:
-            start_child(self.supervisor, _spec(breaker, self))
+            started = start_child(self.supervisor, _spec(breaker, self))
+            started.add_done_callback(partial(self._check_started, started, breaker))
+
+    def _check_started(self, started: Future[ActorRef[Any]], breaker: Breaker) -> None:
+        try:
+            started.get(timeout=0)
+        except ActorDeadError:
+            pass  # the supervisor has a successor, who takes all managed circuits over
+        except Exception:
+            logger.exception(
+                "circuit %r has no connection actor; its next event has one started", breaker.name
+            )
+            self.actors.pop(breaker, None)
 
     def adopt(self, supervisor: ActorRef[Any]) -> None:
         """`supervisor` is new: give it every circuit that was managed."""
@@ -201,7 +225,9 @@ class Circuits(DynamicSupervisor):
     """Supervises the connection actors. A new incarnation takes over all managed circuits."""
 
     def __init__(self, bells: Bells) -> None:
-        super().__init__()
+        # Expected failures never reach it: only our own mistakes restart a child, and a mistake
+        # over one circuit must not end the actors of thousands of others.
+        super().__init__(intensity=1000)
         self._bells = bells
 
     async def on_start(self) -> None:

@@ -61,7 +61,7 @@ def _is(function: Any, kind: Callable[[Any], bool]) -> bool:
         function = function.func
     if kind(function):
         return True
-    call = getattr(type(function), "__call__", None)
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - the function is asked about
     return call is not None and not inspect.isroutine(function) and kind(call)
 
 
@@ -186,7 +186,7 @@ def _async_generator(
                     except GeneratorExit:
                         await source.aclose()
                         raise
-                    except BaseException as error:
+                    except BaseException as error:  # noqa: BLE001 - thrown on, as `yield from` does
                         item = await source.athrow(error)
                     else:
                         item = await source.asend(sent)

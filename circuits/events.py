@@ -140,8 +140,8 @@ class Fields(dict[str, Any]):
             "the data of an event is shared and cannot be changed; copy it: dict(event.data)"
         )
 
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
-    __ior__ = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _refuse
+    __ior__ = _refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Fields, (dict(self),)

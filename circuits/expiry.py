@@ -14,9 +14,9 @@ __all__ = ["open_for"]
 def open_for(policy: Policy, opens: int, random: Callable[[], float]) -> float:
     """Seconds that a circuit stays open when it trips for the `opens`-th time in a row.
 
-    Fixed: always ``policy.expiry``. Progressive: ``initial_expiry * backoff_factor ** (opens - 1)``,
-    at most ``max_expiry``, spread by ``jitter`` so that many circuits do not probe in step
-    (a jitter of 0.1 takes off up to a tenth).
+    Fixed: always ``policy.expiry``. Progressive: ``initial_expiry * backoff_factor ** (opens -
+        1)``, at most ``max_expiry``, spread by ``jitter`` so that many circuits do not probe in
+        step (a jitter of 0.1 takes off up to a tenth).
 
     Args:
         policy: the policy of the circuit.

@@ -26,7 +26,7 @@ def describe(error: BaseException) -> str:
     name = type(error).__qualname__
     try:
         text = str(error)
-    except Exception:  # the text of a user's exception is the user's code
+    except Exception:  # noqa: BLE001 - the text of a user's exception is the user's code
         text = ""
     return f"{name}: {text}"[:REASON_LIMIT] if text else name
 
@@ -90,6 +90,14 @@ class Permit:
     def acquire(self) -> bool:
         """Ask the breaker; whether the call may be made."""
         breaker = self._breaker
+        generation = breaker.admission
+        if generation is not None:
+            self._stage = ACQUIRED
+            self._generation = generation
+            self._number = -1
+            self._pending = True
+            self._number = next(generation.started)
+            return True
         outer = _probe.get()
         while outer is not None:
             if (
@@ -181,10 +189,9 @@ class Permit:
         self.__exit__(kind, error, traceback)
 
     def __del__(self) -> None:
-        # The collector may run this inside a locked section of the same thread: only append.
+        # The collector may run this inside a locked section of the same thread: it must not wait.
         if self._stage != SETTLED and self.pending and self._generation is not RIDING:
-            breaker = self._breaker
-            breaker.shared.leaked.append((breaker, self._generation, self._number))
+            self._breaker.ignored(self._generation, self._number)
 
     def __repr__(self) -> str:
         state = "pending" if self.pending else "settled" if self._stage else "not entered"

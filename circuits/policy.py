@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -17,26 +18,64 @@ STRATEGIES = ("fixed", "progressive")
 ALIASES = {"max_attempts": "failure_threshold"}  # the word of the Elixir library
 
 
-def _seconds(*, derived: bool = False) -> Any:
-    def convert(value: Any, _self: Any, field: attrs.Attribute[Any]) -> Any:
-        return None if derived and value is None else seconds(field.name, value)
+FOLLOWS = -1.0  # stands for "what follows from expiry" until all options are known
 
-    return attrs.Converter(convert, takes_self=True, takes_field=True)
+# Named functions and not one factory: the type checkers read the types of options off them.
 
 
-def _whole(_self: Any, field: attrs.Attribute[Any], value: Any) -> None:
+def _expiry(value: float | timedelta) -> float:
+    return seconds("expiry", value)
+
+
+def _initial_expiry(value: float | timedelta | None) -> float:
+    return FOLLOWS if value is None else seconds("initial_expiry", value)
+
+
+def _max_expiry(value: float | timedelta | None) -> float:
+    return FOLLOWS if value is None else seconds("max_expiry", value)
+
+
+def _half_open_timeout(value: float | timedelta | None) -> float:
+    return FOLLOWS if value is None else seconds("half_open_timeout", value)
+
+
+def _whole(_policy: object, field: attrs.Attribute[int], value: int) -> None:
     whole(field.name, value)
 
 
-def _exceptions(value: Any, _self: Any, field: attrs.Attribute[Any]) -> tuple[Any, ...]:
-    kinds = value if isinstance(value, tuple | list | set | frozenset) else (value,)
-    for kind in kinds:
-        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-            raise ConfigError(field.name, "exception classes", value)
-    return tuple(kinds)
+def _strategy(_policy: object, _field: object, value: str) -> None:
+    if value not in STRATEGIES:
+        raise unknown("expiry_strategy", value, STRATEGIES)
 
 
-_kinds = attrs.Converter(_exceptions, takes_self=True, takes_field=True)
+def _factor(_policy: object, _field: object, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 1e6:
+        raise ConfigError("backoff_factor", "a number >= 1", value)
+
+
+def _share(_policy: object, _field: object, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigError("jitter", "a number from 0 to 1", value)
+
+
+Kinds = type[BaseException] | Iterable[type[BaseException]]
+
+
+def _ignore(value: Kinds) -> tuple[type[BaseException], ...]:
+    return _exceptions("ignore", value)
+
+
+def _record(value: Kinds) -> tuple[type[BaseException], ...]:
+    return _exceptions("record", value)
+
+
+def _exceptions(option: str, value: Any) -> tuple[type[BaseException], ...]:
+    kinds = (value,) if isinstance(value, type) else value
+    if isinstance(kinds, Iterable):
+        kinds = tuple(kinds)
+        if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+            return kinds
+    raise ConfigError(option, "exception classes", value)
 
 
 @attrs.frozen(kw_only=True)
@@ -68,32 +107,17 @@ class Policy:
     """
 
     failure_threshold: int = attrs.field(default=5, validator=_whole)
-    expiry: float = attrs.field(default=60.0, converter=_seconds())
-    expiry_strategy: str = attrs.field(default="fixed")
-    initial_expiry: float = attrs.field(default=None, converter=_seconds(derived=True))
-    max_expiry: float = attrs.field(default=None, converter=_seconds(derived=True))
-    backoff_factor: float = attrs.field(default=2.0)
-    jitter: float = attrs.field(default=0.1)
+    expiry: float = attrs.field(default=60.0, converter=_expiry)
+    expiry_strategy: str = attrs.field(default="fixed", validator=_strategy)
+    initial_expiry: float = attrs.field(default=None, converter=_initial_expiry)
+    max_expiry: float = attrs.field(default=None, converter=_max_expiry)
+    backoff_factor: float = attrs.field(default=2.0, validator=_factor)
+    jitter: float = attrs.field(default=0.1, validator=_share)
     half_open_max_calls: int = attrs.field(default=1, validator=_whole)
     success_threshold: int = attrs.field(default=1, validator=_whole)
-    half_open_timeout: float = attrs.field(default=None, converter=_seconds(derived=True))
-    ignore: tuple[type[BaseException], ...] = attrs.field(default=(), converter=_kinds)
-    record: tuple[type[BaseException], ...] = attrs.field(default=(Exception,), converter=_kinds)
-
-    @expiry_strategy.validator
-    def _check_strategy(self, _field: Any, value: Any) -> None:
-        if value not in STRATEGIES:
-            raise unknown("expiry_strategy", value, STRATEGIES)
-
-    @backoff_factor.validator
-    def _check_factor(self, _field: Any, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 1e6:
-            raise ConfigError("backoff_factor", "a number >= 1", value)
-
-    @jitter.validator
-    def _check_jitter(self, _field: Any, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ConfigError("jitter", "a number from 0 to 1", value)
+    half_open_timeout: float = attrs.field(default=None, converter=_half_open_timeout)
+    ignore: tuple[type[BaseException], ...] = attrs.field(default=(), converter=_ignore)
+    record: tuple[type[BaseException], ...] = attrs.field(default=(Exception,), converter=_record)
 
     def _derived(self) -> dict[str, float]:
         return {
@@ -113,7 +137,7 @@ class Policy:
 
     def __attrs_post_init__(self) -> None:
         for option, value in self._derived().items():
-            if getattr(self, option) is None:
+            if getattr(self, option) == FOLLOWS:
                 object.__setattr__(self, option, value)
         if self.max_expiry < self.initial_expiry:
             raise ConfigError(

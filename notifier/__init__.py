@@ -9,10 +9,10 @@ Subscribe a function of one event, and say what it is about; all that is given m
     >>> subscription.close()
     True
 
-Where a handler runs follows from what it is: a plain function on a worker thread, an ``async def`` on
-the loop it was subscribed from, `inline` on Brama's own loop, a `HandlerActor` as an actor of its own.
-Each has a queue and a supervisor to itself: a handler that crashes or is slow touches no other. The
-kinds of events are listed in `brama.circuits.EVENTS`.
+Where a handler runs follows from what it is: a plain function on a worker thread, an ``async def``
+    on the loop it was subscribed from, `inline` on Brama's own loop, a `HandlerActor` as an actor
+    of its own. Each has a queue and a supervisor to itself: a handler that crashes or is slow
+    touches no other. The kinds of events are listed in `brama.circuits.EVENTS`.
 """
 
 from brama.circuits import EVENTS, Event, Severity

@@ -109,7 +109,8 @@ class OutsideDeliverer(InlineActor):
         if subscription.closed:
             return
         if not subscription.occupied:
-            # A bell may ring while the last run is ending, so look at the queue and not at the bell.
+            # A bell may ring while the last run is ending, so look at the queue and not at the
+            # bell.
             if subscription.queued:
                 subscription.occupied = True
                 self._begin(subscription)
@@ -145,7 +146,7 @@ def _work(subscription: Subscription) -> None:
     error: BaseException | None = None
     try:
         deliver(subscription, subscription.handler)
-    except BaseException as raised:
+    except BaseException as raised:  # noqa: BLE001 - reported to the deliverer, which crashes by it
         error = raised
     _finish(subscription, error)
 
@@ -208,7 +209,7 @@ async def _run_elsewhere(
     error: BaseException | None = None
     try:
         await deliver_async(subscription, subscription.handler.handler, checkpoint)
-    except Exception as raised:  # anything else ends the loop that we are a guest of
+    except Exception as raised:  # noqa: BLE001 - anything else ends the loop we are a guest of
         error = raised
     finally:
         _finish(subscription, error)
@@ -217,8 +218,8 @@ async def _run_elsewhere(
 class HandlerSupervisor(Supervisor):
     """The small supervisor that each handler has to itself.
 
-    A handler that raises is restarted after a moment that grows from 50 ms to 5 s; one that raised more
-    than ten times within a minute is quarantined, alone.
+    A handler that raises is restarted after a moment that grows from 50 ms to 5 s; one that raised
+    more than ten times within a minute is quarantined, alone.
     """
 
     def __init__(self, subscription: Subscription, workers: Workers) -> None:

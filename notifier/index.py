@@ -34,8 +34,8 @@ class Index(Generic[S]):
     """Finds the subscriptions to an event in time that grows with the matches alone.
 
     A subscription stands in one bucket for each of its events: (event, connection, scope), where
-    None stands for any. An event looks into the eight buckets it may match. A bucket is a tuple that
-    is replaced as a whole, so a reader sees it before a change or after, never in between.
+    None stands for any. An event looks into the eight buckets it may match. A bucket is a tuple
+    that is replaced as a whole, so a reader sees it before a change or after, never in between.
 
     Threads: `add` and `remove` from any, they take one lock; `match` and `mask` take none.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import iscoroutinefunction
 
 import attrs
 
 from brama.circuits import Event
 from brama.telemetry import ConfigError
+
+from .kinds import is_async
 
 __all__ = ["Inline", "inline"]
 
@@ -33,8 +34,8 @@ def inline(handler: Callable[[Event], object]) -> Inline:
     Raises:
         ConfigError: `handler` is not callable, or is async and therefore needs no such word.
     """
-    if not callable(handler) or isinstance(handler, type):
+    if isinstance(handler, type) or not callable(handler):
         raise ConfigError("handler", "a function of one event", handler)
-    if iscoroutinefunction(handler) or iscoroutinefunction(getattr(handler, "__call__", None)):
+    if is_async(handler):
         raise ConfigError("handler", "a plain function; subscribe an async one as it is", handler)
     return Inline(handler)

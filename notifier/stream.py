@@ -22,8 +22,8 @@ __all__ = ["EventStream"]
 class EventStream:
     """The events of one subscription, in order; made by `brama.events`.
 
-    Iterating waits for the next event and ends when the stream is closed. An event counts as delivered
-    when it is handed out: at most once.
+    Iterating waits for the next event and ends when the stream is closed. An event counts as
+    delivered when it is handed out: at most once.
 
     Example:
         >>> with brama.events(events=["circuit_opened"]) as events:

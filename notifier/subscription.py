@@ -43,8 +43,8 @@ class Subscription:
     """A handle on what `brama.subscribe` returned; also a context manager that closes it.
 
     Critical events are delivered at least once: one whose handler raised, or was killed, comes
-    again, marked `Event.redelivered`, until it has failed ``max_redeliveries + 1`` times. The others
-    are delivered at most once. Deliveries are numbered without a gap (`Event.n`).
+    again, marked `Event.redelivered`, until it has failed ``max_redeliveries + 1`` times. The
+    others are delivered at most once. Deliveries are numbered without a gap (`Event.n`).
 
     Threads: from any. `close` may be called by the handler itself.
 
@@ -124,7 +124,7 @@ class Subscription:
         return True
 
     def tell(self, message: Any) -> None:
-        """Send to the deliverer. One that is dead has a successor who looks into the queue first."""
+        """Send to the deliverer. A dead one has a successor, who looks into the queue first."""
         deliverer = self.deliverer
         if deliverer is not None:
             try:
@@ -137,8 +137,8 @@ class Subscription:
             return True
         if self.dropped == 0:
             logger.warning(
-                "subscription %s does not keep up: %d events are waiting, further ones are dropped; "
-                "make its handler faster or subscribe to fewer events",
+                "subscription %s does not keep up: %d events are waiting, further ones are "
+                "dropped; make its handler faster or subscribe to fewer events",
                 self.name,
                 len(self._queue),
             )
@@ -161,7 +161,7 @@ class Subscription:
         return self._filtered(self._take(finished=True))
 
     def finish(self) -> bool:
-        """The current event has been handled and no further one is taken now; whether there is one."""
+        """The current event has been handled and none is taken now; whether there is another."""
         with self._lock:
             self._done()
             more = self.state == "active" and bool(self._queue)
@@ -250,7 +250,8 @@ class Subscription:
         self.dropped += 1
         log = logger.error if event.critical else logger.warning
         log(
-            "dead letter: %s of connection %r could not be delivered to subscription %s in %d attempt(s)",
+            "dead letter: %s of connection %r could not be delivered to subscription %s "
+            "in %d attempt(s)",
             event.event,
             event.connection,
             self.name,
@@ -303,8 +304,8 @@ class Subscription:
         lost = self.queued
         self._end("quarantined", 0.0)
         logger.critical(
-            "subscription %s is quarantined: its handler failed too often within a minute; %d events "
-            "that waited are lost to it. Mend the handler and subscribe again",
+            "subscription %s is quarantined: its handler failed too often within a minute; "
+            "%d events that waited are lost to it. Mend the handler and subscribe again",
             self.name,
             lost,
         )
@@ -350,4 +351,5 @@ class Subscription:
 
     def __repr__(self) -> str:
         wants = "all events" if self.events is None else ", ".join(self.events)
-        return f"<Subscription {self.id} of {self.name} to {wants}, {self.state}, {self.queued} queued>"
+        state = f"{self.state}, {self.queued} queued"
+        return f"<Subscription {self.id} of {self.name} to {wants}, {state}>"

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
-from inspect import iscoroutinefunction
 from itertools import count
 from typing import Any, cast
 
 import trio
-from pykka import ActorRef
 
-from brama.actors import ChildSpec, DynamicSupervisor, Restart, start_child, terminate_child
+from brama.actors import (
+    ActorDeadError,
+    ActorRef,
+    ChildExistsError,
+    ChildSpec,
+    DynamicSupervisor,
+    Future,
+    Restart,
+    start_child,
+    terminate_child,
+)
 from brama.circuits import Event, Shared, check_events, check_name, check_scope, whole
 from brama.telemetry import ConfigError
 
@@ -21,13 +30,14 @@ from .deliverers import AsyncioHandler, HandlerSupervisor, TrioHandler
 from .handler_actor import handler_class
 from .index import Index
 from .inline import Inline
+from .kinds import is_async, is_plain, name_of
 from .stream import EventStream
 from .subscription import Subscription
 from .workers import Workers
 
 __all__ = ["Subscribers", "Subscriptions"]
 
-Handler = Callable[[Event], object]
+logger = logging.getLogger("brama.notifier")
 
 
 class Subscriptions:
@@ -149,7 +159,7 @@ class Subscriptions:
         filter: Callable[[Event], object] | None,
         max_redeliveries: int,
     ) -> Subscription:
-        if filter is not None and (not callable(filter) or iscoroutinefunction(filter)):
+        if filter is not None and not is_plain(filter):
             raise ConfigError("filter", "a plain function of one event", filter)
         return Subscription(
             next(self._ids),
@@ -168,18 +178,18 @@ class Subscriptions:
         """What to deliver to, with the loop it belongs to, and a name for people."""
         cls = handler_class(handler)
         if cls is not None:
-            return handler, _name(cls)
+            return handler, name_of(cls)
         if isinstance(handler, Inline):
-            return handler, _name(handler.handler)
+            return handler, name_of(handler.handler)
         if isinstance(handler, type) or not callable(handler):
             raise ConfigError(
                 "handler",
                 "a function of one event (plain, async or inline()) or a HandlerActor class",
                 handler,
             )
-        if not _is_async(handler):
-            return handler, _name(handler)
-        return self._on_present_loop(cast("Callable[[Event], Any]", handler)), _name(handler)
+        if not is_async(handler):
+            return handler, name_of(handler)
+        return self._on_present_loop(cast("Callable[[Event], Any]", handler)), name_of(handler)
 
     def _on_present_loop(self, handler: Callable[[Event], Any]) -> Any:
         if self._on_own_loop():
@@ -199,7 +209,7 @@ class Subscriptions:
     def _start(self, subscription: Subscription) -> None:
         if self.supervisor is None or self._table.get(subscription) is not True:
             return  # it has ended, or the supervisor takes it over when it is up
-        start_child(
+        started = start_child(
             self.supervisor,
             ChildSpec(
                 subscription.id,
@@ -208,6 +218,7 @@ class Subscriptions:
                 restart=Restart.TRANSIENT,
             ),
         )
+        started.add_done_callback(partial(_check_started, started, subscription))
 
     def _ended(self, subscription: Subscription) -> None:
         self.index.remove(subscription)
@@ -221,11 +232,15 @@ class Subscriptions:
 
     def _stop(self, subscription: Subscription) -> None:
         if self.supervisor is not None:
-            terminate_child(self.supervisor, subscription.id)
+            # It may have ended by itself, by quarantine for example.
+            _ = terminate_child(self.supervisor, subscription.id)
 
 
 class Subscribers(DynamicSupervisor):
-    """Supervises the handlers, each under a supervisor of its own. A new incarnation takes over all."""
+    """Supervises the handlers, each under a supervisor of its own.
+
+    A new incarnation takes all subscriptions over.
+    """
 
     def __init__(self, subscriptions: Subscriptions) -> None:
         super().__init__(intensity=1000)
@@ -236,6 +251,22 @@ class Subscribers(DynamicSupervisor):
         self._subscriptions.adopt(self.actor_ref)
 
 
+def _check_started(started: Future[ActorRef[Any]], subscription: Subscription) -> None:
+    """OTP tries a first start once; nobody may wait for such a handler in silence."""
+    try:
+        started.get(timeout=0)
+    except (ActorDeadError, ChildExistsError):
+        pass  # the supervisor has a successor, who takes all subscriptions over
+    except Exception:
+        logger.critical(
+            "the handler of subscription %s could not be started and gets nothing; mend it and "
+            "subscribe again",
+            subscription.name,
+            exc_info=True,
+        )
+        subscription.end("its handler could not be started")
+
+
 def _same(one: Subscription, other: Subscription) -> bool:
     """Whether subscribing the second would only make doubles of the first."""
     return (
@@ -243,17 +274,3 @@ def _same(one: Subscription, other: Subscription) -> bool:
         and one.filter == other.filter
         and (one.events, one.connection, one.scope) == (other.events, other.connection, other.scope)
     )
-
-
-def _is_async(handler: Any) -> bool:
-    while isinstance(handler, partial):
-        handler = handler.func
-    return iscoroutinefunction(handler) or iscoroutinefunction(
-        getattr(type(handler), "__call__", None)
-    )
-
-
-def _name(handler: Any) -> str:
-    while isinstance(handler, partial):
-        handler = handler.func
-    return str(getattr(handler, "__qualname__", None) or type(handler).__qualname__)

@@ -1,4 +1,5 @@
-"""Brama guards the outbound connections of a service and tells the right people when one changes state.
+"""Brama guards the outbound connections of a service and tells the right people when one changes
+state.
 
     >>> import brama
     >>> payments = brama.circuit("payment_api", failure_threshold=5, expiry=30.0)
@@ -8,15 +9,16 @@
     >>> charge("4242")
     'charged 4242'
 
-A guarded call runs where you call it; a circuit that has seen too many failures refuses further ones with
-`CircuitOpenError` until a probe succeeds. Handlers hear of it:
+A guarded call runs where you call it; a circuit that has seen too many failures refuses further
+ones with `CircuitOpenError` until a probe succeeds. Handlers hear of it:
 
     >>> def page(event: brama.Event) -> None:
     ...     print(event.connection, event.data["reason"])
     >>> subscription = brama.subscribe(page, events=["circuit_opened"])
 
-Importing starts nothing. The functions here act on a default system, see `default_system`; `System` makes
-others. The parts: `brama.circuits`, `brama.notifier`, `brama.actors`, `brama.telemetry`.
+Importing starts nothing. The functions here act on a default system, see `default_system`;
+`System` makes others. The parts: `brama.circuits`, `brama.notifier`, `brama.actors`,
+`brama.telemetry`.
 """
 
 from importlib.metadata import PackageNotFoundError

@@ -67,8 +67,8 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """The settings in the variables ``BRAMA_FAILURE_THRESHOLD``, ``BRAMA_EXPIRY``, and so on.
 
-        An empty variable counts as unset. One that begins so and is none of ours is named in a warning,
-        as it may be a slip of the pen.
+        An empty variable counts as unset. One that begins so and is none of ours is named in a
+        warning, as it may be a slip of the pen.
 
         Raises:
             ConfigError: a value is wrong; the text names the variable.

@@ -49,8 +49,8 @@ class System:
     """An isolated Brama: its own circuits, subscriptions, supervision tree and thread.
 
     Most programs need only the default one, which `brama.circuit` and its like use. Making a system
-    starts nothing; its thread starts with the first thing that needs it (a subscription, or a circuit
-    that changes state). Circuits protect all the same while it is down.
+    starts nothing; its thread starts with the first thing that needs it (a subscription, or a
+    circuit that changes state). Circuits protect all the same while it is down.
 
     Example:
         >>> with brama.System() as system:
@@ -76,7 +76,10 @@ class System:
         self._bells = Bells(self._call_soon)
         self._shared.bell = self._bells.ring
         self._subscriptions = Subscriptions(
-            self._shared, self._call_soon, lambda: self.actors.on_loop_thread()
+            self._shared,
+            self._call_soon,
+            # The two are made of each other: looked up when it is asked, not now.
+            lambda: self.actors.on_loop_thread(),  # noqa: PLW0108
         )
         self.actors = ActorSystem(
             name, children=self._children, stop_timeout=self.settings.stop_timeout
@@ -87,7 +90,8 @@ class System:
         return {**self.settings.options, **self._configured}
 
     def _children(self) -> list[ChildSpec]:
-        # Producers last: the tree stops from the bottom, so that what is under way drains downwards.
+        # Producers last: the tree stops from the bottom, so that what is under way drains
+        # downwards.
         return [
             ChildSpec("subscribers", Subscribers, (self._subscriptions,)),
             ChildSpec(
@@ -145,7 +149,7 @@ class System:
         return self._catalogue.get(name, scope=scope)
 
     def unregister(self, name: str, *, scope: str | None = None) -> bool:
-        """Remove a circuit; False if there is none. A function that it guards registers it again."""
+        """Remove a circuit; False if there is none; see `brama.unregister`."""
         return self._catalogue.unregister(name, scope=scope)
 
     def configure(
@@ -325,7 +329,8 @@ _forking: list[System] = []  # the systems whose locks the fork under way holds
 def _remember(system: System) -> None:
     """Hold the locks of `system` around every fork.
 
-    The handlers are registered with the first system, so that the import leaves no trace in the process.
+    The handlers are registered with the first system, so that the import leaves no trace in the
+    process.
     """
     global _watches_forks
     _systems.add(system)

@@ -1,7 +1,7 @@
 """Brama's own words: the functions of `brama`, which act on the default system.
 
-Where the Elixir library returns ``{:error, :not_found}``, these raise `UnknownConnectionError`; questions
-(`available`) and `unregister` answer False instead.
+Where the Elixir library returns ``{:error, :not_found}``, these raise `UnknownConnectionError`;
+questions (`available`) and `unregister` answer False instead.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def circuit(
     """The circuit of that name; it is made and registered if there is none.
 
     Example:
-        >>> payments = brama.circuit("payment_api", scope="payments", failure_threshold=5, expiry=30.0)
+        >>> payments = brama.circuit("payment_api", scope="payments", expiry=30.0)
         >>> brama.circuit("payment_api", scope="payments") is payments
         True
 
@@ -52,12 +52,13 @@ def circuit(
         name: of the connection, 1 to 255 printable characters.
         scope: equal names in different scopes are different connections.
         policy: all the rules at once, a `Policy`; or
-        options: single ones, see `Policy`. What is not given follows `configure`, then the environment
-            (``BRAMA_EXPIRY``, …), then the defaults.
+        options: single ones, see `Policy`. What is not given follows `configure`, then the
+            environment (``BRAMA_EXPIRY``, …), then the defaults.
         metadata: whatever `Circuit.status` should carry along.
 
     Raises:
-        ConfigError: a wrong name or option, or one that contradicts those of the circuit that is there.
+        ConfigError: a wrong name or option, or one that contradicts those of the circuit that is
+            there.
 
     Threads: any; so for all functions here.
     """
@@ -70,8 +71,8 @@ register = circuit
 def unregister(name: str, *, scope: str | None = None) -> bool:
     """Remove a circuit; False if there is none.
 
-    Calls that are under way end as late results. A function that the circuit guards registers it again on
-    its next call.
+    Calls that are under way end as late results. A function that the circuit guards registers it
+    again on its next call.
     """
     return default_system().unregister(name, scope=scope)
 
@@ -175,17 +176,18 @@ def subscribe(
 ) -> Subscription:
     """Have `handler` called with every event that matches all that is given.
 
-    Every transition that begins after this has returned is seen; the events of one connection come in
-    order. The same handler with the same filters is the same subscription.
+    Every transition that begins after this has returned is seen; the events of one connection come
+    in order. The same handler with the same filters is the same subscription.
 
     Args:
         handler: a function of one event (on a worker thread), an ``async def`` (on the loop it was
-            subscribed from, or Brama's own), `brama.notifier.inline` of a function that never blocks, or a
-            `brama.notifier.HandlerActor` class.
+            subscribed from, or Brama's own), `brama.notifier.inline` of a function that never
+            blocks, or a `brama.notifier.HandlerActor` class.
         events: names from `brama.notifier.EVENTS`; None is all of them.
         connection: the name of a circuit, which need not exist yet; None is any.
         scope: None is any.
-        filter: a further condition, called with the event; over one at which it raises there is no match.
+        filter: a further condition, called with the event; over one at which it raises there is no
+            match.
         max_redeliveries: how often a critical event is tried again when the handler raises.
 
     Returns:
