@@ -72,16 +72,18 @@ def value(counter: count[int]) -> int:
     return int(repr(counter)[6:-1])
 
 
-def _stamp(error: BaseException) -> object | None:
+def _stamp(error: BaseException) -> object:
     """What tells this exception from every other one, its namesake in memory included.
 
     Its address does not: the next exception often lies where the last one lay. A reference to
     it would keep its frames alive, and those of Python's own kinds cannot be referred to weakly.
     """
+    stamp = object()
     try:
-        return error.__dict__.setdefault("__brama_stamp__", object())
-    except Exception:  # an exception may do without a dict that takes something in
-        return object()
+        stamp = error.__dict__.setdefault("__brama_stamp__", stamp)
+    except Exception:  # noqa: BLE001 - a user's class may do as it likes with its dict
+        pass
+    return stamp
 
 
 @attrs.frozen(kw_only=True)
@@ -689,7 +691,9 @@ class Breaker:
 
     def _probes_overdue(self, now: float) -> bool:
         probes = self._probes
-        return bool(probes) and now >= min(probes.values()) + self.policy.half_open_timeout
+        if not probes:
+            return False
+        return now >= min(probes.values()) + self.policy.half_open_timeout
 
     def _due(self, now: float) -> float | None:
         if not self.registered or self.state is State.CLOSED:
