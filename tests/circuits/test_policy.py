@@ -1,0 +1,193 @@
+"""The options of a policy: their defaults, their bounds, what follows from what."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from brama.circuits import OPTIONS, Policy, check_name, check_options, check_scope, seconds, whole
+from brama.telemetry import BramaError, ConfigError
+
+requirement = pytest.mark.requirement
+
+
+@requirement("BR-02")
+def test_the_defaults():
+    assert attrs.asdict(Policy()) == {
+        "failure_threshold": 5,
+        "expiry": 60.0,
+        "expiry_strategy": "fixed",
+        "initial_expiry": 60.0,
+        "max_expiry": 600.0,
+        "backoff_factor": 2.0,
+        "jitter": 0.1,
+        "half_open_max_calls": 1,
+        "success_threshold": 1,
+        "half_open_timeout": 60.0,
+        "ignore": (),
+        "record": (Exception,),
+    }
+
+
+@requirement("B12")
+def test_what_follows_from_the_expiry_follows_it():
+    policy = Policy(expiry=7)
+    assert (policy.initial_expiry, policy.max_expiry, policy.half_open_timeout) == (7.0, 70.0, 7.0)
+
+
+@requirement("B12")
+@pytest.mark.parametrize("option", ["initial_expiry", "max_expiry", "half_open_timeout"])
+def test_what_follows_from_the_expiry_may_be_given_instead(option):
+    assert getattr(Policy(expiry=7, **{option: 33}), option) == 33.0
+
+
+SECONDS = "a number of seconds > 0"
+WHOLE = "a whole number >= 1"
+BAD_SECONDS = [0, -1, -0.1, math.nan, math.inf, "60", True, timedelta(0), timedelta(seconds=-1)]
+BAD_WHOLE = [0, -1, 1.0, "5", None, True]
+BAD = {
+    "failure_threshold": (WHOLE, BAD_WHOLE),
+    "expiry": (SECONDS, [*BAD_SECONDS, None]),
+    "expiry_strategy": ("one of fixed, progressive", ["fast", "Fixed", None, 1]),
+    "initial_expiry": (SECONDS, BAD_SECONDS),
+    "max_expiry": (SECONDS, BAD_SECONDS),
+    "backoff_factor": ("a number >= 1", [0.99, 0, -2, math.nan, math.inf, "2", True, None]),
+    "jitter": ("a number from 0 to 1", [-0.1, 1.1, math.nan, "0.1", True, None]),
+    "half_open_max_calls": (WHOLE, BAD_WHOLE),
+    "success_threshold": (WHOLE, BAD_WHOLE),
+    "half_open_timeout": (SECONDS, BAD_SECONDS),
+    "ignore": ("exception classes", [5, "OSError", int, [OSError, 5], OSError("x")]),
+    "record": ("exception classes", [5, "OSError", int, (OSError, object), None]),
+}
+
+
+def test_the_bounds_of_every_option_are_tested():
+    assert set(BAD) == set(OPTIONS)
+
+
+@requirement("BR-03", "B17")
+@pytest.mark.parametrize(
+    ("option", "expected", "got"),
+    [(option, expected, got) for option, (expected, bad) in BAD.items() for got in bad],
+)
+def test_a_value_out_of_bounds_is_refused_by_name_bound_and_value(option, expected, got):
+    shown = got.total_seconds() if isinstance(got, timedelta) else got
+    with pytest.raises(
+        ConfigError, match=f"^{option} must be {re.escape(expected)}, got: {re.escape(repr(shown))}"
+    ) as caught:
+        Policy(**{option: got})
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, BramaError)
+
+
+@requirement("BR-03")
+def test_a_time_may_be_a_timedelta():
+    policy = Policy(
+        expiry=timedelta(minutes=1.5),
+        max_expiry=timedelta(hours=1),
+        initial_expiry=timedelta(seconds=2),
+        half_open_timeout=timedelta(milliseconds=500),
+    )
+    assert (policy.expiry, policy.max_expiry) == (90.0, 3600.0)
+    assert (policy.initial_expiry, policy.half_open_timeout) == (2.0, 0.5)
+
+
+@requirement("BR-03", "B17")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"initial_expiry": 10, "max_expiry": 9},
+        {"expiry": 10, "max_expiry": 9},
+        {"initial_expiry": 601},
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options):
+    with pytest.raises(
+        ConfigError, match=r"max_expiry must be at least initial_expiry \(\d+\.0 s\), got:"
+    ):
+        Policy(**options)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "stored"),
+    [
+        (OSError, (OSError,)),
+        ([OSError, ValueError], (OSError, ValueError)),
+        ((KeyboardInterrupt,), (KeyboardInterrupt,)),
+        ((), ()),
+    ],
+)
+def test_exceptions_may_be_one_class_or_several(kinds, stored):
+    assert Policy(ignore=kinds).ignore == stored
+    assert Policy(record=kinds).record == stored
+
+
+def test_a_policy_is_frozen_comparable_and_pickles():
+    policy = Policy(failure_threshold=3, ignore=OSError)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        policy.expiry = 1.0
+    assert policy == Policy(failure_threshold=3, ignore=[OSError])
+    assert hash(policy) == hash(Policy(failure_threshold=3, ignore=[OSError]))
+    assert pickle.loads(pickle.dumps(policy)) == policy
+
+
+def test_options_are_named_never_positional():
+    with pytest.raises(TypeError):
+        Policy(5)
+
+
+@requirement("BR-02")
+def test_the_word_of_the_elixir_library_is_understood():
+    assert check_options({"max_attempts": 3, "expiry": 1}) == {"failure_threshold": 3, "expiry": 1}
+
+
+@requirement("BR-03", "B17")
+def test_an_unknown_option_is_refused_with_the_nearest_known_one():
+    with pytest.raises(ConfigError, match="Did you mean 'failure_threshold'") as caught:
+        check_options({"failure_treshold": 3})
+    assert "failure_treshold" in str(caught.value)
+    assert "half_open_max_calls" in str(caught.value)
+
+
+@requirement("BR-03")
+@pytest.mark.parametrize("name", ["payment_api", "a", "ü" * 255, "b:c", "two words"])
+def test_names_of_up_to_255_printable_characters_are_accepted(name):
+    assert check_name("name", name) == name
+    assert check_scope(name) == name
+
+
+@requirement("BR-03")
+@pytest.mark.parametrize("name", ["", "x" * 256, "a\nb", "\x00"])
+def test_other_names_are_refused(name):
+    with pytest.raises(ConfigError, match="name must be 1 to 255 printable characters, got: "):
+        check_name("name", name)
+
+
+@requirement("BR-03")
+@pytest.mark.parametrize("name", [5, b"bytes", ("a", "b")])
+def test_a_name_is_text(name):
+    with pytest.raises(ConfigError, match="name must be a str, got: "):
+        check_name("name", name)
+    with pytest.raises(ConfigError, match="scope must be a str, got: "):
+        check_scope(name)
+
+
+def test_no_scope_is_a_scope():
+    assert check_scope(None) is None
+
+
+def test_zero_seconds_are_accepted_where_they_are_meant():
+    assert seconds("linger", 0, zero=True) == 0.0
+    with pytest.raises(ConfigError, match="linger must be a number of seconds >= 0, got: -1"):
+        seconds("linger", -1, zero=True)
+
+
+def test_a_whole_number_may_have_another_least_value():
+    assert whole("workers", 0, least=0) == 0
+    with pytest.raises(ConfigError, match="workers must be a whole number >= 2, got: 1"):
+        whole("workers", 1, least=2)
