@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -78,7 +79,14 @@ async def deliver_async(
     offload = checkpoint is None and subscription.filter is not None
 
     async def step(advance: Callable[[], Event | None]) -> Event | None:
-        return await trio.to_thread.run_sync(advance) if offload else advance()
+        if not offload:
+            return advance()
+        event = await trio.to_thread.run_sync(advance)
+        # From now on it is this thread that delivers, and it may have been closed on the way here.
+        if event is not None and not subscription.begin():
+            subscription.pause()
+            return None
+        return event
 
     event = await step(subscription.take)
     made = 0
@@ -86,11 +94,15 @@ async def deliver_async(
         try:
             with processing(subscription, event):
                 await handler(event)
-        except Exception as error:
-            subscription.failed(error)
-            raise
-        except BaseException:
+        except (trio.Cancelled, asyncio.CancelledError):
             subscription.pause()
+            raise
+        except GeneratorExit:
+            # The loop died, and the collector found what ran there. By now a successor may be at
+            # work, so the subscription is not touched; it looks at the unfinished event first.
+            raise
+        except BaseException as error:
+            subscription.failed(error)
             raise
         made += 1
         if made % TURN:

@@ -55,7 +55,12 @@ class HandlerActor(Actor):
     async def _handle(self, event: Event) -> Any:
         if iscoroutinefunction(self.on_event):
             return await self.on_event(event)
-        return await trio.to_thread.run_sync(self.on_event, event, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(self._call, event, abandon_on_cancel=True)
+
+    def _call(self, event: Event) -> Any:
+        # `close` may have returned while this thread was on its way, and may be called on it.
+        subscription = self._own_subscription
+        return self.on_event(event) if subscription is None or subscription.begin() else None
 
 
 def hosted(handler: Any, subscription: Subscription) -> type[HandlerActor]:

@@ -100,6 +100,7 @@ class Subscription:
         self._current: Event | None = None
         self._attempts = 0
         self._runner: int | None = None
+        self._thread: int | None = None
         self._waiting: list[threading.Event] = []
         self._n = 0
         self._shown: Event | None = None
@@ -173,10 +174,8 @@ class Subscription:
             if finished:
                 self._done()
             event = self._current
-            if event is not None and not (
-                event.critical and self._attempts <= self.max_redeliveries
-            ):
-                self._give_up(event, None)  # the last deliverer died over it
+            if event is not None and not event.critical:
+                self._give_up(event, None)  # its deliverer was ended over it
                 event = None
             if event is None and self._queue:
                 event = self._queue.popleft()
@@ -185,7 +184,6 @@ class Subscription:
                 self._idle()
                 return None
             self._current = event
-            self._attempts += 1
             self._runner = threading.get_ident()
             return event
 
@@ -200,7 +198,7 @@ class Subscription:
         while event is not None:
             if event is self._shown:  # it was let through before its delivery failed
                 return event.delivery(self._n, redelivered=True)
-            if self.filter is None or self._passes(event):
+            if self.filter is None or (self._passes(event) and self.begin()):
                 self._n += 1
                 self._shown = event
                 return event.delivery(self._n, redelivered=False)
@@ -208,6 +206,16 @@ class Subscription:
                 self._current = None
             event = self._take(finished=False)
         return None
+
+    def begin(self) -> bool:
+        """The handler is about to be called on this thread; False if it was closed meanwhile.
+
+        Needed where something may take its time between `take` and the handler: a filter, or the
+        way to another thread. `close` may be called from this thread, too.
+        """
+        with self._lock:
+            self._thread = threading.get_ident()
+            return self.state == "active"
 
     def _passes(self, event: Event) -> bool:
         assert self.filter is not None
@@ -229,6 +237,8 @@ class Subscription:
         with self._lock:
             self.failures += 1
             self._failed_in_row += 1
+            # Failures count and not attempts: a deliverer that was killed is no fault of the event.
+            self._attempts += 1
             event = self._current
             report = self._failed_in_row == REPORT_AFTER
             if event is not None and not (
@@ -251,7 +261,7 @@ class Subscription:
         log = logger.error if event.critical else logger.warning
         log(
             "dead letter: %s of connection %r could not be delivered to subscription %s "
-            "in %d attempt(s)",
+            "and is given up after %d failure(s)",
             event.event,
             event.connection,
             self.name,
@@ -266,7 +276,7 @@ class Subscription:
 
     def _idle(self, *, rung: bool = False) -> None:
         # Under the lock.
-        self._runner = None
+        self._runner = self._thread = None
         self._rung = rung
         for waiting in self._waiting:
             waiting.set()
@@ -314,7 +324,7 @@ class Subscription:
         """In the child: whoever delivered stayed behind, and so did what was queued."""
         self._lock = threading.Lock()
         self._queue.clear()
-        self._current = self._runner = self.deliverer = None
+        self._current = self._runner = self._thread = self.deliverer = None
         self.occupied = self._rung = False
 
     def end(self, why: str) -> None:
@@ -334,14 +344,15 @@ class Subscription:
                 self.state = state
                 self._queue.clear()
             runner = self._runner
-            if runner is not None:
+            # The handler itself, or its loop: waiting for itself would be for ever.
+            here = threading.get_ident() in (runner, self._thread)
+            if runner is not None and not here:
                 self._waiting.append(ended)
         if first:
             self._on_end(self)
         if runner is None:
             return True
-        # The handler itself, or its loop: waiting for itself would be for ever.
-        return runner != threading.get_ident() and ended.wait(timeout)
+        return not here and ended.wait(timeout)
 
     def __enter__(self) -> Self:
         return self
