@@ -42,7 +42,7 @@ class EventStream:
         self.subscription = subscribe(self)
         self.subscription.deliverer = self
 
-    def tell(self, _message: Any) -> None:
+    def tell(self, message: Any) -> None:
         """There is something in the queue, or it has ended."""
         with self._condition:
             self._rung = True
@@ -117,6 +117,13 @@ class EventStream:
                 self._rung = False
                 if wake in self._wakers:
                     self._wakers.remove(wake)
+
+    def after_fork(self) -> None:
+        """In the child: whoever waited stayed behind, and the lock may be held there."""
+        self._condition = threading.Condition()
+        self._rung = False
+        self._wakers = []
+        self.subscription.deliverer = self
 
     def close(self) -> None:
         """End the stream; whoever waits is woken."""

@@ -148,6 +148,8 @@ class Subscriptions:
         self.index.after_fork()
         for subscription in self._table:
             subscription.after_fork()
+            if isinstance(subscription.handler, EventStream):
+                subscription.handler.after_fork()
 
     def _make(
         self,
