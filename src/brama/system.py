@@ -25,7 +25,17 @@ from brama.actors import (
     SystemStoppedError,
     TreeNode,
 )
-from brama.circuits import REGISTRY, Bells, Catalogue, Circuit, Circuits, Policy, Shared, seconds
+from brama.circuits import (
+    REGISTRY,
+    Bells,
+    Catalogue,
+    Circuit,
+    Circuits,
+    Policy,
+    Shared,
+    check_options,
+    seconds,
+)
 from brama.notifier import (
     Event,
     EventStream,
@@ -161,8 +171,9 @@ class System:
             return
         if scope is not None:
             raise ConfigError("scope", "given together with a name", scope)
-        checked = Settings(**{**self._defaults(), **options}).options
-        self._configured = {**self._configured, **{o: checked[o] for o in checked if o in options}}
+        checked = check_options(options)
+        Policy(**{**self._defaults(), **checked})
+        self._configured = {**self._configured, **checked}
         self._catalogue.forget_defaults()
 
     # Events
@@ -211,7 +222,15 @@ class System:
         scope: str | None = None,
         filter: Callable[[Event], object] | None = None,
     ) -> EventStream:
-        """The events that match, to iterate over; see `brama.events`."""
+        """The events that match, to iterate over; see `brama.events`.
+
+        Raises:
+            ConfigError: a wrong argument.
+            SystemStoppedError: the system was stopped.
+            HostError: this process cannot host trio.
+        """
+        if not self.actors.running:
+            self.actors.start_soon()
         return self._subscriptions.stream(
             events=events, connection=connection, scope=scope, filter=filter
         )
@@ -255,7 +274,7 @@ class System:
             return self.stop(timeout)
         return await _in_thread(partial(self.stop, timeout))
 
-    async def run(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[System] = trio.TASK_STATUS_IGNORED) -> None:
         """Run in the calling trio loop instead of a thread, until `stop` or cancellation.
 
         Under trio's ``MockClock`` the circuits follow its time, too.
