@@ -97,7 +97,7 @@ class Cell(Mailbox):
 
     def __init__(self, actor: Any, host: Host) -> None:
         super().__init__(host.schedule)
-        self.actor = actor
+        self.actor: Any = actor  # None once it has ended
         self.host = host
         self.latch = Latch()
         self.state = NEW

@@ -165,8 +165,8 @@ class Future(pykka.Future[T]):
             raise pykka.Timeout(f"{timeout} seconds")
         if threading.get_ident() in _loop_threads:
             raise WouldBlockError(
-                "Future.get() would block the thread that runs the actors, and the reply could never "
-                "come: 'await' it in an Actor, or tell() and handle the answer as a message"
+                "Future.get() would block the thread that runs the actors, and the reply could "
+                "never come: 'await' it in an Actor, or tell() and handle the answer as a message"
             )
         # A bare lock is the cheapest thing to sleep on: acquired here, released by the setter.
         gate = threading.Lock()

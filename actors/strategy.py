@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from brama.telemetry import ConfigError
 
@@ -100,8 +100,7 @@ class Backoff:
         max: the longest (30 s).
         factor: growth per restart (2.0).
         jitter: the wait is spread by this share up and down (0.2), so that many children do not
-        come
-            back at the same moment.
+            come back at the same moment.
         reset_after: a child that lived this long begins again at ``min`` (default: ``max``).
     """
 
@@ -109,11 +108,9 @@ class Backoff:
     max: float = field(default=30.0, validator=_positive)
     factor: float = field(default=2.0)
     jitter: float = field(default=0.2)
-    reset_after: float = field(validator=_positive)
-
-    @reset_after.default
-    def _reset_after(self) -> float:
-        return self.max
+    reset_after: float = field(
+        default=Factory(lambda backoff: backoff.max, takes_self=True), validator=_positive
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.max < self.min:

@@ -91,7 +91,7 @@ def start_child(supervisor: Supervised, spec: ChildSpec) -> Future[ActorRef[Any]
     return cast("Future[Any]", supervisor.ask(StartChild(spec), block=False))
 
 
-def terminate_child(supervisor: Supervised, id: Hashable) -> Future[None]:  # noqa: A002  (OTP's word)
+def terminate_child(supervisor: Supervised, id: Hashable) -> Future[None]:
     """End a child within its deadline; it is not restarted.
 
     A `Supervisor` keeps the spec of a child that is not temporary, for `restart_child`; a
@@ -102,7 +102,7 @@ def terminate_child(supervisor: Supervised, id: Hashable) -> Future[None]:  # no
     return cast("Future[None]", supervisor.ask(TerminateChild(id), block=False))
 
 
-def restart_child(supervisor: Supervised, id: Hashable) -> Future[ActorRef[Any]]:  # noqa: A002
+def restart_child(supervisor: Supervised, id: Hashable) -> Future[ActorRef[Any]]:
     """Start a child that was terminated, or that ended and was not restarted.
 
     Fails with `ChildNotFoundError`, `ChildRunningError`, `ChildRestartingError` or
@@ -111,7 +111,7 @@ def restart_child(supervisor: Supervised, id: Hashable) -> Future[ActorRef[Any]]
     return cast("Future[Any]", supervisor.ask(RestartChild(id), block=False))
 
 
-def delete_child(supervisor: Supervised, id: Hashable) -> Future[None]:  # noqa: A002
+def delete_child(supervisor: Supervised, id: Hashable) -> Future[None]:
     """Forget the spec of a child that does not run.
 
     Fails with `ChildNotFoundError`, `ChildRunningError` or `ChildRestartingError`.
@@ -119,7 +119,7 @@ def delete_child(supervisor: Supervised, id: Hashable) -> Future[None]:  # noqa:
     return cast("Future[None]", supervisor.ask(DeleteChild(id), block=False))
 
 
-def get_childspec(supervisor: Supervised, id: Hashable) -> Future[ChildSpec]:  # noqa: A002
+def get_childspec(supervisor: Supervised, id: Hashable) -> Future[ChildSpec]:
     """The spec of a child. Fails with `ChildNotFoundError`."""
     return cast("Future[ChildSpec]", supervisor.ask(GetChildSpec(id), block=False))
 

@@ -204,8 +204,9 @@ class Supervisor(Actor):
         child = self._children[spec.id] = Child(spec, self._cell)
         try:
             return await self._start(child)
-        except BaseException:
-            self._children.pop(spec.id, None)
+        except ActorStartError:
+            # Nothing wider: cancelled, the child must still be found and taken down.
+            del self._children[spec.id]
             raise
 
     def _check_room(self, spec: ChildSpec) -> None:
@@ -253,7 +254,7 @@ class Supervisor(Actor):
             workers=len(children) - supervisors,
         )
 
-    def _find(self, id: Hashable) -> Child:  # noqa: A002
+    def _find(self, id: Hashable) -> Child:
         child = self._children.get(id)
         if child is None:
             raise ChildNotFoundError(id, f"does not exist in {self}")
@@ -472,10 +473,14 @@ class Supervisor(Actor):
                 continue
 
 
+async def _start_child(supervisor: Supervisor, request: StartChild) -> Any:
+    return await supervisor._on_start_child(request)  # a subclass may have its own
+
+
 _HANDLERS: dict[type, Any] = {
     _Exited: Supervisor._on_exited_child,
     _Retry: Supervisor._on_retry,
-    StartChild: lambda self, request: self._on_start_child(request),
+    StartChild: _start_child,
     TerminateChild: Supervisor._on_terminate_child,
     RestartChild: Supervisor._on_restart_child,
     DeleteChild: Supervisor._on_delete_child,

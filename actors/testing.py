@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import trio
@@ -26,7 +26,7 @@ __all__ = ["running", "settle", "settle_blocking"]
 
 
 @asynccontextmanager
-async def running(system: ActorSystem) -> AsyncIterator[ActorSystem]:
+async def running(system: ActorSystem) -> AsyncGenerator[ActorSystem, None]:
     """Run ``system`` on the test's own loop, and stop it in order at the end."""
     async with trio.open_nursery() as nursery:
         await nursery.start(_run, system)

@@ -1,0 +1,88 @@
+"""Unique names."""
+
+from __future__ import annotations
+
+import pytest
+
+from brama.actors import (
+    ActorDeadError,
+    ActorSystem,
+    InlineActor,
+    NameNotFoundError,
+    NameTakenError,
+    kill,
+)
+from brama.actors.testing import settle
+
+
+class Echo(InlineActor):
+    def on_receive(self, message):
+        return message
+
+
+@pytest.mark.requirement("actors:registry-unique")
+async def test_a_name_leads_to_its_actor_until_that_ends(system):
+    ref = system.spawn(Echo, name="echo")
+    assert system.names.whereis("echo") is ref
+    kill(ref)
+    assert system.names.whereis("echo") is None
+    assert len(system.names) == 1  # the root's
+
+
+@pytest.mark.requirement("actors:registry-unique")
+async def test_a_name_of_a_live_actor_is_refused_to_others_and_nothing_grows(system):
+    holder, other = system.spawn(Echo, name="x"), system.spawn(Echo)
+    before = len(system.names)
+    for _ in range(1000):
+        with pytest.raises(NameTakenError, match="the name 'x' belongs to Echo"):
+            system.names.register("x", other)
+    assert len(system.names) == before
+    assert other.actor_inbox.names == ()
+    system.names.register("x", holder)  # again, by its holder: nothing happens
+    assert system.names.whereis("x") is holder
+
+
+async def test_a_released_name_can_be_taken_and_the_old_holder_does_not_take_it_along(system):
+    old, new = system.spawn(Echo, name="x"), system.spawn(Echo)
+    assert system.names.unregister("x")
+    assert not system.names.unregister("x")
+    system.names.register("x", new)
+    kill(old)
+    assert system.names.whereis("x") is new
+
+
+async def test_the_dead_cannot_take_a_name(system):
+    ref = system.spawn(Echo)
+    kill(ref)
+    with pytest.raises(ActorDeadError, match="is dead"):
+        system.names.register("x", ref)
+    assert system.names.whereis("x") is None
+
+
+@pytest.mark.requirement("actors:registry-unique")
+async def test_a_via_finds_the_holder_at_each_send(system):
+    via = system.names.via("x")
+    first = system.spawn(Echo, name="x")
+    assert await via.ask(1, block=False) == 1
+    kill(first)
+    with pytest.raises(NameNotFoundError, match="nobody is registered as 'x'"):
+        await via.ask(2, block=False)
+    second = system.spawn(Echo, name="x")
+    assert via.resolve() is second
+    assert await via.ask(3, block=False) == 3
+
+
+@pytest.mark.requirement("actors:dead-letters")
+async def test_a_tell_to_a_name_that_nobody_holds_is_a_dead_letter(system):
+    before = system.dead_letters.count
+    system.names.via("nobody").tell("x")
+    await settle(system)
+    assert system.dead_letters.count == before + 1
+
+
+@pytest.mark.requirement("actors:systems")
+def test_systems_have_names_of_their_own():
+    with ActorSystem("one") as one, ActorSystem("two") as two:
+        first, second = one.spawn(Echo, name="x"), two.spawn(Echo, name="x")
+        assert one.names.whereis("x") is first
+        assert two.names.whereis("x") is second
