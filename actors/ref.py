@@ -53,7 +53,7 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
         self._actor_weakref = weakref.ref(actor)
         self.actor_class = type(actor)
         self.actor_urn: str = actor.actor_urn
-        self.actor_inbox = inbox
+        self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
         self.actor_stopped = stopped  # type: ignore[assignment]
 
     def is_alive(self) -> bool:

@@ -19,7 +19,7 @@ The breaker never waits for an actor: it is a pure state machine in shared memor
 watches the clock for it.
 """
 
-from .breaker import Breaker, Status
+from .breaker import Breaker
 from .catalogue import Catalogue
 from .circuit import Circuit
 from .connection import REGISTRY, Bells, Circuits, ConnectionActor, Publish
@@ -31,6 +31,7 @@ from .permit import Permit
 from .policy import OPTIONS, Policy, check_options
 from .shared import Interest, Shared
 from .state import State
+from .status import Status
 
 __all__ = [
     "ALL",

@@ -23,53 +23,22 @@ from itertools import count
 from math import inf
 from typing import Any
 
-import attrs
-
 from brama.telemetry import capture
 
 from .errors import CircuitOpenError
 from .events import CRITICAL, EVENTS, Fields
 from .expiry import open_for
+from .generation import Generation, Retired, Totals, value
 from .log import Log, Record
 from .policy import Policy
 from .shared import Shared
 from .state import State
+from .status import Status
 
-__all__ = ["Breaker", "Generation", "Status"]
+__all__ = ["Breaker"]
 
 NEVER = -inf
 KEPT_GENERATIONS = 16
-
-
-class Generation:
-    """One stay in one state: the token that a call carries from its start to its end.
-
-    Plain slots and two lock-free counters, because every guarded call goes through it.
-    """
-
-    __slots__ = ("failed", "ignored", "number", "started", "succeeded")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.started = count()
-        self.succeeded = count()
-        # Invariant: the two below change under the lock of the breaker only.
-        self.failed = 0
-        self.ignored = 0
-
-    @property
-    def in_flight(self) -> int:
-        """Calls that have started and not yet settled."""
-        settled = value(self.succeeded) + self.failed + self.ignored
-        return max(0, value(self.started) - settled)
-
-
-def value(counter: count[int]) -> int:
-    """How often ``next`` was called on `counter`, without calling it.
-
-    The text form is the only read that changes nothing and is not deprecated.
-    """
-    return int(repr(counter)[6:-1])
 
 
 def _stamp(error: BaseException) -> object:
@@ -84,105 +53,6 @@ def _stamp(error: BaseException) -> object:
     except Exception:  # noqa: BLE001 - a user's class may do as it likes with its dict
         pass
     return stamp
-
-
-@attrs.frozen(kw_only=True)
-class Status:
-    """A circuit at one instant: a frozen snapshot.
-
-    Attributes:
-        connection: its name.
-        scope: its scope, or None.
-        state: as the clock says at this instant.
-        failure_count: consecutive failures.
-        failure_threshold: failures that open it.
-        expiry, expiry_strategy, initial_expiry, max_expiry, backoff_factor: see `Policy`.
-        opened_at: POSIX time of the last opening, or None.
-        last_failure_time: POSIX time of the last counted failure, or None.
-        registered_at: POSIX time of the registration.
-        last_transition_at: POSIX time of the last change of state, or None.
-        retry_after: seconds until a call may be admitted; 0 when one may be now.
-        reason: why it opened last, or None.
-        opened_count: openings since the registration.
-        generation: number of the current stay in a state.
-        half_open_in_flight: probes that are out.
-        calls, successes, failures, ignored, refused: since the registration. Late results are
-            among successes, failures and ignored.
-        late: results of calls that began in an earlier generation; counted, never applied.
-        in_flight: calls that have started and not settled.
-        metadata: what the registration gave along.
-    """
-
-    connection: str
-    scope: str | None
-    state: State
-    failure_count: int
-    failure_threshold: int
-    expiry: float
-    expiry_strategy: str
-    initial_expiry: float
-    max_expiry: float
-    backoff_factor: float
-    opened_at: float | None
-    last_failure_time: float | None
-    registered_at: float
-    last_transition_at: float | None
-    retry_after: float
-    reason: str | None
-    opened_count: int
-    generation: int
-    half_open_in_flight: int
-    calls: int
-    successes: int
-    failures: int
-    ignored: int
-    refused: int
-    late: int
-    in_flight: int
-    metadata: Mapping[str, Any]
-
-    @property
-    def identifier(self) -> str:
-        """The Elixir library's word for `connection`."""
-        return self.connection
-
-    @property
-    def max_attempts(self) -> int:
-        """The Elixir library's word for `failure_threshold`."""
-        return self.failure_threshold
-
-
-@attrs.frozen(eq=False)
-class _Retired:
-    """A generation that calls may still settle into, and its counts when it ended."""
-
-    generation: Generation
-    succeeded: int
-    failed: int
-    ignored: int
-
-    @property
-    def late(self) -> int:
-        now = self.generation
-        return (
-            value(now.succeeded)
-            - self.succeeded
-            + now.failed
-            - self.failed
-            + now.ignored
-            - self.ignored
-        )
-
-
-@attrs.define
-class _Totals:
-    """Counts of the generations that are gone."""
-
-    calls: int = 0
-    successes: int = 0
-    failures: int = 0
-    ignored: int = 0
-    late: int = 0
 
 
 class Breaker:
@@ -271,8 +141,8 @@ class Breaker:
         self.reason: str | None = None
         self._probes: dict[int, float] | None = None
         self._probe_successes = 0
-        self._retired: list[_Retired] | None = None
-        self._totals: _Totals | None = None
+        self._retired: list[Retired] | None = None
+        self._totals: Totals | None = None
         self._mask = 0
         self._mask_version = -1
 
@@ -635,13 +505,13 @@ class Breaker:
                 metadata=self.metadata,
             )
 
-    def _sum(self) -> _Totals:
-        gone = self._totals or _Totals()
+    def _sum(self) -> Totals:
+        gone = self._totals or Totals()
         generations = [self.current, *(retired.generation for retired in self._retired or ())]
         # Settled counts first: a call that starts and settles in between may then only be
         # missing, never counted as settled and not started.
         succeeded = sum(value(generation.succeeded) for generation in generations)
-        return _Totals(
+        return Totals(
             successes=gone.successes + succeeded,
             failures=gone.failures + sum(generation.failed for generation in generations),
             ignored=gone.ignored + sum(generation.ignored for generation in generations),
@@ -730,7 +600,8 @@ class Breaker:
         self.admission = None
         self.state = new
         self._next_generation()
-        self._transition_at = self.shared.wall()
+        if new is not previous:  # a reset of a closed circuit is an event and no change
+            self._transition_at = self.shared.wall()
         self._append(
             events,
             {
@@ -751,21 +622,21 @@ class Breaker:
         retired = self._retired
         if retired is None:
             retired = self._retired = []
-        retired.append(_Retired(old, value(old.succeeded), old.failed, old.ignored))
+        retired.append(Retired(old, value(old.succeeded), old.failed, old.ignored))
         self._forget_settled(retired)
         self.current = Generation(old.number + 1)
         self._seen = 0
         self._probes = None
         self._probe_successes = 0
 
-    def _forget_settled(self, retired: list[_Retired]) -> None:
+    def _forget_settled(self, retired: list[Retired]) -> None:
         # A generation is folded into the totals when none of its calls is out, and not before
         # sixteen later ones: a thread may stand between its admission and its first count.
         if len(retired) <= KEPT_GENERATIONS:
             return
         totals = self._totals
         if totals is None:
-            totals = self._totals = _Totals()
+            totals = self._totals = Totals()
         for old in retired[:-KEPT_GENERATIONS]:
             generation = old.generation
             if generation.in_flight == 0:
@@ -816,6 +687,9 @@ class Breaker:
         critical = events[0] in CRITICAL
         log.append(
             Record(
+                source=self.shared.source,
+                connection=self.name,
+                scope=self.scope,
                 events=events,
                 epoch=self.epoch,
                 number=self._events + 1,

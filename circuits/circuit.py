@@ -10,11 +10,12 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from brama.telemetry import ConfigError
 
-from .breaker import Breaker, Status
+from .breaker import Breaker
 from .decorator import decorate
 from .options import seconds
 from .permit import Permit
 from .state import State
+from .status import Status
 
 __all__ = ["Circuit"]
 

@@ -61,7 +61,6 @@ class Publish:
     It sets ``record.published`` for each of them and calls `done` in the end.
     """
 
-    breaker: Breaker
     records: Sequence[Record]
     reply_to: ActorRef[Any]
 
@@ -201,7 +200,7 @@ class ConnectionActor(InlineActor):
         for record in unsent:
             self._trace(record)
         try:
-            registry.tell(Publish(self.breaker, unsent, self.actor_ref))
+            registry.tell(Publish(unsent, self.actor_ref))
         except ActorDeadError:
             return
         self._sent = unsent[-1]

@@ -9,8 +9,6 @@ from .events import Event, severity_of, utc
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-    from .breaker import Breaker
-
 __all__ = ["Log", "Record"]
 
 LIMIT = 1024
@@ -20,6 +18,8 @@ class Record:
     """One happening: one event, or the two that every transition is.
 
     Attributes:
+        source: names the system that it happened in.
+        connection, scope: whom it happened to.
         events: the names, in the order of their numbers.
         number: number of the first event in its epoch.
         seq: number of the first event among the critical ones; None if they are not.
@@ -33,6 +33,7 @@ class Record:
     """
 
     __slots__ = (
+        "connection",
         "context",
         "data",
         "epoch",
@@ -41,7 +42,9 @@ class Record:
         "monotonic",
         "number",
         "published",
+        "scope",
         "seq",
+        "source",
         "traced",
         "version",
         "wall",
@@ -50,6 +53,9 @@ class Record:
     def __init__(
         self,
         *,
+        source: str,
+        connection: str,
+        scope: str | None,
         events: tuple[str, ...],
         epoch: int,
         number: int,
@@ -60,6 +66,9 @@ class Record:
         context: Context | None,
         version: int,
     ) -> None:
+        self.source = source
+        self.connection = connection
+        self.scope = scope
         self.events = events
         self.epoch = epoch
         self.number = number
@@ -73,22 +82,22 @@ class Record:
         self.published = False
         self.traced = False
 
-    def event_id(self, place: int, breaker: Breaker) -> str:
+    def event_id(self, place: int) -> str:
         """Unique, and the same whenever the event is made again."""
-        return f"{breaker.shared.source}-{self.epoch:x}-{self.number + place}"
+        return f"{self.source}-{self.epoch:x}-{self.number + place}"
 
-    def event(self, place: int, breaker: Breaker, trace: str | None) -> Event:
+    def event(self, place: int, trace: str | None) -> Event:
         """The `place`-th event; the same values at every call, so that its id is, too."""
         name = self.events[place]
         return Event(
             event=name,
-            connection=breaker.name,
-            scope=breaker.scope,
+            connection=self.connection,
+            scope=self.scope,
             timestamp=utc(self.wall),
             monotonic=self.monotonic,
             epoch=self.epoch,
             seq=None if self.seq is None else self.seq + place,
-            event_id=self.event_id(place, breaker),
+            event_id=self.event_id(place),
             severity=severity_of(name, self.data.get("new_state")),
             data=self.data,
             trace=trace,

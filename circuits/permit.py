@@ -6,7 +6,8 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Self
 
-from .breaker import Breaker, Generation
+from .breaker import Breaker
+from .generation import Generation
 
 __all__ = ["Permit", "describe"]
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from random import random as draw_evenly
+from typing import Any, Protocol
 from uuid import uuid4
 
-if TYPE_CHECKING:
-    from .breaker import Breaker, Generation
+from .generation import Generation
 
 __all__ = ["Interest", "Nobody", "Shared"]
 
@@ -29,6 +28,7 @@ class Interest(Protocol):
 
     def mask(self, connection: str, scope: str | None) -> int:
         """The kinds of events (`EventKind.bit`) that anybody wants of this connection."""
+        ...
 
 
 class Nobody:
@@ -78,17 +78,18 @@ class Shared:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         interest: Interest | None = None,
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = draw_evenly,
     ) -> None:
         self.clock = clock
         self.wall = wall
         self.interest: Interest = Nobody() if interest is None else interest
         self.watched = False
-        self.bell: Callable[[Breaker], None] = _silent
-        self.revive: Callable[[Breaker], None] = _admit
+        # Any stands for a Breaker, which is made of this and not the other way round.
+        self.bell: Callable[[Any], None] = _silent
+        self.revive: Callable[[Any], None] = _admit
         # The collector may run inside a locked section, and with it finalizers and the last lines
         # of generators: they append here and never wait for a lock.
-        self.leaked: deque[tuple[Breaker, Generation, int]] = deque()
+        self.leaked: deque[tuple[Any, Generation, int]] = deque()
         self.random = draw
         self.stripes = tuple(threading.Lock() for _ in range(STRIPES))
         self.renew()
@@ -111,10 +112,12 @@ class Shared:
         return self._epoch
 
 
-def _silent(_breaker: Breaker) -> None:
+def _silent(_breaker: Any) -> None:
     """No actors are there to be told."""
 
 
-def _admit(breaker: Breaker) -> None:
-    """No catalogue is there to register it in."""
+def _admit(breaker: Any) -> None:
+    """No catalogue is there to register it in: it starts from nothing by itself."""
+    with breaker.lock:
+        breaker.install(breaker.policy, breaker.options, breaker.metadata)
     breaker.open_gate()

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from brama.actors import InlineActor
-from brama.circuits import Bells, Breaker, Publish, Record
+from brama.circuits import Bells, Publish, Record
 from brama.telemetry import publish, traceparent
 
 from .index import Index
@@ -39,29 +39,28 @@ class Registry(InlineActor):
         return super().on_receive(message)
 
     def _publish(self, message: Publish) -> None:
-        breaker = message.breaker
         for record in message.records:
             if record.published:  # a predecessor was faster
                 continue
             for place, name in enumerate(record.events):
-                matched = self._index.match(name, breaker.name, breaker.scope, record.version)
+                matched = self._index.match(name, record.connection, record.scope, record.version)
                 if matched:
-                    _queue(breaker, record, place, matched)
+                    _queue(record, place, matched)
             record.published = True
         message.done()
 
 
-def _queue(breaker: Breaker, record: Record, place: int, matched: list[Subscription]) -> None:
-    event_id = record.event_id(place, breaker)
+def _queue(record: Record, place: int, matched: list[Subscription]) -> None:
+    event_id = record.event_id(place)
     publication = publish(
         record.context,
         event=record.events[place],
         event_id=event_id,
-        connection=breaker.name,
-        scope=breaker.scope,
+        connection=record.connection,
+        scope=record.scope,
         state=record.data.get("new_state"),
     )
-    event = record.event(place, breaker, publication.traceparent or traceparent(record.context))
+    event = record.event(place, publication.traceparent or traceparent(record.context))
     queued = 0
     for subscription in matched:
         try:

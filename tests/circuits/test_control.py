@@ -224,6 +224,13 @@ def test_a_reset_is_an_event_in_every_state(world, records):
     assert records(circuit)[-1].data["reason"] == "drill"
 
 
+@requirement("BR-13")
+def test_a_reset_of_a_closed_circuit_is_no_change_of_state(world):
+    circuit = world.circuit()
+    circuit.reset_circuit()
+    assert circuit.status().last_transition_at is None
+
+
 @requirement("BR-13", "BR-R16")
 def test_a_reset_makes_calls_under_way_late(world):
     circuit = world.circuit(failure_threshold=1)
@@ -333,13 +340,6 @@ def test_a_circuit_that_was_unregistered_registers_again_on_the_next_call(world,
     call = circuit(lambda: 0)
     if state == "open":
         circuit.open_circuit()
-
-    def revive(breaker):
-        with breaker.lock:
-            breaker.install(breaker.policy, {}, {})
-        breaker.open_gate()
-
-    world.shared.revive = revive
     circuit._breaker.shut_gate("connection_unregistered")
     assert not circuit.available()
     assert call() == 0

@@ -186,7 +186,7 @@ def test_critical_events_are_numbered_without_a_gap_and_the_others_not_at_all(wa
         watched.clock.advance(60)
         circuit.try_acquire().success()
     seen = [
-        record.event(place, circuit._breaker, None)
+        record.event(place, None)
         for record in records(circuit)
         for place in range(len(record.events))
     ]
@@ -205,7 +205,7 @@ def test_the_same_record_makes_the_same_event_every_time(world, records):
     circuit = world.circuit("search", "shop")
     circuit.open_circuit()
     record = records(circuit)[0]
-    assert record.event(1, circuit._breaker, None) == record.event(1, circuit._breaker, None)
+    assert record.event(1, None) == record.event(1, None)
 
 
 @requirement("B14", "EV-13", "EV-07", "EV-10")
@@ -213,7 +213,7 @@ def test_an_event_of_a_record_has_all_its_fields(world, records):
     circuit = world.circuit("search", "shop")
     circuit.open_circuit("deploy", expires_in=5)
     breaker = circuit._breaker
-    event = records(circuit)[0].event(1, breaker, "00-trace")
+    event = records(circuit)[0].event(1, "00-trace")
     assert (event.event, event.connection, event.scope) == ("circuit_opened", "search", "shop")
     assert event.timestamp == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
     assert (event.monotonic, event.epoch, event.seq) == (1000.0, breaker.epoch, 2)
@@ -233,7 +233,7 @@ def test_the_severity_of_a_state_change_is_that_of_the_state_it_leads_to(world, 
     circuit.failure()
     world.clock.advance(60)
     circuit.try_acquire().success()
-    severities = [record.event(0, circuit._breaker, None).severity for record in records(circuit)]
+    severities = [record.event(0, None).severity for record in records(circuit)]
     assert severities == [Severity.ERROR, Severity.WARNING, Severity.INFO]
 
 

@@ -1,0 +1,78 @@
+"""What a circuit says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from .state import State
+
+__all__ = ["Status"]
+
+
+@attrs.frozen(kw_only=True)
+class Status:
+    """A circuit at one instant: a frozen snapshot.
+
+    Attributes:
+        connection: its name.
+        scope: its scope, or None.
+        state: as the clock says at this instant.
+        failure_count: consecutive failures.
+        failure_threshold: failures that open it.
+        expiry, expiry_strategy, initial_expiry, max_expiry, backoff_factor: see `Policy`.
+        opened_at: POSIX time of the last opening, or None.
+        last_failure_time: POSIX time of the last counted failure, or None.
+        registered_at: POSIX time of the registration.
+        last_transition_at: POSIX time of the last change of state, or None.
+        retry_after: seconds until a call may be admitted; 0 when one may be now.
+        reason: why it opened last, or None.
+        opened_count: openings since the registration.
+        generation: number of the current stay in a state.
+        half_open_in_flight: probes that are out.
+        calls, successes, failures, ignored, refused: since the registration. Late results are
+            among successes, failures and ignored.
+        late: results of calls that began in an earlier generation; counted, never applied.
+        in_flight: calls that have started and not settled.
+        metadata: what the registration gave along.
+    """
+
+    connection: str
+    scope: str | None
+    state: State
+    failure_count: int
+    failure_threshold: int
+    expiry: float
+    expiry_strategy: str
+    initial_expiry: float
+    max_expiry: float
+    backoff_factor: float
+    opened_at: float | None
+    last_failure_time: float | None
+    registered_at: float
+    last_transition_at: float | None
+    retry_after: float
+    reason: str | None
+    opened_count: int
+    generation: int
+    half_open_in_flight: int
+    calls: int
+    successes: int
+    failures: int
+    ignored: int
+    refused: int
+    late: int
+    in_flight: int
+    metadata: Mapping[str, Any]
+
+    @property
+    def identifier(self) -> str:
+        """The Elixir library's word for `connection`."""
+        return self.connection
+
+    @property
+    def max_attempts(self) -> int:
+        """The Elixir library's word for `failure_threshold`."""
+        return self.failure_threshold
