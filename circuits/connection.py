@@ -216,6 +216,7 @@ class ConnectionActor(InlineActor):
                 previous=record.data["previous_state"],
                 new=record.data["new_state"],
                 reason=record.data["reason"],
+                failure_count=record.data["failure_count"],
                 time_ns=int(record.wall * 1e9),
             )
 

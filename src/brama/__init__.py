@@ -21,9 +21,6 @@ Importing starts nothing. The functions here act on a default system, see `defau
 `brama.telemetry`.
 """
 
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as _version
-
 from brama.circuits import (
     Circuit,
     CircuitOpenError,
@@ -90,8 +87,10 @@ __all__ = [
 
 def __getattr__(name: str) -> str:
     if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # 40 ms that few need
+
         try:
-            return _version("brama")
+            return version("brama")
         except PackageNotFoundError:  # run from a source tree that is not installed
             return "0+unknown"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
