@@ -344,7 +344,7 @@ def test_a_circuit_that_was_unregistered_registers_again_on_the_next_call(world,
     assert not circuit.available()
     assert call() == 0
     assert circuit.available()
-    assert circuit.status().calls == 1
+    assert (circuit.state, circuit.status().calls) == (State.CLOSED, 1)
 
 
 @requirement("B20", "BR-R01")
