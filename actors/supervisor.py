@@ -115,7 +115,7 @@ class Supervisor(Actor):
     (its `on_start` has run), and end in reverse, one after the other, each within its ``shutdown``.
 
     Failure: a child that does not start takes those before it down, in reverse, and the supervisor
-    does not start (`ActorStartError`). Only at a *re*start is it tried again, each try counting for
+    does not start (`ActorStartError`). Only at a restart is it tried again, each try counting for
     the intensity. However a supervisor ends, none of its children outlives it.
 
     Requests come through the functions of `brama.actors.supervise`.

@@ -15,13 +15,14 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+autodoc_inherit_docstrings = False  # pykka writes Markdown
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints_format = "short"
 default_role = "code"  # single backticks in docstrings are code
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_custom_sections = ["Threads", "Order", "Failure", "Source"]
+napoleon_custom_sections = [("Options", "params_style"), "Threads", "Order", "Failure", "Source"]
 
 html_theme = "furo"
 html_title = f"Brama {release}"
