@@ -1,0 +1,82 @@
+"""Budgets: what each path may cost, from ``budgets.toml``."""
+
+from __future__ import annotations
+
+import enum
+import tomllib
+from pathlib import Path
+
+import attrs
+
+from .contest import Unit
+from .figures import Figure
+from .rounds import Outcome
+
+__all__ = ["FILE", "Budget", "Verdict", "judge", "load", "of"]
+
+FILE = Path(__file__).with_name("budgets.toml")
+
+
+class Verdict(enum.StrEnum):
+    """Whether a budget is kept."""
+
+    MET = "met"
+    MISSED = "MISSED"
+    CLOSE = "too close to tell"
+    NOISY = "too noisy to tell"
+    NO_PEER = "peer not installed"
+
+
+@attrs.frozen
+class Budget:
+    """One limit, for the figure of Brama or for its ratio to a peer; exactly one is given.
+
+    Attributes:
+        bench: name of the contest.
+        against: the peer; None limits the figure itself.
+        at_most, at_least: the limit.
+    """
+
+    bench: str
+    against: str | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError(f"a budget of {self.bench!r} needs at_most or at_least, and not both")
+
+    def text(self, unit: Unit) -> str:
+        """The budget as the table prints it."""
+        sign, limit = ("≤", self.at_most) if self.at_least is None else ("≥", self.at_least)
+        if self.against is not None:
+            return f"{sign} {limit:g} × {self.against}"
+        return f"{sign} {limit:,g}{unit}" if unit == "/s" else f"{sign} {limit:,g} {unit}"
+
+
+def load(file: Path = FILE) -> list[Budget]:
+    """The budgets in `file`."""
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    return [Budget(**row) for row in table["budget"]]
+
+
+def of(budget: Budget, outcome: Outcome) -> Figure | None:
+    """What the budget limits; None when the peer was not there."""
+    if budget.against is None:
+        return next(iter(outcome.figures.values()))
+    return outcome.ratios.get(budget.against)
+
+
+def judge(budget: Budget, outcome: Outcome) -> Verdict:
+    """Whether `outcome` keeps `budget`: only when its whole interval does."""
+    found = of(budget, outcome)
+    if found is None:
+        return Verdict.NO_PEER
+    if found.noisy:
+        return Verdict.NOISY
+    if budget.at_most is not None:
+        kept, broken = found.high <= budget.at_most, found.low > budget.at_most
+    else:
+        assert budget.at_least is not None
+        kept, broken = found.low >= budget.at_least, found.high < budget.at_least
+    return Verdict.MET if kept else Verdict.MISSED if broken else Verdict.CLOSE

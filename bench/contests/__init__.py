@@ -1,0 +1,25 @@
+"""The contests, by what they measure."""
+
+from __future__ import annotations
+
+from bench.contest import Contest
+
+from .actors import ACTORS
+from .calls import CALLS
+from .dispatch import DISPATCH
+from .footprint import FOOTPRINT
+from .refusals import REFUSALS
+from .threads import THREADS
+from .transitions import TRANSITIONS
+
+__all__ = ["ALL"]
+
+ALL: tuple[Contest, ...] = (
+    *CALLS,
+    *REFUSALS,
+    *THREADS,
+    *TRANSITIONS,
+    *ACTORS,
+    *DISPATCH,
+    *FOOTPRINT,
+)

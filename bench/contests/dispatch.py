@@ -1,0 +1,152 @@
+"""Dispatch: events from the registry to those who match, among many who do not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import brama
+from bench.contest import WALL, Contender, Contest, Scale, WorkNotDone, agree
+from brama.circuits import REGISTRY, Catalogue, Publish, Record, Shared
+from brama.notifier import inline
+
+__all__ = ["DISPATCH"]
+
+MATCHING = 10
+MANY = 10_000
+PATIENCE = 60.0
+BATCH = 100
+ROUND = 4 * BATCH
+EVENTS = ("circuit_opened", "circuit_closed")
+
+
+class Everybody:
+    """An interest older than which no subscription is: all of them see all that happens."""
+
+    version = 1 << 60
+
+    def mask(self, connection: str, scope: str | None) -> int:
+        return 0
+
+
+class Nobody:
+    """Whom the registry tells that all is published."""
+
+    def tell(self, message: object) -> None:
+        pass
+
+
+class Hall:
+    """A system with `size` inline subscribers, of whom `MATCHING` want what is published."""
+
+    def __init__(self, system: brama.System, size: int) -> None:
+        self._registry: Any = system.actors.names.whereis(REGISTRY)
+        # A circuit of its own, whose bell nobody hears: its records go to the registry from here,
+        # as a connection actor would send them, so that the time begins there.
+        self._circuit = Catalogue(Shared(interest=Everybody())).circuit("hot")
+        self._complete = threading.Event()
+        self._left = 0
+        self.published = 0
+        self.delivered = [0] * MATCHING
+        for number in range(size - MATCHING):
+            system.subscribe(inline(_Deaf(number).hear), events=EVENTS, connection=f"cold-{number}")
+        for place in range(MATCHING):
+            system.subscribe(inline(self._listener(place)), events=EVENTS, connection="hot")
+
+    def publish(self, times: int) -> float:
+        """Publish so many events, and wait until each was delivered to all who match.
+
+        Returns:
+            Seconds of CPU, all threads, from the first word to the registry to the last delivery:
+            the loop never rests in between, so on a free machine that is the time.
+        """
+        batches = [self._batch(min(BATCH, times - first)) for first in range(0, times, BATCH)]
+        self._complete.clear()
+        self._left = times * MATCHING
+        start = time.process_time()
+        for records in batches:
+            self._registry.tell(Publish(records, cast("Any", Nobody())))
+        if not self._complete.wait(PATIENCE):
+            raise WorkNotDone(f"{self._left} of {times * MATCHING} deliveries did not come")
+        seconds = time.process_time() - start
+        self.published += times
+        return seconds
+
+    def done(self) -> int:
+        """Deliveries, after everybody who matches has got every event once."""
+        listeners = {f"listener_{place}": seen for place, seen in enumerate(self.delivered)}
+        return agree("deliveries", published=self.published, **listeners) * MATCHING
+
+    def _batch(self, times: int) -> list[Record]:
+        """The records of so many transitions; each has one event that somebody wants."""
+        circuit = self._circuit
+        for number in range(times):
+            if number % 2:
+                circuit.close_circuit()
+            else:
+                circuit.open_circuit(expires_in=1e6)
+        breaker = circuit._breaker
+        records = breaker.pending()
+        breaker.log = None
+        return records
+
+    def _listener(self, place: int) -> Callable[[brama.Event], None]:
+        delivered = self.delivered
+
+        def hear(_event: brama.Event) -> None:
+            # On the one thread of the loop, so plain counting is exact.
+            delivered[place] += 1
+            self._left -= 1
+            if not self._left:
+                self._complete.set()
+
+        return hear
+
+
+class _Deaf:
+    """A subscriber that must not be called."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def hear(self, event: brama.Event) -> None:
+        raise WorkNotDone(f"subscriber {self._number} got {event.event} of {event.connection}")
+
+
+@contextmanager
+def dispatch(scale: Scale) -> Generator[list[Contender], None, None]:
+    """The small hall is the peer: the same matches among a tenth of the subscribers."""
+    many = int(MANY * scale.size)
+    with brama.System(name="large") as large, brama.System(name="small") as small:
+        contenders = []
+        for name, system, size in (
+            ("brama", large, many),
+            ("a tenth", small, many // 10),
+        ):
+            contenders.append(_contender(name, Hall(system, size)))
+        yield contenders
+
+
+def _contender(name: str, hall: Hall) -> Contender:
+    """One time is one delivery, so that the figure compares with those of other registries."""
+    hall.publish(2)  # until all actors of the subscriptions are up
+    before = hall.done()
+
+    def run(times: int) -> float:
+        return hall.publish(times // MATCHING) / times
+
+    return Contender(name, run, lambda: hall.done() - before, times=ROUND * MATCHING)
+
+
+DISPATCH = (
+    Contest(
+        "dispatch",
+        "deliveries of events to 10 inline subscribers among 10 000 (quick: 1 000)",
+        dispatch,
+        unit="/s",
+        clock=WALL,
+    ),
+)

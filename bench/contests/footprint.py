@@ -1,0 +1,166 @@
+"""What Brama weighs: its import, a circuit, a circuit with its actor; and how fast they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from bench.child import child
+from bench.contest import Contender, Contest, Scale, WorkNotDone, agree
+
+__all__ = ["FOOTPRINT"]
+
+IDLE = 100_000
+OPEN = 10_000
+HEAVY = ("aiohttp", "grpc", "opentelemetry.sdk")
+
+IMPORT = """
+import time; start = time.process_time(); import brama; seconds = time.process_time() - start
+import json, sys, threading
+print(json.dumps({"seconds": seconds, "threads": threading.active_count(),
+                  "heavy": [name for name in sys.argv[1:] if name in sys.modules]}))
+"""
+
+# Resident memory, where the system tells it: it sees what the allocator keeps, too.
+MEMORY = """
+import gc, json, sys, time, tracemalloc
+import brama
+way, size = sys.argv[1], int(sys.argv[2])
+names = [f"connection-{number}" for number in range(size)]
+if way == "traced":
+    tracemalloc.start()
+def used():
+    gc.collect()
+    if way == "traced":
+        return tracemalloc.get_traced_memory()[0]
+    with open("/proc/self/statm") as pages:
+        return int(pages.read().split()[1]) * __import__("resource").getpagesize()
+"""
+
+REGISTERED = (
+    MEMORY
+    + """
+with brama.System() as system:
+    system.circuit("first")
+    before = used()
+    start = time.thread_time()
+    for name in names:
+        system.circuit(name)
+    seconds = time.thread_time() - start
+    weight = used() - before
+    print(json.dumps({"circuits": len(system.circuits()) - 1, "bytes": weight / size,
+                      "seconds": seconds / size}))
+"""
+)
+
+MANAGED = (
+    MEMORY
+    + """
+import threading
+from brama.notifier import inline
+with brama.System() as system:
+    heard, all_heard = 0, threading.Event()
+    def hear(event):
+        global heard
+        heard += 1
+        if heard in (1, size + 1):
+            all_heard.set()
+    def wait():
+        assert all_heard.wait(60), f"heard of {heard} openings"
+        all_heard.clear()
+        # Whoever was told before this has handled it when the answer comes.
+        for _ in range(3):
+            system.actors.names.via("registry").ask(None, timeout=60)
+    system.subscribe(inline(hear), events=["circuit_opened"])
+    system.circuit("first").open_circuit(expires_in=1e6)
+    wait()
+    actors = len(system.actors.cells)
+    before = used()
+    for name in names:
+        system.circuit(name).open_circuit(expires_in=1e6)
+    wait()
+    weight = used() - before
+    print(json.dumps({"actors": len(system.actors.cells) - actors, "heard": heard - 1,
+                      "bytes": weight / size}))
+"""
+)
+
+
+def _imported(_scale: Scale) -> AbstractContextManager[list[Contender]]:
+    def measure() -> float:
+        said = child(IMPORT, *HEAVY)
+        if said["heavy"] or said["threads"] != 1:
+            raise WorkNotDone(
+                f"import brama loaded {said['heavy']} and left {said['threads']} threads"
+            )
+        return float(said["seconds"])
+
+    return _repeated(brama=measure)
+
+
+def _registered(scale: Scale) -> AbstractContextManager[list[Contender]]:
+    size = int(IDLE * scale.size)
+    return _repeated(
+        **{
+            "brama": lambda: float(_circuits("resident", size)["bytes"]),
+            "by tracemalloc": lambda: float(_circuits("traced", size // 10)["bytes"]),
+        }
+    )
+
+
+def _managed(scale: Scale) -> AbstractContextManager[list[Contender]]:
+    size = int(OPEN * scale.size)
+    return _repeated(
+        **{
+            "brama": lambda: float(_open("resident", size)["bytes"]),
+            "by tracemalloc": lambda: float(_open("traced", size // 10)["bytes"]),
+        }
+    )
+
+
+def _rate(scale: Scale) -> AbstractContextManager[list[Contender]]:
+    size = int(IDLE * scale.size)
+    return _repeated(brama=lambda: float(_circuits("resident", size)["seconds"]))
+
+
+def _circuits(way: str, size: int) -> dict[str, Any]:
+    said = child(REGISTERED, way, size)
+    agree("registrations", asked=size, registered=said["circuits"])
+    return said
+
+
+def _open(way: str, size: int) -> dict[str, Any]:
+    said = child(MANAGED, way, size)
+    agree("open circuits", asked=size, actors=said["actors"], heard=said["heard"])
+    return said
+
+
+@contextmanager
+def _repeated(**measures: Callable[[], float]) -> Generator[list[Contender], None, None]:
+    """Contenders that are measured in a child each time, which proves its work itself."""
+    done = dict.fromkeys(measures, 0)
+
+    def contender(name: str, measure: Callable[[], float]) -> Contender:
+        def run(_times: int) -> float:
+            sample = measure()
+            done[name] += 1
+            return sample
+
+        return Contender(
+            name, run, lambda: done[name], times=1, compared=not name.startswith("by ")
+        )
+
+    yield [contender(name, measure) for name, measure in measures.items()]
+
+
+FOOTPRINT = (
+    Contest("import", "import brama, in a fresh interpreter, CPU", _imported, "ms", rounds=7),
+    Contest(
+        "idle-circuit", "a registered circuit; resident, over 100 000", _registered, "B", rounds=3
+    ),
+    Contest(
+        "open-circuit", "the same with its actor; resident, over 10 000", _managed, "B", rounds=3
+    ),
+    Contest("register", "registrations, 100 000 of them", _rate, "/s", rounds=3),
+)

@@ -1,0 +1,120 @@
+"""Eight threads on one circuit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from itertools import repeat
+from types import TracebackType
+from typing import Any, Self
+
+import brama
+from bench.contest import WALL, Contender, Contest, Scale, WorkNotDone
+from bench.peers import peer
+
+from .work import Work, settled
+
+__all__ = ["THREADS"]
+
+SIZE = 8
+PATIENCE = 10.0
+
+
+class Crew:
+    """Threads that work a round together: each a share of it, all from the same instant."""
+
+    def __init__(self, size: int = SIZE) -> None:
+        self._size = size
+        self._gate = threading.Barrier(size + 1)
+        self._call: Callable[[], Any] | None = None
+        self._times = 0
+        self._errors: list[BaseException] = []
+        self._threads = [
+            threading.Thread(target=self._work, args=(place,), daemon=True) for place in range(size)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._call = None
+        self._gate.wait()
+        for thread in self._threads:
+            thread.join()
+
+    def rounds_of(self, call: Callable[[], Any]) -> Callable[[int], None]:
+        """A round of `call`, shared among the crew."""
+
+        def run(times: int) -> None:
+            self._call, self._times = call, times
+            self._gate.wait()
+            self._gate.wait()
+            if self._errors:
+                raise self._errors.pop()
+
+        return run
+
+    def _work(self, place: int) -> None:
+        while True:
+            self._gate.wait()
+            call = self._call
+            if call is None:
+                return
+            share, rest = divmod(self._times, self._size)
+            try:
+                for _ in repeat(None, share + (place < rest)):
+                    call()
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever asked
+                self._errors.append(error)
+            self._gate.wait()
+
+
+@contextmanager
+def shared(_scale: Scale) -> Generator[list[Contender], None, None]:
+    with brama.System() as system, Crew() as crew:
+        _never_waits(system.circuit("hanging"))
+        circuit, work = system.circuit("bench"), Work()
+        guarded = circuit(work.call)
+        contenders = [Contender("brama", crew.rounds_of(guarded), settled(circuit, work))]
+        if library := peer("circuitbreaker"):
+            work = Work()
+            guarded = library.CircuitBreaker(name="bench")(work.call)
+            contenders.append(Contender("circuitbreaker", crew.rounds_of(guarded), work.done))
+        if library := peer("pybreaker"):
+            work = Work()
+            guarded = library.CircuitBreaker()(work.call)
+            contenders.append(Contender("pybreaker", crew.rounds_of(guarded), work.done))
+        yield contenders
+
+
+def _never_waits(circuit: brama.Circuit) -> None:
+    """While one call hangs, another one passes."""
+    inside, passed = threading.Event(), threading.Event()
+
+    @circuit
+    def hang() -> bool:
+        inside.set()
+        return passed.wait(PATIENCE)
+
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(hang()), daemon=True)
+    thread.start()
+    inside.wait(PATIENCE)
+    other = threading.Thread(target=circuit(passed.set), daemon=True)
+    other.start()
+    thread.join(2 * PATIENCE)
+    if answers != [True]:
+        raise WorkNotDone("a call waited for another call of the same circuit")
+
+
+THREADS = (
+    Contest("threads", "a decorated call, by 8 threads at once", shared, clock=WALL, slice=0.04),
+)

@@ -1,0 +1,134 @@
+"""Rounds: contenders take turns until their figures tell something."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from .contest import Contender, Contest, Scale, WorkNotDone
+from .figures import Figure, figure, ratio
+
+__all__ = ["Outcome", "run"]
+
+PATIENCE = 3.0
+
+
+@attrs.frozen
+class Outcome:
+    """What a contest came to.
+
+    Attributes:
+        contest: what was measured.
+        figures: by contender, ours first, in the unit of the contest.
+        ratios: ours to each peer, by peer.
+        seconds: that it took, building included.
+        load: of the machine when it ended, one minute's average; None where it does not say.
+    """
+
+    contest: Contest
+    figures: Mapping[str, Figure]
+    ratios: Mapping[str, Figure]
+    seconds: float
+    load: float | None
+
+
+def run(contest: Contest, scale: Scale, *, now: Callable[[], float] = time.perf_counter) -> Outcome:
+    """Measure `contest`; `now` says when it has been long enough.
+
+    Raises:
+        WorkNotDone: a contender did not do what it was timed for.
+    """
+    began = time.perf_counter()
+    with contest.make(scale) as contenders:
+        asked: Counter[str] = Counter()
+        gc.collect()
+        times = {one.name: _times(contest, one, scale, asked) for one in contenders}
+        samples = _play(contest, contenders, times, asked, scale, now)
+        for one in contenders:
+            done = one.done()
+            if done != asked[one.name]:
+                raise WorkNotDone(
+                    f"{contest.name}: {one.name} was timed for {asked[one.name]} times "
+                    f"and did it {done} times"
+                )
+    ours, *peers = (one.name for one in contenders)
+    return Outcome(
+        contest,
+        figures={name: figure(samples[name]) for name in (ours, *peers)},
+        ratios={
+            one.name: ratio(samples[ours], samples[one.name])
+            for one in contenders[1:]
+            if one.compared
+        },
+        seconds=time.perf_counter() - began,
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    )
+
+
+def _play(
+    contest: Contest,
+    contenders: Sequence[Contender],
+    times: Mapping[str, int],
+    asked: Counter[str],
+    scale: Scale,
+    now: Callable[[], float],
+) -> dict[str, list[float]]:
+    samples: dict[str, list[float]] = {one.name: [] for one in contenders}
+    # A fixed seed: two runs play in the same order. An order at all times the same would have
+    # one contender always run in the wake of the same other one.
+    draw = random.Random(1)
+    order = list(contenders)
+    ours = contenders[0].name
+    began = now()
+    while True:
+        draw.shuffle(order)
+        for one in order:
+            sample = _once(contest, one, times[one.name], asked)
+            samples[one.name].append(contest.value(sample))
+        played = len(samples[ours])
+        if contest.rounds is not None:
+            if played >= contest.rounds:
+                return samples
+            continue
+        spent = now() - began
+        if played < scale.rounds:
+            continue
+        if spent >= PATIENCE * scale.seconds:
+            return samples
+        if spent >= scale.seconds and not _noisy(samples, ours):
+            return samples
+
+
+def _noisy(samples: Mapping[str, Sequence[float]], ours: str) -> bool:
+    return figure(samples[ours]).noisy or any(
+        ratio(samples[ours], samples[peer]).noisy for peer in samples if peer != ours
+    )
+
+
+def _times(contest: Contest, one: Contender, scale: Scale, asked: Counter[str]) -> int:
+    """How often the work fills a slice."""
+    if one.times is not None:
+        return one.times
+    wanted = max(scale.slice, contest.slice)
+    times = 1
+    while True:
+        seconds = _once(contest, one, times, asked) * times
+        if seconds >= wanted / 2:
+            return max(1, round(times * wanted / seconds))
+        times *= 4 if seconds < wanted / 8 else 2
+
+
+def _once(contest: Contest, one: Contender, times: int, asked: Counter[str]) -> float:
+    """One round of one contender: seconds or bytes for one time."""
+    asked[one.name] += times
+    clock = contest.clock
+    start = clock()
+    sample = one.run(times)
+    seconds = clock() - start
+    return seconds / times if sample is None else sample
