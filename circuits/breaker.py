@@ -38,7 +38,6 @@ from .status import Status
 __all__ = ["Breaker"]
 
 NEVER = -inf
-KEPT_GENERATIONS = 16
 
 
 def _stamp(error: BaseException) -> object:
@@ -618,34 +617,32 @@ class Breaker:
             self.admission = self.current
 
     def _next_generation(self) -> None:
+        self._forget_settled()
         old = self.current
         retired = self._retired
         if retired is None:
             retired = self._retired = []
         retired.append(Retired(old, value(old.succeeded), old.failed, old.ignored))
-        self._forget_settled(retired)
         self.current = Generation(old.number + 1)
         self._seen = 0
         self._probes = None
         self._probe_successes = 0
 
-    def _forget_settled(self, retired: list[Retired]) -> None:
-        # A generation is folded into the totals when none of its calls is out, and not before
-        # sixteen later ones: a thread may stand between its admission and its first count.
-        if len(retired) <= KEPT_GENERATIONS:
+    def _forget_settled(self) -> None:
+        """Fold the generations that are over into the totals."""
+        retired = self._retired
+        if retired is None:
             return
         totals = self._totals
         if totals is None:
             totals = self._totals = Totals()
-        for old in retired[:-KEPT_GENERATIONS]:
-            generation = old.generation
-            if generation.in_flight == 0:
-                totals.calls += value(generation.started)
-                totals.successes += value(generation.succeeded)
-                totals.failures += generation.failed
-                totals.ignored += generation.ignored
-                totals.late += old.late
-                retired.remove(old)
+        out = []
+        for old in retired:
+            if old.over:
+                totals.add(old)
+            else:
+                out.append(old)
+        self._retired = out or None
 
     # The log
 
@@ -668,6 +665,7 @@ class Breaker:
                 if log.records or (self.registered and self.state is not State.CLOSED):
                     return False
                 self.log = None
+            self._forget_settled()
             return True
 
     def _wants(self, name: str) -> bool:

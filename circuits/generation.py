@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from sys import getrefcount
 
 import attrs
 
@@ -50,6 +51,16 @@ class Retired:
     ignored: int
 
     @property
+    def over(self) -> bool:
+        """Whether none of its calls is out and none can begin any more.
+
+        A thread may stand between its admission and its first count, with the generation in its
+        hands. Invariant: once nothing but this object refers to the generation, nobody can get
+        hold of it again.
+        """
+        return _references(self) <= ALONE and self.generation.in_flight == 0
+
+    @property
     def late(self) -> int:
         now = self.generation
         return (
@@ -62,6 +73,13 @@ class Retired:
         )
 
 
+def _references(retired: Retired) -> int:
+    return getrefcount(retired.generation)
+
+
+ALONE = _references(Retired(Generation(0), 0, 0, 0))  # the count differs between Pythons
+
+
 @attrs.define
 class Totals:
     """Counts of the generations that are gone."""
@@ -71,3 +89,12 @@ class Totals:
     failures: int = 0
     ignored: int = 0
     late: int = 0
+
+    def add(self, retired: Retired) -> None:
+        """Count in a generation that is over."""
+        generation = retired.generation
+        self.calls += value(generation.started)
+        self.successes += value(generation.succeeded)
+        self.failures += generation.failed
+        self.ignored += generation.ignored
+        self.late += retired.late

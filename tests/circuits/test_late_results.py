@@ -163,6 +163,20 @@ def test_late_results_are_known_as_late_however_many_generations_have_gone_by(wo
     assert (status.calls, status.in_flight) == (3, 0)
 
 
+def test_a_call_that_was_admitted_and_has_not_yet_counted_itself_is_not_lost(world):
+    circuit = world.circuit()
+    generation = circuit._breaker.admission  # where a thread may stand for a while
+    for _ in range(100):
+        circuit.reset_circuit()
+    next(generation.started)
+    next(generation.succeeded)
+    del generation
+    for _ in range(100):
+        circuit.reset_circuit()
+    status = circuit.status()
+    assert (status.calls, status.successes, status.late, status.in_flight) == (1, 1, 1, 0)
+
+
 def test_a_late_success_is_no_event(watched, records):
     circuit = watched.circuit()
     early = circuit.try_acquire()

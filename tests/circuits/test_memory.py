@@ -40,6 +40,15 @@ def test_an_idle_circuit_weighs_less_than_a_kibibyte(world, memory, record_prope
     assert weight < 1024
 
 
+def test_a_circuit_that_has_opened_often_weighs_little_more_once_it_is_idle(world, memory):
+    circuits = [world.circuit(f"connection-{number}") for number in range(100)]
+    cycles(world, circuits[0], 5)
+    before = memory()
+    for circuit in circuits:
+        cycles(world, circuit, 5)
+    assert (memory() - before) / len(circuits) < 512
+
+
 def cycles(world, circuit, times):
     """Open and close the circuit, with calls of every outcome, all results on time or late."""
     for _ in range(times):
@@ -52,6 +61,7 @@ def cycles(world, circuit, times):
         world.clock.advance(60)
         circuit.try_acquire().success()
         late.success()
+        del late
         for record in circuit._breaker.pending():
             record.published = True
         circuit._breaker.release()
