@@ -1,15 +1,19 @@
 """Sphinx configuration: pages in MyST Markdown, reference from the docstrings."""
 
+import sys
 from importlib import metadata
+from pathlib import Path
 
 from sphinx.application import Sphinx
+
+sys.path.insert(0, str(Path(__file__).parent))  # for tables.py
 
 project = "Brama"
 author = "The Brama authors"
 copyright = "2026, The Brama authors"  # noqa: A001
 version = release = metadata.version("brama")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "tables"]
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -1,0 +1,66 @@
+"""Lists that a page repeats by hand are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import attrs
+
+from brama import Settings
+from brama.circuits import EVENTS, Event
+from brama.settings import NUMBERS, PREFIX
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def section(page: str, title: str) -> str:
+    """The text of `page` under that heading."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def words(text: str, column: int = 0) -> set[str]:
+    """What stands as code in one column of the tables of `text`."""
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| `")]
+    return {word for row in rows for word in re.findall(r"`([^`]+)`", row[column])}
+
+
+def test_page_of_events_explains_every_field_of_an_event() -> None:
+    assert words(section("events.md", "Fields")) == {field.name for field in attrs.fields(Event)}
+
+
+def test_page_of_events_explains_every_key_of_their_data() -> None:
+    assert words(section("events.md", "Data")) == {
+        key for kind in EVENTS.values() for key in kind.data
+    }
+
+
+def test_page_of_settings_lists_every_variable() -> None:
+    text = (DOCS / "howto/settings.md").read_text(encoding="utf-8")
+
+    listed = {word for word in words(text) if word.startswith(PREFIX)}
+    aliases = {"BRAMA_MAX_ATTEMPTS"}
+    assert listed == {PREFIX + option.upper() for option in NUMBERS} | aliases
+    assert Settings.from_environment({"BRAMA_MAX_ATTEMPTS": "7"}).options == {
+        "failure_threshold": 7
+    }
+
+
+def test_every_page_is_linked_from_a_table_of_contents() -> None:
+    contents = "".join(
+        (DOCS / page).read_text(encoding="utf-8")
+        for page in ("index.md", "howto/index.md", "reference/index.md")
+    )
+
+    for page in DOCS.rglob("*.md"):
+        if page.name != "index.md" and "_build" not in page.parts:
+            assert re.search(rf"^(\w+/)?{page.stem}$", contents, re.MULTILINE), page
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    readme = DOCS.parent / "README.md"
+
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", readme.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (readme.parent / link).exists()] == []
