@@ -54,11 +54,11 @@ def test_a_crew_raises_what_one_of_it_raised() -> None:
 
 def test_each_transition_is_heard_of_once() -> None:
     with brama.System() as system:
-        tripping = Tripping(system, "bench")
-        caller, late = tripping.once()
-        assert caller > 0
-        assert late > 0
-        assert tripping.done() == 1
+        tripping = Tripping(system, 3)
+        callers, late = tripping.once()
+        assert len(callers) == 3
+        assert 0 < max(callers) < late
+        assert tripping.done() == 3
         tripping.delivered += 2
         with pytest.raises(WorkNotDone, match="openings"):
             tripping.done()
