@@ -178,8 +178,8 @@ class Engine:
         return outcome[0]
 
     def _announce(self) -> None:
+        self._system.tree_is_up()
         self.up.set()
-        self._system.scheduler.guarded(self._system.tree_is_up)
 
     async def _watch_root(self) -> str | None:
         """Wait until the root has ended, and say why; None when a stop is wanted."""

@@ -16,7 +16,7 @@ import trio
 
 from .errors import WouldBlockError
 
-__all__ = ["Future", "forbid_blocking", "permit_blocking"]
+__all__ = ["Future", "after_fork", "forbid_blocking", "permit_blocking"]
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -39,6 +39,11 @@ def forbid_blocking() -> None:
 def permit_blocking() -> None:
     """Take `forbid_blocking` back."""
     _loop_threads.discard(threading.get_ident())
+
+
+def after_fork() -> None:
+    """In the child of a fork: the loops are gone, and their idents will be given to new threads."""
+    _loop_threads.clear()
 
 
 class Future(pykka.Future[T]):

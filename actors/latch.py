@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import threading
 
-__all__ = ["Latch"]
+__all__ = ["Latch", "after_fork"]
 
 # Invariant: guards the creation of every latch's event. One lock for all, because almost no latch
 # is ever waited for and an idle actor must stay small.
 _making = threading.Lock()
+
+
+def after_fork() -> None:
+    """In the child of a fork: no thread of the parent holds the lock any more."""
+    global _making
+    _making = threading.Lock()
 
 
 class Latch:

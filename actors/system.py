@@ -13,7 +13,7 @@ from pykka import ActorRegistry
 
 from brama.telemetry import ConfigError
 
-from . import process
+from . import future, latch, process
 from .actor import HostedActor, make
 from .cell import Cell
 from .children import ChildSpec, check_children
@@ -298,6 +298,10 @@ class ActorSystem:
 
     def after_fork(self) -> None:
         """In the child of a fork: all that was alive is dead, and the system is as new."""
+        global _default_lock
+        _default_lock = threading.Lock()
+        future.after_fork()
+        latch.after_fork()
         orphans = list(self.cells)
         for cell in orphans:
             cell.orphan()

@@ -81,6 +81,7 @@ class PlainCell(Cell):
                 rest = self._rest
                 if rest is None:
                     continue  # control mail only
+            waiting = length_hint(rest)
             for item in islice(rest, budget):
                 if item.__class__ in SPECIAL:
                     if not self._special(item):
@@ -98,8 +99,10 @@ class PlainCell(Cell):
             left = length_hint(rest)
             if not left:
                 self._rest = None
-            elif not self._attention:
-                return True  # the budget is spent: others first
+            # Across batches, or an actor that writes to itself would keep the loop for ever.
+            budget -= waiting - left
+            if budget <= 0:
+                return True
 
     def _attend(self) -> bool:
         """Look up from the mail: control mail, `exit()`, a kill. False when that was the end."""

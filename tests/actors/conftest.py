@@ -1,7 +1,7 @@
 """Fixtures: a system on the test's own loop, and one on a thread of its own.
 
-Time is virtual in a test that asks for ``autojump_clock`` as well. Blocking actors need the real one: a
-virtual clock jumps ahead while the loop waits for a thread.
+Time is virtual in a test that asks for ``autojump_clock`` as well. Blocking actors need real time:
+a virtual clock jumps ahead while the loop waits for a thread.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def fate(ref):
     return reasons
 
 
-# -- start and end ----------------------------------------------------------------------------------
+# -- start and end --------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("actors:start-acknowledgement")
@@ -246,7 +246,7 @@ async def test_a_supervisor_killed_while_a_child_starts_leaves_nothing_behind(
     assert len(system.cells) == before
 
 
-# -- restart types ----------------------------------------------------------------------------------
+# -- restart types --------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("actors:restart-types")
@@ -300,7 +300,7 @@ async def test_pykkas_stop_on_a_child_is_terminate_child(system, autojump_clock,
     assert (await restart_child(sup, "a")).is_alive()
 
 
-# -- strategies -------------------------------------------------------------------------------------
+# -- strategies -----------------------------------------------------------------------------------
 
 
 @pytest.mark.requirement("actors:strategies")
@@ -341,7 +341,7 @@ async def test_one_for_all_drops_temporary_siblings(system, autojump_clock):
     assert list(await refs(sup)) == ["a"]
 
 
-# -- intensity and back-off -------------------------------------------------------------------------
+# -- intensity and back-off -----------------------------------------------------------------------
 
 
 @pytest.mark.requirement("actors:restart-intensity")
@@ -449,7 +449,7 @@ async def test_the_hooks_tell_a_subclass_of_exits_and_exhaustion(system, autojum
     assert seen == [("a", Crash), ("a", Crash), "exhausted"]
 
 
-# -- requests ---------------------------------------------------------------------------------------
+# -- requests -------------------------------------------------------------------------------------
 
 
 async def test_the_requests_answer_as_in_otp(system, autojump_clock):
@@ -503,7 +503,7 @@ async def test_a_child_whose_name_is_taken_does_not_start(system, autojump_clock
     assert len(system.names) == 2  # the root and x: a conflict leaves nothing behind
 
 
-# -- configuration ----------------------------------------------------------------------------------
+# -- configuration --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
