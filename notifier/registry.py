@@ -42,6 +42,13 @@ class Registry(InlineActor):
         for record in message.records:
             if record.published:  # a predecessor was faster
                 continue
+            if record.lost:
+                logger.warning(
+                    "the log of connection %r was full: %d events before %s were dropped",
+                    record.connection,
+                    record.lost,
+                    record.events[0],
+                )
             for place, name in enumerate(record.events):
                 matched = self._index.match(name, record.connection, record.scope, record.version)
                 if matched:
