@@ -50,8 +50,8 @@ class Budget:
         """The budget as the table prints it."""
         sign, limit = ("≤", self.at_most) if self.at_least is None else ("≥", self.at_least)
         if self.against is not None:
-            return f"{sign} {limit:g} × {self.against}"
-        return f"{sign} {limit:,g}{unit}" if unit == "/s" else f"{sign} {limit:,g} {unit}"
+            return f"{sign} {limit:.10g} × {self.against}"
+        return f"{sign} {limit:,.10g}{unit}" if unit == "/s" else f"{sign} {limit:,.10g} {unit}"
 
 
 def load(file: Path = FILE) -> list[Budget]:

@@ -54,6 +54,10 @@ def test_a_budget_may_be_a_least(limit: float, verdict: Verdict) -> None:
     assert judge(Budget("sync", at_least=limit), outcome(ours=CALM)) is verdict
 
 
+def test_a_large_limit_is_written_out() -> None:
+    assert Budget("burst", at_least=1_000_000).text("/s") == "≥ 1,000,000/s"
+
+
 def test_a_budget_has_one_limit() -> None:
     with pytest.raises(ValueError, match="at_most or at_least"):
         Budget("sync")
