@@ -58,18 +58,12 @@ BELL, RESEND, TICK = Bell(), Resend(), Tick()
 class Publish:
     """To the registry: queue the events of `records`, in order, to every matching subscription.
 
-    It sets ``record.published`` for each of them and calls `done` in the end.
+    It sets ``record.published`` for each of them and calls `done` in the end, so that the
+    connection actor looks at its log.
     """
 
     records: Sequence[Record]
-    reply_to: ActorRef[Any]
-
-    def done(self) -> None:
-        """Ring the connection actor: all are published."""
-        try:
-            self.reply_to.tell(BELL)
-        except ActorDeadError:
-            pass  # its successor finds the record published
+    done: Callable[[], object]
 
 
 class Bells:
@@ -87,20 +81,39 @@ class Bells:
         self._lock = threading.Lock()
         # The managed breakers. None: its actor is not up, or is being restarted.
         self.actors: dict[Breaker, ActorRef[Any] | None] = {}
+        # Invariant: written under the lock. Those whose actor has a bell in its mailbox: further
+        # ones would tell it nothing and, under a flood of reports, pile up.
+        self._rung: set[Breaker] = set()
         self.supervisor: ActorRef[Any] | None = None
 
     def ring(self, breaker: Breaker) -> None:
         """Something is in the log of `breaker`: tell its actor, or have one started."""
         with self._lock:
             managed = breaker in self.actors
-            actor = self.actors.setdefault(breaker, None)
-        if not managed:
+            self.actors.setdefault(breaker, None)
+        if managed:
+            self.look(breaker)
+        else:
             self._call_soon(self._start, breaker)
-        elif actor is not None:
-            try:
-                actor.tell(BELL)
-            except ActorDeadError:
-                pass  # its successor looks into the log first of all
+
+    def look(self, breaker: Breaker) -> None:
+        """Have the actor of `breaker`, if it has one, look at the log."""
+        with self._lock:
+            actor = self.actors.get(breaker)
+            if actor is None or breaker in self._rung:
+                return
+            self._rung.add(breaker)
+        try:
+            actor.tell(BELL)
+        except ActorDeadError:
+            pass  # its successor looks into the log first of all
+
+    def arrived(self, breaker: Breaker, actor: ActorRef[Any]) -> None:
+        """`actor` manages `breaker` from now on, and looks at it first of all."""
+        with self._lock:
+            self.actors[breaker] = actor
+            self._rung.discard(breaker)
+        self.look(breaker)
 
     def _start(self, breaker: Breaker) -> None:
         if self.supervisor is not None and self.actors.get(breaker, self) is None:
@@ -116,7 +129,9 @@ class Bells:
             logger.exception(
                 "circuit %r has no connection actor; its next event has one started", breaker.name
             )
-            self.actors.pop(breaker, None)
+            with self._lock:
+                self.actors.pop(breaker, None)
+                self._rung.discard(breaker)
 
     def adopt(self, supervisor: ActorRef[Any]) -> None:
         """`supervisor` is new: give it every circuit that was managed."""
@@ -134,12 +149,18 @@ class Bells:
                 except ActorDeadError:
                     pass
 
+    def heard(self, breaker: Breaker) -> None:
+        """Its actor is about to look at the breaker; the next ring is news."""
+        with self._lock:
+            self._rung.discard(breaker)
+
     def leave(self, breaker: Breaker) -> bool:
         """Whether `breaker` has nothing left to manage; its actor may then end."""
         with self._lock:
             # Under the lock, so that a ring comes either before it (and release() sees the
             # record) or after it (and starts a new actor).
-            if breaker.release():
+            # A bell that is on its way would be a dead letter, so it is waited for.
+            if breaker not in self._rung and breaker.release():
                 self.actors.pop(breaker, None)
                 return True
         return False
@@ -148,6 +169,7 @@ class Bells:
         """In the child of a fork: the actors stayed behind, and the lock may be held there."""
         self._lock = threading.Lock()
         self.actors = {}
+        self._rung = set()
         self.supervisor = None
 
 
@@ -173,10 +195,10 @@ class ConnectionActor(InlineActor):
         self._sent: Record | None = None
 
     def on_start(self) -> None:
-        self._bells.actors[self.breaker] = self.actor_ref
-        self.actor_ref.tell(BELL)
+        self._bells.arrived(self.breaker, self.actor_ref)
 
     def on_receive(self, message: Any) -> None:
+        self._bells.heard(self.breaker)
         if message is RESEND:
             self._sent = None
         delay = self.breaker.tick()
@@ -200,7 +222,7 @@ class ConnectionActor(InlineActor):
         for record in unsent:
             self._trace(record)
         try:
-            registry.tell(Publish(unsent, self.actor_ref))
+            registry.tell(Publish(unsent, partial(self._bells.look, self.breaker)))
         except ActorDeadError:
             return
         self._sent = unsent[-1]

@@ -113,14 +113,16 @@ class Log:
         records: oldest first; trimmed from the front once they are published.
         rung: the connection actor has been told and has not looked yet.
         lost: events dropped since the last record was kept.
+        minor: how many of the records are not critical.
     """
 
-    __slots__ = ("lost", "records", "rung")
+    __slots__ = ("lost", "minor", "records", "rung")
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.rung = False
         self.lost = 0
+        self.minor = 0
 
     def append(self, record: Record) -> None:
         """Keep `record`. A full log keeps the critical ones that are newest and counts the rest."""
@@ -132,10 +134,16 @@ class Log:
             return
         record.lost, self.lost = self.lost, 0
         records.append(record)
+        self.minor += record.seq is None
         if len(records) > LIMIT:
             # The oldest that is not critical makes room, else the oldest; the one behind it
             # tells of the gap, and of any gap that the dropped one would have told of.
-            place = next((i for i, kept in enumerate(records) if kept.seq is None), 0)
+            # Counted, because a search through a full log at every transition would hold the lock
+            # so long that the actor which empties it hardly gets a turn.
+            place = 0
+            if self.minor:
+                place = next(i for i, kept in enumerate(records) if kept.seq is None)
+                self.minor -= 1
             dropped = records.pop(place)
             records[place].lost += dropped.lost + len(dropped.events)
 
@@ -143,4 +151,6 @@ class Log:
         """Forget the published records at the front."""
         records = self.records
         kept = next((i for i, record in enumerate(records) if not record.published), len(records))
+        if self.minor:
+            self.minor -= sum(record.seq is None for record in records[:kept])
         del records[:kept]
