@@ -7,11 +7,12 @@ import trio
 from brama.telemetry import ConfigError
 
 from .cell import Cell
+from .child import STOPPED, Child
 from .children import ChildSpec
 from .errors import ChildLimitError
 from .exits import ExitReason, Killed, Shutdown
 from .strategy import Backoff
-from .supervisor import GRACE, STOPPED, Child, Supervisor
+from .supervisor import GRACE, Supervisor
 
 __all__ = ["DynamicSupervisor"]
 

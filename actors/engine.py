@@ -14,12 +14,12 @@ import trio
 from .actor import make
 from .cell import DEAD, Cell
 from .children import ChildSpec, check_children
-from .exits import ExitReason, Killed, Shutdown
+from .exits import ExitReason, Killed, Shutdown, describe
 from .host import Host
 from .introspection import StopReport
 from .scheduler import Scheduler
 from .strategy import Backoff
-from .supervisor import GRACE, Supervisor, describe
+from .supervisor import GRACE, Supervisor
 
 __all__ = ["Engine", "Tenancy"]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-__all__ = ["Crash", "ExitReason", "Killed", "NoProc", "Normal", "Shutdown"]
+__all__ = ["Crash", "ExitReason", "Killed", "NoProc", "Normal", "Shutdown", "describe"]
 
 
 @frozen
@@ -64,3 +64,10 @@ class Killed(ExitReason):
 @frozen
 class NoProc(ExitReason):
     """The target was dead already when it was monitored."""
+
+
+def describe(reason: ExitReason) -> str:
+    """An exit reason in a word or two, without holding on to its exception."""
+    if isinstance(reason, Crash):
+        return f"Crash({reason.error!r})"
+    return repr(reason)

@@ -12,7 +12,8 @@ import trio
 from brama.telemetry import unknown
 
 from .actor import Actor, make
-from .cell import DEAD, Cell, Signal
+from .cell import DEAD, Cell
+from .child import RESTARTING, RUNNING, STARTING, STOPPED, STOPPING, Child, Exited, Retry
 from .children import ChildInfo, ChildSpec, check_children
 from .errors import (
     ActorStartError,
@@ -21,7 +22,8 @@ from .errors import (
     ChildRestartingError,
     ChildRunningError,
 )
-from .exits import Crash, ExitReason, Killed, Shutdown
+from .exits import Crash, ExitReason, Killed, Shutdown, describe
+from .occasions import Acknowledgement, Gone
 from .strategy import Backoff, Intensity, Restart, Strategy, affected, wants_restart
 from .supervise import (
     ChildCounts,
@@ -34,61 +36,12 @@ from .supervise import (
     WhichChildren,
 )
 
-__all__ = ["Child", "Supervisor"]
+__all__ = ["GRACE", "Supervisor"]
 
 logger = logging.getLogger("brama.actors")
 
-STARTING = "starting"
-RUNNING = "running"
-RESTARTING = "restarting"
-STOPPING = "stopping"
-STOPPED = "stopped"
-
 # Seconds that a killed task has to unwind before it is given up and reported.
 GRACE = 1.0
-
-
-class Child:
-    """A spec and its present incarnation, if any. Only the supervisor touches it."""
-
-    __slots__ = ("cell", "failures", "last_exit", "parent", "restarts", "since", "spec", "status")
-
-    def __init__(self, spec: ChildSpec, parent: Cell) -> None:
-        self.spec = spec
-        self.parent = parent
-        self.status = STOPPED
-        # None: no incarnation whose exit matters. An exit of any other cell is stale and ignored.
-        self.cell: Cell | None = None
-        self.restarts = 0
-        # Restarts in a row, for the back-off.
-        self.failures = 0
-        self.since = 0.0
-        # Text, not the reason: an exception would keep its frames alive.
-        self.last_exit: str | None = None
-
-    def exited(self, cell: Cell, reason: ExitReason) -> None:
-        """The owner's call at the end of a cell, on whatever thread that is."""
-        self.parent.send_control(_Exited(self, cell, reason))
-
-
-class _Exited(Signal):
-    """A child has ended. In the control lane: a flood of requests must not delay a restart."""
-
-    __slots__ = ("cell", "child", "reason")
-
-    def __init__(self, child: Child, cell: Cell, reason: ExitReason) -> None:
-        self.child = child
-        self.cell = cell
-        self.reason = reason
-
-
-class _Retry(Signal):
-    """Try the restart (again). In the user lane: an order to shut down comes first."""
-
-    __slots__ = ("child",)
-
-    def __init__(self, child: Child) -> None:
-        self.child = child
 
 
 class Supervisor(Actor):
@@ -291,7 +244,7 @@ class Supervisor(Actor):
             raise ActorStartError(spec.id, f"its constructor failed with {error!r}") from error
         child.cell = cell
         cell.owner = child.exited
-        start = _Acknowledgement(self)
+        start = Acknowledgement(self.actor_system)
         cell.launch(start)
         if not start.done:
             with trio.move_on_after(spec.start_timeout):
@@ -314,7 +267,7 @@ class Supervisor(Actor):
     # -- exits
     # ----------------------------------------------------------------------------------------
 
-    async def _on_exited_child(self, exited: _Exited) -> None:
+    async def _on_exited_child(self, exited: Exited) -> None:
         child = exited.child
         if child.cell is not exited.cell:
             return  # an incarnation that we ended ourselves
@@ -346,9 +299,9 @@ class Supervisor(Actor):
         # A timer and not a sleep: the mailbox goes on being served. Jitter needs no secure
         # randomness.
         delay = self._backoff.delay(child.failures, random.random)
-        self.after(delay, _Retry(child), key=child)
+        self.after(delay, Retry(child), key=child)
 
-    async def _on_retry(self, retry: _Retry) -> None:
+    async def _on_retry(self, retry: Retry) -> None:
         child = retry.child
         # Terminated, deleted or replaced while it waited?
         if child.status is RESTARTING and self._children.get(child.spec.id) is child:
@@ -384,11 +337,11 @@ class Supervisor(Actor):
         if self._backoff is None:
             # Through the mailbox, so that requests and an order to shut down get their turn in
             # between.
-            self._cell.send(_Retry(child))
+            self._cell.send(Retry(child))
         else:
             child.failures += 1
             delay = self._backoff.delay(child.failures, random.random)
-            self.after(delay, _Retry(child), key=child)
+            self.after(delay, Retry(child), key=child)
 
     def _exhausted(self, child: Child) -> None:
         child.status = STOPPED
@@ -426,7 +379,7 @@ class Supervisor(Actor):
     async def _end_cell(
         self, spec: ChildSpec, cell: Cell, reason: ExitReason, deadline: float
     ) -> None:
-        gone = _Gone(self)
+        gone = Gone(self.actor_system)
         if not cell.watch(gone):
             return
         try:
@@ -450,7 +403,7 @@ class Supervisor(Actor):
         finally:
             cell.unwatch(gone)
 
-    async def _kill(self, spec: ChildSpec, cell: Cell, gone: _Gone) -> None:
+    async def _kill(self, spec: ChildSpec, cell: Cell, gone: Gone) -> None:
         cell.kill(Killed("did not end in time"))
         with trio.move_on_after(GRACE):
             await gone.wait()
@@ -478,8 +431,8 @@ async def _start_child(supervisor: Supervisor, request: StartChild) -> Any:
 
 
 _HANDLERS: dict[type, Any] = {
-    _Exited: Supervisor._on_exited_child,
-    _Retry: Supervisor._on_retry,
+    Exited: Supervisor._on_exited_child,
+    Retry: Supervisor._on_retry,
     StartChild: _start_child,
     TerminateChild: Supervisor._on_terminate_child,
     RestartChild: Supervisor._on_restart_child,
@@ -488,49 +441,3 @@ _HANDLERS: dict[type, Any] = {
     WhichChildren: Supervisor._on_which_children,
     CountChildren: Supervisor._on_count_children,
 }
-
-
-def describe(reason: ExitReason) -> str:
-    """An exit reason in a word or two, without holding on to its exception."""
-    if isinstance(reason, Crash):
-        return f"Crash({reason.error!r})"
-    return repr(reason)
-
-
-class _Signal:
-    """Something that the supervisor waits for and that may come from another thread."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._host = supervisor.actor_system
-        self._event = trio.Event()
-        self.done = False
-
-    def _set(self) -> None:
-        self.done = True
-        if self._host.on_loop_thread():
-            self._event.set()
-        else:
-            self._host.call_soon(self._event.set)
-
-    async def wait(self) -> None:
-        await self._event.wait()
-
-
-class _Acknowledgement(_Signal):
-    """A child has started, or has failed to."""
-
-    error: BaseException | None = None
-
-    def __call__(self, error: BaseException | None) -> None:
-        self.error = error
-        self._set()
-
-
-class _Gone(_Signal):
-    """A child has ended."""
-
-    reason: ExitReason | None = None
-
-    def __call__(self, reason: ExitReason) -> None:
-        self.reason = reason
-        self._set()
