@@ -214,6 +214,8 @@ class ConnectionActor(InlineActor):
         registry = self.actor_system.names.whereis(REGISTRY)
         if registry is None:
             return  # it is being restarted, and asks for all of this when it is up
+        if not records:
+            self._sent = None  # it would keep a published record alive
         unsent = records
         if self._sent in records:
             unsent = records[records.index(self._sent) + 1 :]

@@ -50,6 +50,7 @@ class Index(Generic[S]):
         self._buckets: dict[Place, tuple[S, ...]] = {}
         self._masks: dict[tuple[str | None, str | None], int] = {}
         self._counts: dict[tuple[str | None, str | None], Counter[int]] = {}
+        self._everywhere: Counter[int] = Counter()
 
     def add(self, subscription: S) -> None:
         """From now on `subscription` matches what happens after this call has returned."""
@@ -102,8 +103,7 @@ class Index(Generic[S]):
 
     def wants_anywhere(self, event: str) -> bool:
         """Whether anybody wants this kind of event of any connection."""
-        bit = EVENTS[event].bit
-        return any(mask & bit for mask in list(self._masks.values()))
+        return self._everywhere[EVENTS[event].bit] > 0
 
     def after_fork(self) -> None:
         """In the child: another thread of the parent may have held the lock."""
@@ -118,6 +118,7 @@ class Index(Generic[S]):
         while bit <= ALL:
             if wanted & bit:
                 counts[bit] += step
+                self._everywhere[bit] += step
             if counts[bit] > 0:
                 mask |= bit
             bit <<= 1
