@@ -18,6 +18,7 @@ WITHIN = 10.0
 @pytest.fixture
 def system() -> Iterator[brama.System]:
     system = brama.System(brama.Settings())
+    system.start()
     yield system
     system.stop()
 
@@ -76,7 +77,7 @@ def test_a_lost_probe_is_noticed_without_traffic(system):
     events, there = seen_by(system, 1, events=["probe_lost"])
     circuit = system.circuit("search", expiry=0.01, half_open_timeout=0.02)
     circuit.open_circuit()
-    wait_for(lambda: circuit.available())
+    wait_for(circuit.available)
     permit = circuit.try_acquire()
     assert permit is not None
     assert there.wait(WITHIN)
