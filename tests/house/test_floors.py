@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 import attrs
 
@@ -34,6 +35,18 @@ def part_of(module: str) -> str | None:
     return next((part for part in PARTS if f"{module}.".startswith(f"{part}.")), None)
 
 
+@cache
+def names_of(package: str) -> frozenset[str]:
+    """What a package hands out: its ``__all__``."""
+    path = MODULES.get(package)
+    if path is None or path.name != "__init__.py":
+        return frozenset()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return frozenset(ast.literal_eval(node.value))
+    return frozenset()
+
+
 def imports_of(module: str) -> Iterator[Import]:
     path = MODULES[module]
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
@@ -45,7 +58,11 @@ def imports_of(module: str) -> Iterator[Import]:
             above = package[: len(package) - node.level + 1] if node.level else []
             source = ".".join([*above, *filter(None, [node.module])])
             yield Import(module, source, bool(node.level), node.lineno)
-            for alias in node.names:  # `from brama.actors import mailbox` may name a module too
+            for alias in node.names:
+                # `from brama.actors import mailbox` may name a module, too, but not where the
+                # package hands out that very name.
+                if alias.name in names_of(source):
+                    continue
                 yield Import(module, f"{source}.{alias.name}", bool(node.level), node.lineno)
 
 
