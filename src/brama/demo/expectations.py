@@ -9,8 +9,8 @@ from typing import Final
 
 import attrs
 
+import brama.telemetry
 from brama.circuits import Event, State
-from brama.telemetry import names
 
 from .callers import RUNTIMES
 from .collector import Arrival
@@ -98,7 +98,7 @@ def _refused(evidence: Evidence) -> Finding:
         for name in ("payments", "search")
     )
     refused = sum(made[name].refused for name in made)
-    return right, f"{refused:,} calls were refused, none of them reached an upstream"
+    return right, f"{refused:,} were refused, none reached an upstream"
 
 
 def _every_runtime(evidence: Evidence) -> Finding:
@@ -107,7 +107,7 @@ def _every_runtime(evidence: Evidence) -> Finding:
         all(caller.succeeded and caller.refused for caller in troubled)
         and {caller.runtime for caller in troubled} == set(RUNTIMES),
         ", ".join(
-            f"{runtime} {sum(c.attempts for c in evidence.callers if c.runtime == runtime):,} calls"
+            f"{runtime} {sum(c.attempts for c in evidence.callers if c.runtime == runtime):,}"
             for runtime in RUNTIMES
         ),
     )
@@ -135,7 +135,7 @@ def _healed(evidence: Evidence) -> Finding:
         if not closed or after < 0:
             return False, f"{name} is {evidence.statuses[name].state}"
         times.append(f"{name} {after:.1f} s")
-    return True, f"{' and '.join(times)} after it had healed"
+    return True, f"{' and '.join(times)} after healing"
 
 
 def _chain(evidence: Evidence) -> Finding:
@@ -180,7 +180,7 @@ def _at_home(evidence: Evidence) -> Finding:
     dashboard = evidence.handlers.dashboard
     return (
         dashboard.home is not None and dashboard.threads == {dashboard.home},
-        f"{len(dashboard.events)} events, all on the service's asyncio loop",
+        f"{len(dashboard.events)} events, all on its asyncio loop",
     )
 
 
@@ -194,7 +194,7 @@ def _raised(evidence: Evidence) -> Finding:
         and first.n == pager.failed.n
         and sum(event.redelivered for event in pager.events) == 1
         and evidence.restarts("Pager") == 1,
-        f"delivery {first.n} came again, before delivery {pager.events[1].n}",
+        f"delivery {first.n} came again, before {pager.events[1].n}",
     )
 
 
@@ -206,7 +206,7 @@ def _killed(evidence: Evidence) -> Finding:
         [event.event_id for event in again] == [book.interrupted.event_id]
         and book.openings == 2
         and evidence.restarts("Ledger") == 1,
-        f"{again[0].event} came again, redelivered, to its successor",
+        f"{again[0].event} came again to its successor",
     )
 
 
@@ -221,7 +221,7 @@ def _nothing_lost(evidence: Evidence) -> Finding:
         numbers[name] == list(range(1, 2 * len(evidence.transitions(name)) + 1)) for name in numbers
     )
     shown = ", ".join(f"{name} 1–{seqs[-1]}" for name, seqs in numbers.items() if seqs)
-    return right, f"seq without a gap: {shown}"
+    return right, f"seq gapless: {shown}"
 
 
 def _well(evidence: Evidence) -> Finding:
@@ -285,7 +285,7 @@ def _publish_spans(evidence: Evidence) -> Finding:
 
 def _process_spans(evidence: Evidence) -> Finding:
     spans = [span for span in evidence.arrivals.spans if span.name.startswith("process ")]
-    arrived = counted(str(span.attributes[names.SUBSCRIPTION]) for span in spans)
+    arrived = counted(str(span.attributes[brama.telemetry.names.SUBSCRIPTION]) for span in spans)
     made = counted(delivery.subscriber for delivery in evidence.handlers.tail.since(0))
     right = bool(made) and arrived == made
     shown = f"{sum(arrived.values())} of {sum(made.values())}"
@@ -296,7 +296,7 @@ def _metric(evidence: Evidence) -> Finding:
     latest = {
         tuple(sorted(point.attributes.items())): point.value
         for point in evidence.arrivals.metrics
-        if point.name == names.TRANSITIONS.name
+        if point.name == brama.telemetry.names.TRANSITIONS.name
     }
     told = len(evidence.transitions())
     return sum(latest.values()) == told, f"{sum(latest.values()):.0f} of {told}"

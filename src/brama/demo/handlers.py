@@ -18,10 +18,10 @@ from typing import Any
 import attrs
 import trio
 
-import brama
+import brama.notifier
 from brama.actors import ActorRef, kill
 from brama.circuits import CRITICAL, Event
-from brama.notifier import HandlerActor, Subscription, inline
+from brama.notifier import HandlerActor, Subscription
 
 __all__ = ["Book", "Dashboard", "Delivery", "Handlers", "Journal", "Ledger", "Pager", "Tail"]
 
@@ -165,7 +165,9 @@ class Handlers:
         self._system = system
         self._scope = scope
         self.subscriptions: dict[str, Subscription] = {
-            "Journal": system.subscribe(inline(self.journal), events=["state_change"], scope=scope),
+            "Journal": system.subscribe(
+                brama.notifier.inline(self.journal), events=["state_change"], scope=scope
+            ),
             "Pager": system.subscribe(
                 self.pager,
                 events=["circuit_opened", "circuit_closed"],

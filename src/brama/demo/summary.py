@@ -104,6 +104,17 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
 
 def page(console: Console, evidence: Evidence, expectations: Sequence[Expectation]) -> None:
     """Print the summary."""
+    with console.capture() as captured:
+        _print(console, evidence, expectations)
+    text = captured.get()
+    if not console.is_terminal:
+        # Cells are filled up to their width, which only a terminal hides.
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    console.file.write(text)
+    console.file.flush()
+
+
+def _print(console: Console, evidence: Evidence, expectations: Sequence[Expectation]) -> None:
     console.print(
         heading("Circuits"),
         _indented(_circuits(evidence)),
