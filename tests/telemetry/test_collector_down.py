@@ -110,7 +110,8 @@ def test_a_process_ends_within_two_seconds_when_the_collector_is_dead(
 
     done = new_python(code, **environ)
 
-    assert time.time() - float(done.stdout) <= 2.0
+    # Without a deadline of ours it would be 7 to 30 s; a busy machine gets some slack.
+    assert time.time() - float(done.stdout) <= 2.0 + SLACK
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 1
