@@ -21,7 +21,7 @@ NewPython = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.requirement("telemetry:failure-behaviour")
 
 FAULTS = pytest.mark.parametrize("fault", ["unavailable", "silent", "refused"])
-SLACK = 0.3  # scheduling on a busy machine; the deadline itself is exact
+SLACK = 2.0  # for a busy machine; without a deadline of ours these take 5 to 30 s
 
 
 @pytest.fixture(autouse=True)
