@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, Self
 
@@ -136,13 +136,15 @@ class EventStream:
         except SubscriptionClosed:
             return
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while True:
-            try:
-                event = await self.aget()
-            except SubscriptionClosed:
-                return
-            yield event
+    # Not an asynchronous generator: trio warns of one that a loop has left by `break`.
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        try:
+            return await self.aget()
+        except SubscriptionClosed:
+            raise StopAsyncIteration from None
 
     def __enter__(self) -> Self:
         return self

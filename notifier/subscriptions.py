@@ -208,7 +208,7 @@ class Subscriptions:
         self.index.add(subscription)
         self._shared.watched = self.index.wants_anywhere("success")
 
-    def _start(self, subscription: Subscription) -> None:
+    def _start(self, subscription: Subscription, tries: int = 3) -> None:
         if self.supervisor is None or self._table.get(subscription) is not True:
             return  # it has ended, or the supervisor takes it over when it is up
         started = start_child(
@@ -220,7 +220,27 @@ class Subscriptions:
                 restart=Restart.TRANSIENT,
             ),
         )
-        started.add_done_callback(partial(_check_started, started, subscription))
+        started.add_done_callback(partial(self._check_started, started, subscription, tries))
+
+    def _check_started(
+        self, started: Future[ActorRef[Any]], subscription: Subscription, tries: int
+    ) -> None:
+        """OTP tries a first start once; nobody may wait for such a handler in silence."""
+        try:
+            started.get(timeout=0)
+        except (ActorDeadError, ChildExistsError):
+            pass  # the supervisor has a successor, who takes all subscriptions over
+        except Exception as error:
+            if tries > 1 and _killed(error):
+                self._start(subscription, tries - 1)
+                return
+            logger.critical(
+                "the handler of subscription %s could not be started and gets nothing; mend it and "
+                "subscribe again",
+                subscription.name,
+                exc_info=True,
+            )
+            subscription.end("its handler could not be started")
 
     def _ended(self, subscription: Subscription) -> None:
         self.index.remove(subscription)
@@ -253,20 +273,13 @@ class Subscribers(DynamicSupervisor):
         self._subscriptions.adopt(self.actor_ref)
 
 
-def _check_started(started: Future[ActorRef[Any]], subscription: Subscription) -> None:
-    """OTP tries a first start once; nobody may wait for such a handler in silence."""
-    try:
-        started.get(timeout=0)
-    except (ActorDeadError, ChildExistsError):
-        pass  # the supervisor has a successor, who takes all subscriptions over
-    except Exception:
-        logger.critical(
-            "the handler of subscription %s could not be started and gets nothing; mend it and "
-            "subscribe again",
-            subscription.name,
-            exc_info=True,
-        )
-        subscription.end("its handler could not be started")
+def _killed(error: BaseException | None) -> bool:
+    """Whether it was a kill that kept an actor from starting, and not a mistake of its own."""
+    while error is not None:
+        if isinstance(error, ActorDeadError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _same(one: Subscription, other: Subscription) -> bool:

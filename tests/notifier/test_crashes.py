@@ -1,0 +1,188 @@
+"""Whatever dies, and whenever: no critical event is lost, and their order holds."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import defaultdict
+
+import pytest
+
+import brama
+from brama.actors import kill
+from brama.circuits import Event
+from brama.notifier import HandlerActor, inline
+
+requirement = pytest.mark.requirement
+WITHIN = 30.0
+WANTED = ["state_change", "circuit_opened", "circuit_closed"]
+
+
+class Ledger:
+    """What one handler got, and a judgement of it."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.last: defaultdict[str, int] = defaultdict(int)
+        self.changed = threading.Condition()
+
+    def add(self, event: Event) -> None:
+        with self.changed:
+            self.events.append(event)
+            self.last[event.connection] = event.seq or 0
+            self.changed.notify_all()
+
+    async def await_it(self, event: Event) -> None:
+        self.add(event)
+
+    def wait(self, last: dict[str, int]) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: dict(self.last) == last, WITHIN), (
+                dict(self.last),
+                last,
+            )
+
+    def judge(self) -> None:
+        """Gapless and in order for each connection; doubles only where they are marked."""
+        previous: dict[str, Event] = {}
+        for event in self.events:
+            before = previous.get(event.connection)
+            if before is not None and before.seq == event.seq:
+                assert event.redelivered, event
+                assert event.n == before.n
+                assert event.event_id == before.event_id
+            else:
+                assert event.seq == (before.seq if before else 0) + 1, (before, event)
+            previous[event.connection] = event
+        numbers = sorted({event.n for event in self.events})
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def refs(system: brama.System, target: str) -> list:
+    """The actors of this kind that are alive now; read on the loop."""
+    cells = list(system.actors.cells)
+    kinds = {
+        "registry": "Registry",
+        "connection": "ConnectionActor",
+        "circuits": "Circuits",
+        "subscribers": "Subscribers",
+        "handler": "Handler",
+        "handler supervisor": "HandlerSupervisor",
+    }
+    if target == "deliverer":
+        return [c.ref for c in cells if c.ref.actor_class.__name__.endswith("Deliverer")]
+    return [c.ref for c in cells if c.ref.actor_class.__name__ == kinds[target]]
+
+
+def run_load(system: brama.System, strike, until, rounds: int = 120) -> None:
+    """Two connections change state; `strike` is called in between, at random."""
+    ledgers = [Ledger() for _ in range(4)]
+
+    class Handler(HandlerActor):
+        async def on_event(self, event: Event) -> None:
+            ledgers[3].add(event)
+
+    system.subscribe(inline(ledgers[0].add), events=WANTED)
+    system.subscribe(ledgers[1].add, events=WANTED)
+    system.subscribe(ledgers[2].await_it, events=WANTED)
+    system.subscribe(Handler, events=WANTED)
+    system.start()
+    circuits = [system.circuit(name) for name in "ab"]
+    chance = random.Random(7)
+    for _ in range(rounds):
+        for circuit in circuits:
+            circuit.open_circuit()
+            if chance.random() < 0.1:
+                strike()
+            circuit.close_circuit()
+            until(lambda: len(getattr(circuit._breaker.log, "records", ())) < 500)  # noqa: B023
+    last = {circuit.name: rounds * 4 for circuit in circuits}
+    for ledger in ledgers:
+        ledger.wait(last)
+        ledger.judge()
+
+
+@requirement("SB-10", "SB-11", "PR-04", "EV-12", "BR-17", "actors:restart-intensity")
+@pytest.mark.parametrize(
+    "target",
+    [
+        "registry",
+        "connection",
+        "circuits",
+        "subscribers",
+        "handler",
+        "deliverer",
+        "handler supervisor",
+    ],
+)
+def test_kills_under_load_lose_nothing_and_keep_the_order(target, until, monkeypatch):
+    monkeypatch.setattr("brama.notifier.deliverers.INTENSITY", 1000)
+    monkeypatch.setattr("brama.notifier.deliverers.BACKOFF", None)
+    system = brama.System(brama.Settings())
+    system.actors._root_options = {"intensity": 1000, "period": 5.0}
+    killed = []
+
+    def strike() -> None:
+        until(lambda: refs(system, target))
+        for ref in refs(system, target):
+            killed.append(ref)
+            kill(ref)
+
+    try:
+        run_load(system, strike, until)
+        assert len(killed) > 10
+    finally:
+        report = system.stop()
+    # Nobody was left behind outside of the tree.
+    assert report.complete
+    assert report.killed == ()
+
+
+@requirement("SB-10", "SB-11", "BR-19")
+def test_the_death_of_the_loop_loses_nothing(until, monkeypatch):
+    system = brama.System(brama.Settings())
+    system.actors.backoff = brama.actors.Backoff(min=0.001, max=0.002)
+    deaths = []
+
+    def die() -> None:
+        raise KeyError("the loop is killed by its test")
+
+    def strike() -> None:
+        if len(deaths) < 3:
+            until(lambda: system.actors.scheduler._token is not None)
+            token = system.actors.scheduler._token
+            deaths.append(1)
+            # trio treats an exception in such a callback as a bug in itself, and ends the run.
+            token.run_sync_soon(die)
+            until(lambda: system.actors._restarts >= len(deaths))
+
+    try:
+        run_load(system, strike, until)
+        assert len(deaths) == 3
+        assert system.health().status == "degraded"
+    finally:
+        system.stop()
+
+
+@requirement("SB-10")
+def test_the_end_of_the_whole_tree_loses_nothing(until, recorder):
+    system = brama.System(brama.Settings())
+    system.actors.backoff = brama.actors.Backoff(min=0.001, max=0.002)
+    seen = recorder()
+    system.subscribe(seen, events=["state_change"])
+    system.start()
+    circuit = system.circuit("search")
+    try:
+        for number in range(10):
+            circuit.open_circuit()
+            if number % 3 == 0:
+                restarts = system.actors._restarts
+                kill(system.actors.root)
+                until(lambda: system.actors._restarts > restarts)  # noqa: B023
+                until(lambda: system.tree().status == "running")
+            circuit.close_circuit()
+        found = seen.wait_until(lambda events: events and events[-1].seq == 39)
+        kept = [e.seq for e in found if not e.redelivered]
+        assert kept == list(range(1, 40, 2))
+    finally:
+        system.stop()
