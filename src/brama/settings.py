@@ -85,7 +85,11 @@ class Settings:
                 continue
             given[option] = _parse(variable, text.strip(), NUMBERS[option])
             _check(variable, option, given[option])
-        return cls(**given)
+        try:
+            return cls(**given)
+        except ConfigError as error:  # two of them contradict each other
+            variable = f"{PREFIX}{error.option.upper()}"
+            raise ConfigError(variable, error.expected, error.got, hint=error.hint) from None
 
     def __repr__(self) -> str:
         return f"Settings(stop_timeout={self.stop_timeout}, **{dict(self.options)})"
@@ -100,13 +104,14 @@ def _parse(variable: str, text: str, kind: Callable[[str], Any]) -> Any:
 
 
 def _check(variable: str, option: str, value: Any) -> None:
+    """Check one value alone; what it comes to beside the others is checked with the whole."""
     try:
-        if option in OPTIONS:
-            Policy(**{option: value})
-        else:
+        if option not in OPTIONS:
             seconds(option, value)
+        elif option == "max_expiry":
+            Policy(initial_expiry=value, max_expiry=value)
+        else:
+            Policy(**{option: value})
     except ConfigError as error:
-        if (
-            error.option == option
-        ):  # else it is about two options at once: the whole is checked later
+        if error.option == option or option == "max_expiry":
             raise ConfigError(variable, error.expected, value, hint=error.hint) from None
