@@ -291,13 +291,13 @@ class System:
         testing = sys.modules.get("trio.testing")
         if testing is not None and isinstance(clock, testing.MockClock):
             self._shared.clock = clock.current_time
+        started = _Started(self, task_status)
         try:
-            async with trio.open_nursery() as nursery:
-                await nursery.start(self.actors.run)
-                task_status.started(self)
+            await self.actors.run(task_status=started)
         finally:
             self._shared.clock = former
-            self._subscriptions.close_all("its system was stopped")
+            if started.done:  # else it runs elsewhere, or has not begun: nothing has ended
+                self._subscriptions.close_all("its system was stopped")
 
     def tree(self) -> TreeNode:
         """The supervision tree at this instant: ``print(system.tree())`` draws it."""
@@ -334,6 +334,19 @@ class System:
 
     def __repr__(self) -> str:
         return f"<System {self.actors.name!r}, {len(self._catalogue)} circuits>"
+
+
+class _Started(trio.TaskStatus[ActorSystem]):
+    """Tells whoever started `System.run` that the tree is up."""
+
+    def __init__(self, system: System, status: trio.TaskStatus[Any]) -> None:
+        self.done = False
+        self._system = system
+        self._status = status
+
+    def started(self, value: object = None) -> None:
+        self.done = True
+        self._status.started(self._system)
 
 
 async def _in_thread(function: Callable[[], R]) -> R:
