@@ -1,0 +1,170 @@
+"""Where the values come from, and which goes before which."""
+
+from __future__ import annotations
+
+import pytest
+
+import brama
+from brama import Settings
+from brama.telemetry import ConfigError
+
+requirement = pytest.mark.requirement
+
+
+@requirement("BR-02", "B2")
+def test_every_variable_is_read():
+    settings = Settings.from_environment(
+        {
+            "BRAMA_FAILURE_THRESHOLD": "3",
+            "BRAMA_EXPIRY": " 2.5 ",
+            "BRAMA_EXPIRY_STRATEGY": "progressive",
+            "BRAMA_INITIAL_EXPIRY": "1",
+            "BRAMA_MAX_EXPIRY": "9",
+            "BRAMA_BACKOFF_FACTOR": "3",
+            "BRAMA_JITTER": "0.5",
+            "BRAMA_HALF_OPEN_MAX_CALLS": "2",
+            "BRAMA_SUCCESS_THRESHOLD": "4",
+            "BRAMA_HALF_OPEN_TIMEOUT": "7",
+            "BRAMA_STOP_TIMEOUT": "1.5",
+            "HOME": "/root",
+        }
+    )
+    assert settings.stop_timeout == 1.5
+    assert settings.options == {
+        "failure_threshold": 3,
+        "expiry": 2.5,
+        "expiry_strategy": "progressive",
+        "initial_expiry": 1.0,
+        "max_expiry": 9.0,
+        "backoff_factor": 3.0,
+        "jitter": 0.5,
+        "half_open_max_calls": 2,
+        "success_threshold": 4,
+        "half_open_timeout": 7.0,
+    }
+
+
+@requirement("BR-02")
+def test_an_empty_variable_counts_as_unset_and_the_old_word_is_understood():
+    settings = Settings.from_environment({"BRAMA_EXPIRY": " ", "BRAMA_MAX_ATTEMPTS": "7"})
+    assert settings.options == {"failure_threshold": 7}
+
+
+@requirement("BR-03", "B17")
+@pytest.mark.parametrize(
+    ("variable", "text", "says"),
+    [
+        ("BRAMA_EXPIRY", "soon", "BRAMA_EXPIRY must be a number, got: 'soon'"),
+        ("BRAMA_EXPIRY", "-1", "BRAMA_EXPIRY must be a number of seconds > 0, got: -1.0"),
+        ("BRAMA_EXPIRY", "nan", "BRAMA_EXPIRY must be a number of seconds > 0, got: nan"),
+        ("BRAMA_EXPIRY", "inf", "BRAMA_EXPIRY must be a number of seconds > 0, got: inf"),
+        ("BRAMA_FAILURE_THRESHOLD", "2.5", "BRAMA_FAILURE_THRESHOLD must be a whole number"),
+        ("BRAMA_FAILURE_THRESHOLD", "0", "BRAMA_FAILURE_THRESHOLD must be a whole number >= 1"),
+        ("BRAMA_MAX_ATTEMPTS", "0", "BRAMA_MAX_ATTEMPTS must be a whole number >= 1, got: 0"),
+        ("BRAMA_JITTER", "2", "BRAMA_JITTER must be a number from 0 to 1, got: 2.0"),
+        ("BRAMA_EXPIRY_STRATEGY", "progresive", "Did you mean 'progressive'?"),
+        ("BRAMA_STOP_TIMEOUT", "0", "BRAMA_STOP_TIMEOUT must be a number of seconds > 0"),
+    ],
+)
+def test_a_wrong_value_names_the_variable_the_value_and_the_bound(variable, text, says):
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_environment({variable: text})
+    assert says in str(caught.value)
+    assert variable in str(caught.value)
+
+
+def test_variables_that_contradict_each_other_are_refused():
+    with pytest.raises(ConfigError, match="BRAMA_MAX_EXPIRY must be at least initial_expiry"):
+        Settings.from_environment({"BRAMA_MAX_EXPIRY": "1", "BRAMA_INITIAL_EXPIRY": "2"})
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"BRAMA_MAX_EXPIRY": "9", "BRAMA_EXPIRY": "2.5"},
+        {"BRAMA_INITIAL_EXPIRY": "700", "BRAMA_MAX_EXPIRY": "800"},
+    ],
+)
+def test_variables_that_agree_are_not_held_against_the_defaults(variables):
+    brama.Policy(**Settings.from_environment(variables).options)
+
+
+def test_an_unknown_variable_is_named_in_a_warning(caplog):
+    settings = Settings.from_environment({"BRAMA_EXPIRI": "5"})
+    assert settings.options == {}
+    assert "BRAMA_EXPIRI" in caplog.text
+    assert "Did you mean 'BRAMA_EXPIRY'?" in caplog.text
+
+
+@requirement("BR-03")
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"expiri": 5}, "Did you mean 'expiry'?"),
+        ({"expiry": 0}, "expiry must be a number of seconds > 0, got: 0"),
+        ({"stop_timeout": 0}, "stop_timeout must be"),
+    ],
+)
+def test_wrong_settings_are_refused_where_they_are_given(options, says):
+    with pytest.raises(ConfigError) as caught:
+        Settings(**options)
+    assert says in str(caught.value)
+
+
+def test_a_system_takes_settings_and_nothing_else():
+    with pytest.raises(ConfigError, match=r"settings must be a brama\.Settings"):
+        brama.System({"expiry": 5})
+
+
+@requirement("BR-02", "B2")
+def test_the_circuit_goes_before_configure_before_the_environment_before_the_default(
+    monkeypatch,
+):
+    monkeypatch.setenv("BRAMA_EXPIRY", "2")
+    monkeypatch.setenv("BRAMA_FAILURE_THRESHOLD", "2")
+    monkeypatch.setenv("BRAMA_SUCCESS_THRESHOLD", "2")
+    system = brama.System()
+    system.configure(expiry=3, failure_threshold=3)
+    policy = system.circuit("search", expiry=4)._breaker.policy
+    assert policy.expiry == 4  # the circuit
+    assert policy.failure_threshold == 3  # configure
+    assert policy.success_threshold == 2  # the environment
+    assert policy.half_open_max_calls == 1  # the default
+    circuit = system.find("search")
+    for _ in range(3):
+        circuit.failure()
+    assert circuit.state is brama.State.OPEN
+    assert 3 < circuit.status().retry_after <= 4
+
+
+@requirement("B11", "BR-24")
+def test_configure_merges_what_is_given_and_touches_no_circuit_that_is_there(system):
+    before = system.circuit("before")
+    system.configure(expiry=3)
+    system.configure(failure_threshold=2)
+    after = system.circuit("after")
+    assert (before.status().expiry, before.status().failure_threshold) == (60.0, 5)
+    assert (after.status().expiry, after.status().failure_threshold) == (3.0, 2)
+
+
+@requirement("BR-02")
+def test_configure_understands_the_old_word(system):
+    system.configure(max_attempts=2)
+    assert system.circuit("search").status().failure_threshold == 2
+
+
+@requirement("BR-03")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"stop_timeout": 3}, "an option of a circuit must be one of"),
+        ({"expiri": 3}, "Did you mean 'expiry'?"),
+        ({"expiry": -3}, "expiry must be a number of seconds > 0"),
+        ({"scope": "shop", "expiry": 3}, "scope must be given together with a name"),
+    ],
+)
+def test_configure_refuses_what_is_wrong_and_changes_nothing(system, arguments, says):
+    with pytest.raises(ConfigError) as caught:
+        system.configure(**arguments)
+    assert says in str(caught.value)
+    assert system.circuit("search")._breaker.policy == brama.Policy()

@@ -1,0 +1,218 @@
+"""The life of a system: lazy, isolated, bounded; in threads, on asyncio and on trio."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+import trio
+import trio.testing
+
+import brama
+from brama.actors import SystemStoppedError
+from brama.notifier import inline
+
+requirement = pytest.mark.requirement
+WITHIN = 10.0
+
+
+def loops() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.endswith("-loop")]
+
+
+def test_nothing_starts_before_it_is_needed(until):
+    system = brama.System(brama.Settings(), name="lazy")
+    try:
+        circuit = system.circuit("search", failure_threshold=2)
+        circuit.call(lambda: None)
+        circuit.failure()
+        assert (system.health().status, circuit.available()) == ("stopped", True)
+        assert "lazy-loop" not in loops()
+        assert system.tree().status == "stopped"
+        circuit.failure()  # it opens: somebody has to watch the clock
+        until(lambda: "lazy-loop" in loops())
+    finally:
+        system.stop()
+    assert "lazy-loop" not in loops()
+
+
+def test_what_happened_before_the_thread_ran_reaches_who_subscribed_before(until):
+    system = brama.System(brama.Settings())
+    seen, there = [], threading.Event()
+    try:
+        system.subscribe(
+            inline(lambda event: (seen.append(event.seq), there.set())), events=["state_change"]
+        )
+        system.circuit("search").open_circuit()
+        assert there.wait(WITHIN)
+        assert seen == [1]
+    finally:
+        system.stop()
+
+
+@requirement("actors:ordered-shutdown")
+def test_stop_is_bounded_and_idempotent(system):
+    stuck, free = threading.Event(), threading.Event()
+
+    def blocks(_event) -> None:
+        stuck.set()
+        free.wait(WITHIN)
+
+    system.subscribe(blocks, events=["state_change"])
+    system.circuit("search").open_circuit()
+    assert stuck.wait(WITHIN)
+    began = time.monotonic()
+    try:
+        system.stop(timeout=0.5)
+        system.stop(timeout=0.5)
+        assert time.monotonic() - began < 4
+        assert system.subscriptions() == ()
+    finally:
+        free.set()
+
+
+def test_a_system_that_never_ran_can_be_stopped():
+    system = brama.System(brama.Settings())
+    assert system.stop().complete
+    assert system.stop().complete
+
+
+@requirement("BR-01")
+def test_after_stop_circuits_protect_and_subscribing_is_a_clear_error(system):
+    circuit = system.circuit("search", failure_threshold=1)
+    subscription = system.subscribe(print)
+    system.stop()
+    assert subscription.closed
+    circuit.failure()
+    with pytest.raises(brama.CircuitOpenError):
+        circuit.call(lambda: None)
+    assert system.circuit("other").call(lambda: "served") == "served"
+    with pytest.raises(SystemStoppedError, match="brama was stopped: call start"):
+        system.subscribe(print)
+
+
+def test_a_system_that_is_started_again_takes_up_its_circuits(system, until):
+    circuit = system.circuit("search", expiry=0.01)
+    system.start()
+    system.stop()
+    circuit.open_circuit()
+    system.start()
+    seen, there = [], threading.Event()
+    system.subscribe(
+        inline(lambda event: (seen.append(event), there.set())), events=["state_change"]
+    )
+    circuit.close_circuit()
+    assert there.wait(WITHIN)
+
+
+@requirement("actors:systems")
+def test_systems_are_isolated():
+    one, two = (brama.System(brama.Settings(failure_threshold=n), name=f"s{n}") for n in (1, 2))
+    seen: dict[str, list[str]] = {"one": [], "two": []}
+    there = threading.Event()
+    try:
+        one.subscribe(inline(lambda e: seen["one"].append(e.event)), events=["circuit_opened"])
+        two.subscribe(
+            inline(lambda e: (seen["two"].append(e.event), there.set())), events=["circuit_opened"]
+        )
+        one.circuit("search")
+        two.circuit("search")
+        one.find("search").failure()
+        two.find("search").failure()
+        assert (one.find("search").available(), two.find("search").available()) == (False, True)
+        one.stop()
+        two.find("search").failure()
+        assert there.wait(WITHIN)
+        assert seen == {"one": ["circuit_opened"], "two": ["circuit_opened"]} or seen["one"] == []
+        assert len(seen["two"]) == 1
+        assert two.health().status == "ok"
+    finally:
+        one.stop()
+        two.stop()
+
+
+def test_a_with_block_starts_and_stops():
+    with brama.System(brama.Settings()) as system:
+        assert system.health().status == "ok"
+        assert [node.id for node in system.tree().children] == [
+            "subscribers",
+            "registry",
+            "circuits",
+        ]
+    assert system.health().status == "stopped"
+
+
+@requirement("BR-23")
+def test_an_async_with_block_on_asyncio():
+    async def main() -> None:
+        async with brama.System(brama.Settings()) as system:
+            assert system.health().status == "ok"
+            async with system.events(events=["circuit_opened"]) as events:
+                system.circuit("search").open_circuit()
+                assert (await events.aget()).n == 1
+        assert system.health().status == "stopped"
+
+    asyncio.run(asyncio.wait_for(main(), WITHIN))
+
+
+@requirement("BR-23", "actors:embedding")
+async def test_an_async_with_block_on_trio():
+    with trio.fail_after(WITHIN):
+        async with brama.System(brama.Settings()) as system:
+            assert system.health().status == "ok"
+        assert system.health().status == "stopped"
+
+
+@requirement("BR-R05", "BR-R06", "BR-22", "actors:embedding")
+async def test_under_a_virtual_clock_circuits_follow_it_without_traffic(autojump_clock):
+    system = brama.System(brama.Settings())
+    began = time.monotonic()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(system.run)
+        circuit = system.circuit("search", expiry=3600)
+        changed, seen = trio.Event(), []
+
+        async def handler(event) -> None:
+            await trio.lowlevel.checkpoint()
+            seen.append((event.event, trio.current_time()))
+            changed.set()
+
+        system.subscribe(handler, events=["circuit_half_opened"])
+        at = trio.current_time()
+        circuit.open_circuit()
+        assert not circuit.available()
+        await changed.wait()
+        assert [name for name, _at in seen] == ["circuit_half_opened"]
+        assert seen[0][1] - at == pytest.approx(3600, abs=1)
+        assert circuit.available()
+        system.stop()
+    assert time.monotonic() - began < WITHIN
+    assert system.subscriptions() == ()
+
+
+async def test_a_system_cannot_run_twice():
+    system = brama.System(brama.Settings())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(system.run)
+        subscription = system.subscribe(print)
+        with pytest.raises(SystemStoppedError, match="is running already"):
+            await system.run()
+        assert not subscription.closed
+        system.stop()
+
+
+async def test_cancelling_run_ends_the_system_in_order():
+    system = brama.System(brama.Settings())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(system.run)
+        subscription = system.subscribe(print)
+        nursery.cancel_scope.cancel()
+    assert subscription.closed
+    assert system.health().status == "stopped"
+
+
+def test_a_system_is_described_in_a_line(system):
+    system.circuit("search")
+    assert repr(system) == "<System 'brama', 1 circuits>"

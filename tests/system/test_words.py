@@ -1,0 +1,119 @@
+"""The functions of `brama`, on the default system."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import brama
+from brama.telemetry import ConfigError
+
+requirement = pytest.mark.requirement
+WITHIN = 10.0
+
+
+@requirement("BR-01", "BR-25")
+def test_register_report_and_unregister(default):
+    assert brama.available("search") is False
+    circuit = brama.register("search", scope="shop", failure_threshold=2)
+    assert brama.circuit("search", scope="shop") is circuit
+    assert brama.available("search", scope="shop") is True
+    assert brama.available("search") is False
+    brama.failure("search", scope="shop", reason="Timeout")
+    brama.success("search", scope="shop")
+    brama.failure("search", scope="shop")
+    assert brama.status("search", scope="shop").failure_count == 1
+    brama.failure("search", scope="shop", reason="Timeout")
+    assert brama.available("search", scope="shop") is False
+    status = brama.status("search", scope="shop")
+    assert (status.state, status.reason, status.successes) == (brama.State.OPEN, "Timeout", 1)
+    assert brama.unregister("search", scope="shop") is True
+    assert brama.unregister("search", scope="shop") is False
+    assert default.circuits() == ()
+
+
+@requirement("BR-13")
+def test_manual_control(default):
+    circuit = brama.circuit("search")
+    brama.open_circuit("search", reason="deploy", expires_in=5)
+    assert (circuit.status().reason, circuit.status().retry_after <= 5) == ("deploy", True)
+    brama.close_circuit("search")
+    assert circuit.state is brama.State.CLOSED
+    brama.open_circuit("search")
+    brama.reset_circuit("search")
+    assert (circuit.state, circuit.status().reason) == (brama.State.CLOSED, None)
+
+
+@requirement("BR-24", "B11")
+def test_configure_one_circuit_or_all_later_ones(default):
+    brama.configure(failure_threshold=3)
+    circuit = brama.circuit("search", expiry=5)
+    brama.configure("search", expiry=7)
+    assert (circuit.status().failure_threshold, circuit.status().expiry) == (3, 7.0)
+
+
+@requirement("BR-01")
+@pytest.mark.parametrize(
+    "word",
+    [
+        brama.success,
+        brama.failure,
+        brama.status,
+        brama.open_circuit,
+        brama.close_circuit,
+        brama.reset_circuit,
+        lambda name, **scope: brama.configure(name, **scope, expiry=5),
+    ],
+)
+def test_an_unknown_connection_is_named(default, word):
+    with pytest.raises(brama.UnknownConnectionError) as caught:
+        word("search", scope="shop")
+    assert "search" in str(caught.value)
+    assert "shop" in str(caught.value)
+
+
+@requirement("BR-16", "B15")
+def test_subscribe_events_and_unsubscribe(default):
+    heard, names = threading.Event(), []
+
+    def handler(event: brama.Event) -> None:
+        names.append(event.event)
+        heard.set()
+
+    subscription = brama.subscribe(handler, events=["circuit_opened"], scope="shop")
+    with brama.events(events=["circuit_opened"], connection="search") as events:
+        brama.circuit("search", scope="shop").open_circuit()
+        assert events.get(WITHIN).scope == "shop"
+    assert heard.wait(WITHIN)
+    assert names == ["circuit_opened"]
+    assert brama.unsubscribe(subscription) == 1
+    assert brama.unsubscribe() == 0
+    with pytest.raises(ConfigError, match="Did you mean 'circuit_opened'"):
+        brama.events(events=["circuit_open"])
+
+
+def test_the_default_system_is_made_once_and_by_the_first_who_needs_it(monkeypatch):
+    monkeypatch.setattr("brama.system._default", None)
+    start, found = threading.Barrier(8), []
+
+    def ask() -> None:
+        start.wait(WITHIN)
+        found.append(brama.default_system())
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, found))) == 1
+
+
+def test_a_wrong_variable_is_reported_at_the_first_use_and_again(monkeypatch):
+    monkeypatch.setattr("brama.system._default", None)
+    monkeypatch.setenv("BRAMA_EXPIRY", "soon")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="BRAMA_EXPIRY"):
+            brama.circuit("search")
+    monkeypatch.setenv("BRAMA_EXPIRY", "5")
+    assert brama.circuit("search").status().expiry == 5
