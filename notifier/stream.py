@@ -89,8 +89,10 @@ class EventStream:
             await self._bell()
 
     def _next(self) -> Event | None:
-        event = self.subscription.next()
-        if event is None and self.subscription.closed:
+        event = self.subscription.take()
+        if event is not None:
+            self.subscription.finish()  # handed out is delivered
+        elif self.subscription.closed:
             raise SubscriptionClosed("the stream of events is closed")
         return event
 

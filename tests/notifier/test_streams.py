@@ -99,6 +99,15 @@ def test_an_event_is_handed_out_at_most_once(system):
         assert events.get(WITHIN).data["new_state"] is brama.State.CLOSED
 
 
+def test_what_was_handed_out_is_delivered_and_no_dead_letter(system, caplog):
+    events = system.events(events=["circuit_opened"])
+    system.circuit("search").open_circuit()
+    events.get(WITHIN)
+    assert (events.subscription.queued, events.subscription.delivered) == (0, 1)
+    system.stop()
+    assert "dead letter" not in caplog.text
+
+
 @requirement("BR-23")
 def test_a_stream_on_asyncio(system):
     async def main() -> list[str]:

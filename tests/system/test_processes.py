@@ -1,0 +1,147 @@
+"""Forks and exits of the process, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+requirement = pytest.mark.requirement
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+
+FORK = """
+import os, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import brama
+from brama.notifier import inline
+
+system = brama.default_system()
+circuit = brama.circuit("search", failure_threshold=2, expiry=3600)
+seen, there = [], threading.Event()
+brama.subscribe(inline(lambda e: (seen.append(e), there.set())), events=["circuit_opened"])
+stream = brama.events(events=["circuit_opened"])
+brama.circuit("other").open_circuit()
+assert there.wait(10)
+parent = stream.get(10)
+there.clear(); seen.clear()
+epoch = circuit._breaker.epoch
+child = os.fork()
+if child == 0:
+    status = 1
+    try:
+        assert threading.active_count() == 1
+        assert not brama.available("other")                # it protects
+        assert circuit._breaker.epoch > epoch              # and counts anew
+        circuit.failure(); circuit.failure("in the child")
+        assert there.wait(10)                              # its own thread, started afresh
+        (event,) = seen
+        assert event.connection == "search" and event.data["reason"] == "in the child"
+        assert event.epoch == circuit._breaker.epoch and event.seq == 2
+        assert event.event_id.split("-")[0] != parent.event_id.split("-")[0]
+        again = stream.get(10)                             # the stream came along, too
+        assert again.event_id == event.event_id
+        assert system.health().status == "ok", system.health()
+        assert system.stop().complete
+        status = 0
+    finally:
+        import traceback, sys
+        if status:
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(status)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0
+assert not there.is_set() and circuit.state is brama.State.CLOSED
+assert circuit._breaker.epoch == epoch
+circuit.open_circuit()
+assert there.wait(10)
+assert seen[0].epoch == epoch
+print("fine")
+"""
+
+
+@forks
+@requirement("BR-R13", "BR-23", "actors:embedding")
+def test_a_forked_child_protects_and_starts_afresh_and_the_parent_notices_nothing(new_python):
+    done = new_python(FORK)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
+
+
+BUSY = """
+import os, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import brama
+
+system = brama.System(brama.Settings())
+circuits = [system.circuit(f"c{n}", failure_threshold=2) for n in range(8)]
+system.subscribe(lambda event: None)
+stop = threading.Event()
+
+def traffic(circuit):
+    while not stop.is_set():
+        circuit.failure(); circuit.success()
+
+threads = [threading.Thread(target=traffic, args=(c,), daemon=True) for c in circuits[:4]]
+for thread in threads: thread.start()
+for _ in range(15):
+    child = os.fork()
+    if child == 0:
+        for circuit in circuits:             # every lock is free, and every call is decided
+            circuit.open_circuit()
+            assert circuit.try_acquire() is None
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+stop.set()
+system.stop()
+print("fine")
+"""
+
+
+@forks
+@requirement("BR-R13")
+def test_forks_under_load_leave_no_lock_behind(new_python):
+    done = new_python(BUSY)
+    assert (done.returncode, done.stdout) == (0, "fine\n")
+    assert "Traceback" not in done.stderr  # it may well say that the load was too much
+
+
+EXIT = """
+import threading, brama
+there = threading.Event()
+brama.subscribe(lambda event: there.set(), events=["circuit_opened"])
+brama.circuit("search").open_circuit()
+assert there.wait(10)
+"""
+
+
+@requirement("actors:embedding")
+@pytest.mark.parametrize(
+    "last",
+    [
+        "",
+        "brama.default_system().stop()",
+        "brama.circuit('more').open_circuit()",
+        "stream = brama.events()\n"
+        "threading.Thread(target=lambda: list(stream), daemon=True).start()",
+        "brama.subscribe(lambda e: threading.Event().wait(), events=['circuit_closed']);"
+        "brama.close_circuit('search')",
+    ],
+    ids=["idle", "stopped", "under way", "a waiting stream", "a stuck handler"],
+)
+def test_a_process_exits_in_time_and_without_a_word(new_python, last):
+    began = time.monotonic()
+    done = new_python(EXIT + last)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert time.monotonic() - began < 3  # two seconds for the exit, one to get there
+
+
+def test_calls_at_exit_are_still_guarded(new_python):
+    done = new_python(
+        "import atexit, brama\n"
+        "atexit.register(lambda: print(brama.circuit('late').call(lambda: 'served')))\n"
+        "brama.default_system().start()\n"
+        "brama.circuit('late').failure()\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "served\n", "")
