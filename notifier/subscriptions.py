@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
@@ -39,6 +40,8 @@ __all__ = ["Subscribers", "Subscriptions"]
 
 logger = logging.getLogger("brama.notifier")
 
+REMEMBERED = 100  # quarantined handlers that the health names
+
 
 class Subscriptions:
     """The table of subscriptions, and the ways to subscribe.
@@ -64,6 +67,7 @@ class Subscriptions:
         self._call_soon = call_soon
         self._on_own_loop = on_own_loop
         self._workers = Workers()
+        self._quarantined: deque[str] = deque(maxlen=REMEMBERED)
         self._ids = count(1)
         self._lock = threading.Lock()
         # Invariant: written under the lock. The value says whether an actor delivers from it.
@@ -242,7 +246,13 @@ class Subscriptions:
             )
             subscription.end("its handler could not be started")
 
+    def quarantined(self) -> tuple[str, ...]:
+        """The names of the handlers that failed too often and get nothing any more."""
+        return tuple(self._quarantined)
+
     def _ended(self, subscription: Subscription) -> None:
+        if subscription.state == "quarantined":
+            self._quarantined.append(subscription.name)
         self.index.remove(subscription)
         with self._lock:
             hosted = self._table.pop(subscription, False)

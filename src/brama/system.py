@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import trio
+from attrs import evolve
 
 from brama.actors import (
     ActorSystem,
@@ -304,8 +305,13 @@ class System:
         return self.actors.tree()
 
     def health(self) -> Health:
-        """Whether all is well, and what is not."""
-        return self.actors.health()
+        """Whether all is well, and what is not: the tree, its loop, quarantined handlers."""
+        health = self.actors.health()
+        names = self._subscriptions.quarantined()
+        if not names or health.status == "stopped":
+            return health
+        reasons = (*health.reasons, *(f"quarantined: handler {name}" for name in names))
+        return evolve(health, status="degraded", reasons=reasons)
 
     def __enter__(self) -> Self:
         self.start()

@@ -187,7 +187,8 @@ def test_the_quarantine_takes_the_one_that_fails_for_ever_and_no_other(
     neighbour.wait(4)
     assert healthy.state == "active"
     assert system.subscriptions() == (healthy,)
-    assert system.health().status == "ok"
+    health = system.health()
+    assert (health.status, health.reasons) == ("degraded", (f"quarantined: handler {broken.name}",))
 
 
 @requirement("PR-07", "DT-08", "B18")
