@@ -31,7 +31,7 @@ from .deliverers import AsyncioHandler, HandlerSupervisor, TrioHandler
 from .handler_actor import handler_class
 from .index import Index
 from .inline import Inline
-from .kinds import is_async, is_plain, name_of
+from .kinds import identity, is_async, is_plain, name_of
 from .stream import EventStream
 from .subscription import Subscription
 from .workers import Workers
@@ -72,6 +72,8 @@ class Subscriptions:
         self._lock = threading.Lock()
         # Invariant: written under the lock. The value says whether an actor delivers from it.
         self._table: dict[Subscription, bool] = {}
+        # Invariant: written under the lock. Those in the table that have a handler.
+        self._alike: dict[tuple[object, ...], Subscription] = {}
         shared.interest = self.index
 
     def subscribe(
@@ -87,10 +89,11 @@ class Subscriptions:
         """Have `handler` called with what matches all that is given; see `brama.subscribe`."""
         target, name = self._target(handler)
         made = self._make(target, name, events, connection, scope, filter, max_redeliveries)
+        alike = _alike(made)
         with self._lock:
-            for other in self._table:
-                if _same(other, made):
-                    return other
+            present = self._alike.setdefault(alike, made)
+            if present is not made:
+                return present
             self._admit(made, hosted=True)
         self._call_soon(self._start, made)
         return made
@@ -256,6 +259,8 @@ class Subscriptions:
         self.index.remove(subscription)
         with self._lock:
             hosted = self._table.pop(subscription, False)
+            if hosted:
+                self._alike.pop(_alike(subscription), None)
             self._shared.watched = self.index.wants_anywhere("success")
         if hosted:
             self._call_soon(self._stop, subscription)
@@ -292,10 +297,23 @@ def _killed(error: BaseException | None) -> bool:
     return False
 
 
-def _same(one: Subscription, other: Subscription) -> bool:
-    """Whether subscribing the second would only make doubles of the first."""
+def _alike(subscription: Subscription) -> tuple[object, ...]:
+    """Equal for subscriptions of which the second would only make doubles of the first."""
+    handler = subscription.handler
+    loop: object = None
+    if isinstance(handler, AsyncioHandler):
+        loop = handler.loop
+    elif isinstance(handler, TrioHandler):
+        loop = handler.token
+    inner = (
+        handler.handler if isinstance(handler, Inline | AsyncioHandler | TrioHandler) else handler
+    )
     return (
-        one.handler == other.handler
-        and one.filter == other.filter
-        and (one.events, one.connection, one.scope) == (other.events, other.connection, other.scope)
+        type(handler) if inner is not handler else None,
+        identity(inner),
+        id(loop),
+        identity(subscription.filter),
+        subscription.events,
+        subscription.connection,
+        subscription.scope,
     )

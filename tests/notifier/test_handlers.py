@@ -180,7 +180,8 @@ def test_the_quarantine_takes_the_one_that_fails_for_ever_and_no_other(
     broken = system.subscribe(seen, events=["state_change"], max_redeliveries=100)
     healthy = system.subscribe(neighbour, events=["state_change"])
     open_and_close(system)
-    until(lambda: broken.state == "quarantined")
+    until(lambda: system.subscriptions() == (healthy,))
+    assert broken.state == "quarantined"
     assert len(seen.events) == 3
     neighbour.wait(2)
     open_and_close(system)
