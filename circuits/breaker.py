@@ -17,11 +17,14 @@ How a call passes a closed circuit without a lock:
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from itertools import count
 from math import inf
 from typing import Any
+
+import trio
 
 from brama.telemetry import capture
 
@@ -38,6 +41,17 @@ from .status import Status
 __all__ = ["Breaker"]
 
 NEVER = -inf
+
+
+def _caller() -> tuple[int, int]:
+    """The calling thread, and the task if it runs one: nested entries have both in common."""
+    thread = threading.get_ident()
+    if trio.lowlevel.in_trio_task():
+        return thread, id(trio.lowlevel.current_task())
+    try:
+        return thread, id(asyncio.current_task())
+    except RuntimeError:  # no loop runs here
+        return thread, 0
 
 
 def _stamp(error: BaseException) -> object:
@@ -120,7 +134,7 @@ class Breaker:
         """
         self.policy = policy
         self.options = options
-        self.metadata = metadata
+        self.metadata = Fields(metadata) if metadata else metadata  # a copy that nobody may change
         self.epoch = self.shared.next_epoch()
         self.registered_at = self.shared.wall()
         self.refused = count()
@@ -131,7 +145,7 @@ class Breaker:
         self.current = Generation(1)
         self._failures = 0
         self._seen = 0  # successes of the generation when the last failure was counted
-        self._counted: tuple[tuple[object, int], tuple[int, int]] | None = None
+        self._counted: tuple[tuple[object, int, int], tuple[int, int]] | None = None
         self._last_failure: float | None = None
         self._opened_at: float | None = None
         self._opened_count = 0
@@ -238,7 +252,7 @@ class Breaker:
         does not.
         """
         self._before()
-        source = None if error is None else (_stamp(error), threading.get_ident())
+        source = None if error is None else (_stamp(error), *_caller())
         call = (generation.number, number)
         now = self.shared.clock()
         with self.lock:

@@ -148,7 +148,7 @@ class Catalogue:
 
     def find(self, name: str, *, scope: str | None = None) -> Circuit | None:
         """The circuit of that name, or None."""
-        return self._circuits.get((scope, name))
+        return self._circuits.get((check_scope(scope), check_name("name", name)))
 
     def get(self, name: str, *, scope: str | None = None) -> Circuit:
         """The circuit of that name.
@@ -156,13 +156,15 @@ class Catalogue:
         Raises:
             UnknownConnectionError: there is none.
         """
-        circuit = self._circuits.get((scope, name))
+        circuit = self.find(name, scope=scope)
         if circuit is None:
             raise UnknownConnectionError(name, scope)
         return circuit
 
     def unregister(self, name: str, *, scope: str | None = None) -> bool:
         """Remove a circuit; False if there is none. Calls under way end as late results."""
+        check_name("name", name)
+        check_scope(scope)
         with self._lock:
             circuit = self._circuits.pop((scope, name), None)
             if circuit is None:

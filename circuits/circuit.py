@@ -8,11 +8,9 @@ from inspect import isawaitable
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from brama.telemetry import ConfigError
-
 from .breaker import Breaker
 from .decorator import decorate
-from .options import seconds
+from .options import check_reason, seconds
 from .permit import Permit
 from .state import State
 from .status import Status
@@ -179,7 +177,7 @@ class Circuit:
 
         While the circuit is open it is counted and moves nothing.
         """
-        self._breaker.report_failure(_reason(reason))
+        self._breaker.report_failure(check_reason(reason))
 
     # Control
 
@@ -197,22 +195,16 @@ class Circuit:
                 policy itself does not change. On an open circuit the time starts anew.
         """
         expiry = None if expires_in is None else seconds("expires_in", expires_in)
-        self._breaker.open(_reason(reason), expiry)
+        self._breaker.open(check_reason(reason), expiry)
 
     def close_circuit(self, reason: str | None = "manually closed") -> None:
         """Close the circuit now and forget its failures."""
-        self._breaker.close(_reason(reason))
+        self._breaker.close(check_reason(reason))
 
     def reset_circuit(self, reason: str | None = "manually reset") -> None:
         """Close the circuit now and forget all that led here; always an event."""
-        self._breaker.reset(_reason(reason))
+        self._breaker.reset(check_reason(reason))
 
     def __repr__(self) -> str:
         scope = "" if self.scope is None else f", scope={self.scope!r}"
         return f"<Circuit {self.name!r}{scope}, {self.state}>"
-
-
-def _reason(reason: str | None) -> str | None:
-    if reason is not None and not isinstance(reason, str):
-        raise ConfigError("reason", "a str or None", reason)
-    return reason

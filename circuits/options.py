@@ -8,7 +8,7 @@ from typing import Any
 
 from brama.telemetry import ConfigError
 
-__all__ = ["check_name", "check_scope", "seconds", "whole"]
+__all__ = ["check_name", "check_reason", "check_scope", "seconds", "whole"]
 
 NAME_LIMIT = 255
 
@@ -20,9 +20,13 @@ def seconds(option: str, value: Any, *, zero: bool = False) -> float:
     expected = "a number of seconds" + (" >= 0" if zero else " > 0")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(option, expected, value)
-    if not isfinite(value) or value < 0 or (value == 0 and not zero):
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ConfigError(option, expected, value) from None
+    if not isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ConfigError(option, expected, value)
-    return float(value)
+    return number
 
 
 def whole(option: str, value: Any, *, least: int = 1) -> int:
@@ -38,6 +42,13 @@ def check_name(option: str, value: Any) -> str:
         raise ConfigError(option, "a str", value)
     if not value or len(value) > NAME_LIMIT or not value.isprintable():
         raise ConfigError(option, f"1 to {NAME_LIMIT} printable characters", value)
+    return value
+
+
+def check_reason(value: Any) -> str | None:
+    """`value` as the reason of a report or an order."""
+    if value is not None and not isinstance(value, str):
+        raise ConfigError("reason", "a str or None", value)
     return value
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 from .breaker import Breaker
 from .generation import Generation
+from .options import check_reason
 
 __all__ = ["Permit", "describe"]
 
@@ -27,7 +29,7 @@ def describe(error: BaseException) -> str:
     name = type(error).__qualname__
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - the text of a user's exception is the user's code
+    except BaseException:  # noqa: BLE001 - the text is the user's code; the call must be settled
         text = ""
     return f"{name}: {text}"[:REASON_LIMIT] if text else name
 
@@ -50,14 +52,16 @@ class Permit:
     entering nor leaving is a checkpoint, also with ``async with``.
     """
 
-    __slots__ = ("_breaker", "_generation", "_number", "_outer", "_pending", "_stage")
+    __slots__ = ("_breaker", "_frame", "_generation", "_number", "_outer", "_pending", "_stage")
 
     _breaker: Breaker
     _generation: Generation
     _number: int
     _stage: int
     _pending: bool  # Invariant: whoever deletes it settles; deleting is one step.
-    _outer: Permit | None  # set only on a probe that entered the context
+    # Set only on a probe that entered the context:
+    _outer: Permit | None
+    _frame: FrameType | None  # of the one that entered it, until the probe is settled
 
     def __init__(self, breaker: Breaker) -> None:
         self._breaker = breaker
@@ -84,6 +88,7 @@ class Permit:
             raise breaker.refusal()
         if self._generation is not RIDING and breaker.admission is not self._generation:
             self._outer = _pending_from(_probe.get())
+            self._frame = _entering_frame()
             _probe.set(self)
         self._stage = ENTERED
         return self
@@ -104,6 +109,7 @@ class Permit:
             if (
                 outer._breaker is breaker
                 and outer.pending
+                and outer._encloses()
                 and breaker.probing(outer._generation, outer._number)
             ):
                 self._generation, self._number = RIDING, 0
@@ -118,6 +124,19 @@ class Permit:
         self._pending = True
         return True
 
+    def _encloses(self) -> bool:
+        """Whether the caller runs inside the block that this probe guards.
+
+        The context alone does not say so: the body of a generator shares it with its consumer,
+        and a task inherits it from whoever started it.
+        """
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if frame is self._frame:
+                return True
+            frame = frame.f_back
+        return False
+
     # Settling
 
     @property
@@ -127,17 +146,25 @@ class Permit:
 
     def success(self) -> None:
         """The call went well."""
+        self._check_entered()
         self.__exit__(None, None, None)
 
     def failure(self, reason: str | None = None) -> None:
         """The call failed; `reason` appears in events and in later refusals."""
+        check_reason(reason)
+        self._check_entered()
         if self._take() and self._generation is not RIDING:
             self._breaker.failed(self._generation, self._number, reason)
 
     def ignore(self) -> None:
         """The call says nothing about the connection: neither success nor failure."""
+        self._check_entered()
         if self._take() and self._generation is not RIDING:
             self._breaker.ignored(self._generation, self._number)
+
+    def _check_entered(self) -> None:
+        if self._stage == FRESH:
+            raise RuntimeError("a guard is settled inside its with block; it was not entered")
 
     def _take(self) -> bool:
         """Whether this caller is the one who settles."""
@@ -146,9 +173,14 @@ class Permit:
         except AttributeError:
             return False
         self._stage = SETTLED
-        if _probe.get() is self:
-            _probe.set(self._outer)
+        self._leave_context()
         return True
+
+    def _leave_context(self) -> None:
+        if self._generation is not RIDING and hasattr(self, "_frame"):
+            self._frame = None
+            if _probe.get() is self:
+                _probe.set(self._outer)
 
     def __exit__(
         self,
@@ -169,8 +201,7 @@ class Permit:
             self._settle(error)
 
     def _settle(self, error: BaseException | None) -> None:
-        if _probe.get() is self:
-            _probe.set(self._outer)
+        self._leave_context()
         if self._generation is RIDING:
             return
         if error is None:
@@ -191,7 +222,11 @@ class Permit:
 
     def __del__(self) -> None:
         # The collector may run this inside a locked section of the same thread: it must not wait.
-        if self._stage != SETTLED and self.pending and self._generation is not RIDING:
+        try:
+            settled = self._stage == SETTLED
+        except AttributeError:  # an interrupt came before its first line
+            return
+        if not settled and self.pending and self._generation is not RIDING:
             self._breaker.ignored(self._generation, self._number)
 
     def __repr__(self) -> str:
@@ -208,6 +243,14 @@ def settle_error(
         breaker.failed(generation, number, describe(error), error)
     else:
         breaker.ignored(generation, number)
+
+
+def _entering_frame() -> FrameType | None:
+    """The frame whose ``with`` enters a permit: the first outside of this module."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return frame
 
 
 def _pending_from(permit: Permit | None) -> Permit | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -160,5 +160,7 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
         name = ALIASES.get(option, option)
         if name not in OPTIONS:
             raise unknown("an option of a circuit", option, OPTIONS)
+        if name in ("ignore", "record") and isinstance(value, Iterator):
+            value = tuple(value)  # read once, and asked for more often
         named[name] = value
     return named

@@ -94,9 +94,15 @@ async def deliver_async(
         try:
             with processing(subscription, event):
                 await handler(event)
-        except (trio.Cancelled, asyncio.CancelledError):
-            subscription.pause()
-            raise
+        except (trio.Cancelled, asyncio.CancelledError) as error:
+            if _is_cancelled(error):
+                subscription.pause()
+                raise
+            # A failure like any other, and none that a loop would take for an order to end.
+            failure = RuntimeError("the handler was not cancelled, but raised a cancellation")
+            failure.__cause__ = error
+            subscription.failed(failure)
+            raise failure from error
         except GeneratorExit:
             # The loop died, and the collector found what ran there. By now a successor may be at
             # work, so the subscription is not touched; it looks at the unfinished event first.
@@ -112,3 +118,17 @@ async def deliver_async(
             event = await step(subscription.take)
         else:
             return
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether this very task was cancelled, and not one that the handler awaited.
+
+    On trio a cancellation cannot come from elsewhere.
+    """
+    if isinstance(error, trio.Cancelled):
+        return True
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # not on asyncio at all
+        return False
+    return task is not None and task.cancelling() > 0

@@ -59,6 +59,8 @@ class Settings:
         **options: Any,
     ) -> None:
         self.stop_timeout = seconds("stop_timeout", stop_timeout)
+        if not callable(clock):
+            raise ConfigError("clock", "a function that gives monotonic seconds", clock)
         self.clock = clock
         self.options: Mapping[str, Any] = check_options(options)
         Policy(**self.options)  # a wrong value is refused here and not at the first circuit

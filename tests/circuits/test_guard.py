@@ -126,7 +126,7 @@ def test_guards_in_two_generators_that_take_turns_do_not_swap_their_outcomes(wor
     assert (good.state, bad.state) == (State.CLOSED, State.OPEN)
 
 
-def test_guards_in_two_generators_of_one_half_open_circuit_settle_the_probe_once(world):
+def test_a_suspended_generator_lets_nobody_ride_on_its_probe(world):
     circuit = world.half_open()
 
     def job():
@@ -135,11 +135,15 @@ def test_guards_in_two_generators_of_one_half_open_circuit_settle_the_probe_once
 
     first, second = job(), job()
     next(first)
-    next(second)  # in the same thread and context: it rides on the probe
+    for _ in range(10):  # in the same thread and context, but not inside the guarded block
+        with pytest.raises(CircuitOpenError):
+            circuit.call(lambda: None)
+    with pytest.raises(CircuitOpenError):
+        next(second)
     with pytest.raises(StopIteration):
         next(first)
-    second.close()
     assert circuit.state is State.CLOSED
+    assert circuit.status().refused == 11
     assert circuit.status().in_flight == 0
 
 

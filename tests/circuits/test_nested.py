@@ -239,7 +239,7 @@ def test_an_exception_that_passes_through_a_rider_fails_the_probe_once(world):
     assert counts(circuit) == (1, 0, 1, 0)
 
 
-def test_a_task_that_the_probe_starts_rides_and_a_task_from_elsewhere_does_not(world):
+def test_a_task_that_the_probe_starts_does_not_ride_on_it(world):
     circuit = world.half_open()
 
     async def call():
@@ -247,18 +247,10 @@ def test_a_task_that_the_probe_starts_rides_and_a_task_from_elsewhere_does_not(w
             await asyncio.sleep(0)
 
     async def main():
-        elsewhere = asyncio.Event()
-
-        async def outside():
-            await elsewhere.wait()
-            with pytest.raises(CircuitOpenError):
-                await call()
-
-        outsider = asyncio.ensure_future(outside())
         async with circuit.guard():
-            await asyncio.gather(call(), call())
-            elsewhere.set()
-            await outsider
+            await call()  # nested: it rides
+            for refused in await asyncio.gather(call(), call(), return_exceptions=True):
+                assert isinstance(refused, CircuitOpenError)
 
     asyncio.run(main())
     assert circuit.state is State.CLOSED
@@ -333,3 +325,27 @@ def test_a_call_may_ask_and_steer_its_own_circuit(world):
 
     assert call()
     assert circuit.status().late == 1
+
+
+def test_one_exception_that_fails_several_tasks_counts_for_each_of_them(world):
+    circuit = world.circuit(failure_threshold=3)
+
+    async def main():
+        shared = asyncio.get_running_loop().create_future()
+
+        async def call(number):
+            with circuit.guard():
+                try:
+                    await asyncio.shield(shared)
+                finally:  # the later the call began, the sooner it fails
+                    for _ in range(5 - number):
+                        await asyncio.sleep(0)
+
+        tasks = [asyncio.ensure_future(call(number)) for number in range(5)]
+        await asyncio.sleep(0)
+        shared.set_exception(ConnectionError("the pool is gone"))
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+    assert circuit.state is State.OPEN
+    assert circuit.status().failures == 5

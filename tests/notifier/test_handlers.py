@@ -365,3 +365,25 @@ def test_a_handler_actor_that_cannot_be_made_ends_its_subscription_loudly(system
     subscription = system.subscribe(Broken)
     until(lambda: subscription.closed)
     assert "could not be started" in caplog.text
+
+
+def test_a_handler_that_raises_a_cancellation_of_another_task_has_failed(system, until):
+    """It is no order to stop: the event comes again some times, and then is given up."""
+    calls: list[int] = []
+
+    async def main() -> None:
+        async def handler(event: Event) -> None:
+            calls.append(event.n)
+            other = asyncio.ensure_future(asyncio.sleep(10))
+            await asyncio.sleep(0)
+            other.cancel()
+            await other
+
+        sub = system.subscribe(handler, events=["circuit_opened"], max_redeliveries=1)
+        system.circuit("search").open_circuit()
+        while sub.dropped == 0:
+            await asyncio.sleep(0.005)
+        assert (sub.failures, sub.state) == (2, "active")
+
+    asyncio.run(asyncio.wait_for(main(), WITHIN))
+    assert calls == [1, 1]

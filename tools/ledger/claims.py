@@ -38,6 +38,8 @@ def collect(folder: Path) -> Iterator[Claim]:
 
 
 def _is_mark(function: ast.expr) -> bool:
+    if isinstance(function, ast.Name):  # requirement = pytest.mark.requirement
+        return function.id == "requirement"
     if not isinstance(function, ast.Attribute) or function.attr != "requirement":
         return False
     owner = function.value
