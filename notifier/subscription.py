@@ -221,7 +221,7 @@ class Subscription:
         assert self.filter is not None
         try:
             return bool(self.filter(event))
-        except Exception:
+        except (Exception, SystemExit, GeneratorExit):
             self._filter_failures += 1
             if self._filter_failures == REPORT_AFTER:
                 logger.exception(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from trio.lowlevel import start_thread_soon
 
 __all__ = ["Workers"]
+
+logger = logging.getLogger("brama.notifier")
 
 LIMIT = 64
 
@@ -27,12 +30,20 @@ class Workers:
         # Invariant: both are read and written under the lock.
         self._waiting: deque[Callable[[], None]] = deque()
         self._busy = 0
+        self._crowded = False
 
     def submit(self, job: Callable[[], None]) -> None:
         """Run `job`, which must not raise, on a thread as soon as one may be had."""
         with self._lock:
             if self._busy >= self._limit:
                 self._waiting.append(job)
+                if not self._crowded:
+                    self._crowded = True
+                    logger.warning(
+                        "all %d worker threads are busy with handlers, and others wait for one: "
+                        "a handler hangs, or more are slow than there are threads",
+                        self._limit,
+                    )
                 return
             self._busy += 1
         try:
@@ -51,6 +62,7 @@ class Workers:
                 else:
                     job = None
                     self._busy -= 1
+                    self._crowded = False
 
 
 def _delivered(_outcome: object) -> None:

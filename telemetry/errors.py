@@ -45,7 +45,19 @@ class ConfigError(BramaError, ValueError):
         return f"{text}. {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.option, self.expected, self.got, self.hint)
+        got = self.got
+        if not isinstance(got, str | int | float | bool | type(None)):
+            got = _Shown(repr(got))  # what was given may be anything, a lock for example
+        return _rebuild, (type(self), self.option, self.expected, got, self.hint)
+
+
+class _Shown(str):
+    """What a value looked like in the process that it did not leave."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _rebuild(

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
@@ -259,15 +260,25 @@ class System:
         """Stop the tree and end the subscriptions.
 
         Args:
-            timeout: seconds that it may take; None is the setting `stop_timeout`.
+            timeout: seconds that an orderly stop may take; None is the setting `stop_timeout`. What
+                is left then is killed, for which it may take up to two more.
 
         Returns:
-            What could not be stopped, by name.
+            What could not be stopped, by name: a handler that still runs on its thread, too.
         """
-        limit = None if timeout is None else seconds("timeout", timeout)
+        limit = self.settings.stop_timeout if timeout is None else seconds("timeout", timeout)
+        deadline = time.monotonic() + limit
         report = self.actors.stop(limit)
+        handlers = self._subscriptions.all()
         self._subscriptions.close_all("its system was stopped")
-        return report
+        running = tuple(
+            f"handler {handler.name}"
+            for handler in handlers
+            if not handler.close(wait=max(0.0, deadline - time.monotonic()))
+        )
+        if not running:
+            return report
+        return evolve(report, complete=False, unstoppable=(*report.unstoppable, *running))
 
     async def astop(self, timeout: float | timedelta | None = None) -> StopReport:
         """`stop`, awaited on asyncio or trio."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import traceback
 
 import pytest
@@ -130,3 +131,8 @@ def test_an_unknown_connection_tells_how_to_register_it(error, text):
 def test_every_error_is_a_brama_error():
     for kind in (CircuitOpenError, UnknownConnectionError, ConfigError):
         assert issubclass(kind, BramaError)
+
+
+def test_a_config_error_over_a_value_that_does_not_pickle_pickles_all_the_same():
+    error = ConfigError("expiry", "a number", threading.Lock())
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -216,3 +216,20 @@ async def test_cancelling_run_ends_the_system_in_order():
 def test_a_system_is_described_in_a_line(system):
     system.circuit("search")
     assert repr(system) == "<System 'brama', 1 circuits>"
+
+
+def test_stop_names_a_handler_that_goes_on_after_all():
+    system = brama.System(brama.Settings())
+    began, free = threading.Event(), threading.Event()
+
+    def hangs(_event: brama.Event) -> None:
+        began.set()
+        free.wait(10)
+
+    system.subscribe(hangs, events=["circuit_opened"])
+    system.circuit("search").open_circuit()
+    assert began.wait(10)
+    report = system.stop(timeout=0.05)
+    free.set()
+    assert not report.complete
+    assert [name.rpartition(".")[2] for name in report.unstoppable] == ["hangs"]
