@@ -10,7 +10,6 @@ import pytest
 
 from brama.circuits import CircuitOpenError, State
 
-pytestmark = pytest.mark.requirement("BR-11")
 requirement = pytest.mark.requirement
 
 
@@ -44,7 +43,6 @@ def test_call_counts_the_exception_and_passes_it_on(world):
     assert circuit.state is State.OPEN
 
 
-@requirement("BR-12")
 def test_call_is_refused_while_the_circuit_is_open(world):
     circuit = world.circuit()
     circuit.open_circuit()
@@ -100,7 +98,7 @@ def test_acall_counts_an_exception_that_is_raised_before_there_is_a_coroutine(wo
     assert circuit.state is State.OPEN
 
 
-@requirement("BR-12", "BR-R10")
+@requirement("BR-R10")
 def test_a_refused_acall_makes_no_coroutine(world):
     circuit = world.circuit()
     circuit.open_circuit()
@@ -131,7 +129,6 @@ def test_arguments_named_like_ours_cannot_be_taken_for_ours(world):
     assert circuit.call(dict, name=1, scope=2) == {"name": 1, "scope": 2}
 
 
-@requirement("BR-12")
 def test_try_acquire_answers_none_instead_of_raising(world):
     circuit = world.circuit()
     circuit.open_circuit()

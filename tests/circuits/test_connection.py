@@ -62,7 +62,6 @@ def test_an_expiry_is_noticed_by_the_timer_of_the_actor_without_any_traffic(syst
     assert events[0].data["reason"] == "expiry elapsed"
 
 
-@requirement("BR-24", "BR-13")
 def test_a_shorter_expiry_given_by_hand_sets_the_timer_anew(system):
     _events, there = seen_by(system, 1, events=["circuit_half_opened"])
     circuit = system.circuit("search", expiry=3600)
@@ -72,7 +71,7 @@ def test_a_shorter_expiry_given_by_hand_sets_the_timer_anew(system):
     assert there.wait(WITHIN)
 
 
-@requirement("BR-R04", "BR-07")
+@requirement("BR-R04")
 def test_a_lost_probe_is_noticed_without_traffic(system):
     events, there = seen_by(system, 1, events=["probe_lost"])
     circuit = system.circuit("search", expiry=0.01, half_open_timeout=0.02)
@@ -130,7 +129,7 @@ def test_an_actor_that_leaves_drops_no_bell_and_no_event(system, caplog):
     assert "dead letter" not in caplog.text
 
 
-@requirement("BR-19", "SB-10", "SB-11", "actors:restart-types")
+@requirement("SB-10", "SB-11", "actors:restart-types")
 def test_a_killed_actor_has_a_successor_who_carries_on(system):
     events, there = seen_by(system, 40, events=["state_change"])
     circuit = system.circuit("search", expiry=3600)
@@ -144,7 +143,6 @@ def test_a_killed_actor_has_a_successor_who_carries_on(system):
     assert [event.seq for event in events] == list(range(1, 80, 2))
 
 
-@requirement("BR-19")
 def test_the_state_does_not_depend_on_the_actor(system):
     circuit = system.circuit("search", expiry=3600)
     circuit.open_circuit()

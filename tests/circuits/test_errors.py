@@ -14,7 +14,6 @@ from brama.telemetry import BramaError, ConfigError
 requirement = pytest.mark.requirement
 
 
-@requirement("BR-12")
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -39,7 +38,6 @@ def test_a_refusal_tells_which_circuit_why_and_how_long(arguments, text):
     assert str(CircuitOpenError(*arguments)) == text
 
 
-@requirement("BR-12")
 def test_the_refusals_of_a_half_open_circuit_tell_when_the_probe_is_given_up(world):
     circuit = world.half_open(half_open_timeout=8.0)
     probe = circuit.try_acquire()
@@ -108,7 +106,6 @@ def test_every_refusal_is_an_exception_of_its_own(world, state):
         probe.ignore()
 
 
-@requirement("BR-01")
 @pytest.mark.parametrize(
     ("error", "text"),
     [

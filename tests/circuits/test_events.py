@@ -48,12 +48,10 @@ def event(**fields) -> Event:
     return Event(**(values | fields))
 
 
-@requirement("EV-05", "BR-15")
 def test_the_thirteen_events_of_the_specification_come_first():
     assert list(EVENTS)[:13] == SPECIFIED
 
 
-@requirement("EV-05")
 def test_critical_are_the_state_changes_and_nothing_else():
     assert {
         "state_change",
@@ -105,7 +103,6 @@ def test_wrong_names_of_events_are_refused_with_an_advice(given, says):
     assert says in str(caught.value)
 
 
-@requirement("EV-10")
 def test_the_severity_of_a_state_change_follows_the_new_state():
     assert severity_of("state_change", State.OPEN) is Severity.ERROR
     assert severity_of("state_change", State.HALF_OPEN) is Severity.WARNING
@@ -180,6 +177,5 @@ def test_a_delivery_is_frozen_too():
         event().delivery(1, redelivered=False).n = 5
 
 
-@requirement("EV-02")
 def test_an_event_says_which_schema_it_follows():
     assert event().schema_version == "1.0"

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from brama.circuits import Policy
 from brama.circuits.expiry import open_for
 
-pytestmark = pytest.mark.requirement("BR-06")
-
 
 def never(*_args):
     raise AssertionError("a fixed expiry is not random")

@@ -11,7 +11,7 @@ import trio.testing
 
 from brama.circuits import CircuitOpenError, State
 
-pytestmark = pytest.mark.requirement("BR-11", "BR-R02")
+pytestmark = pytest.mark.requirement("BR-R02")
 
 
 class Stop(Exception):

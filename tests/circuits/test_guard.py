@@ -11,7 +11,6 @@ import trio.testing
 
 from brama.circuits import CircuitOpenError, State
 
-pytestmark = pytest.mark.requirement("BR-11")
 requirement = pytest.mark.requirement
 
 
@@ -36,7 +35,6 @@ def test_a_guard_does_not_swallow_the_exception(world):
     assert caught.value is error
 
 
-@requirement("BR-12")
 def test_entering_is_refused_while_the_circuit_is_open_and_the_block_is_not_run(world):
     circuit = world.circuit()
     circuit.open_circuit()
@@ -166,7 +164,6 @@ def test_concurrent_asyncio_tasks_have_permits_of_their_own(world):
     assert counts(circuit) == (30, 10, 10, 10)
 
 
-@requirement("BR-07")
 @pytest.mark.parametrize("loop", ["asyncio", "trio", "threads"])
 def test_twenty_tasks_at_a_half_open_circuit_make_one_call(world, loop):
     circuit = world.half_open()
@@ -241,7 +238,7 @@ async def test_an_async_guard_has_no_checkpoint(world):
     assert circuit.state is State.CLOSED
 
 
-@requirement("BR-R08", "BR-10")
+@requirement("BR-R08")
 async def test_a_cancelled_scope_does_not_replace_the_exception_that_leaves_the_guard(world):
     circuit = world.circuit()
     with pytest.raises(OSError), trio.CancelScope() as scope:

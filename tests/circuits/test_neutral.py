@@ -10,7 +10,7 @@ import trio.testing
 
 from brama.circuits import State
 
-pytestmark = pytest.mark.requirement("BR-R03", "BR-09")
+pytestmark = pytest.mark.requirement("BR-R03")
 requirement = pytest.mark.requirement
 
 
@@ -31,7 +31,6 @@ def raising(circuit, error):
         call()
 
 
-@requirement("BR-10")
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError]
 )
@@ -77,7 +76,6 @@ def test_a_time_out_is_a_failure(world):
     assert circuit.state is State.OPEN
 
 
-@requirement("BR-10")
 def test_a_neutral_outcome_neither_ends_nor_extends_a_row_of_failures(world):
     circuit = world.circuit(failure_threshold=2)
     raising(circuit, OSError)
@@ -87,7 +85,7 @@ def test_a_neutral_outcome_neither_ends_nor_extends_a_row_of_failures(world):
     assert circuit.state is State.OPEN
 
 
-@requirement("BR-R16", "BR-07")
+@requirement("BR-R16")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, asyncio.CancelledError, Refused])
 def test_a_neutral_probe_gives_its_place_to_the_next(world, error):
     circuit = world.half_open(ignore=Refused)
@@ -112,7 +110,6 @@ def test_a_neutral_probe_does_not_free_the_place_of_another(world):
     third.ignore()
 
 
-@requirement("BR-10")
 @pytest.mark.parametrize("form", ["decorated", "guard", "acall"])
 @pytest.mark.parametrize("half_open", [False, True], ids=["closed", "half_open"])
 def test_cancelling_an_asyncio_task_is_neutral(world, form, half_open):
@@ -144,7 +141,6 @@ def test_cancelling_an_asyncio_task_is_neutral(world, form, half_open):
     assert circuit.available()
 
 
-@requirement("BR-10")
 def test_an_asyncio_time_out_inside_the_call_is_a_failure_and_one_around_it_is_neutral(world):
     circuit = world.circuit()
 
@@ -169,7 +165,6 @@ def test_an_asyncio_time_out_inside_the_call_is_a_failure_and_one_around_it_is_n
     assert (status.failures, status.ignored) == (1, 1)
 
 
-@requirement("BR-10")
 @pytest.mark.parametrize("half_open", [False, True], ids=["closed", "half_open"])
 async def test_cancelling_a_trio_scope_is_neutral(world, autojump_clock, half_open):
     circuit = (world.half_open if half_open else world.circuit)(failure_threshold=1)
@@ -186,7 +181,6 @@ async def test_cancelling_a_trio_scope_is_neutral(world, autojump_clock, half_op
     assert circuit.available()
 
 
-@requirement("BR-10")
 async def test_a_cancelled_nursery_of_guarded_calls_is_neutral(world, autojump_clock):
     circuit = world.circuit(failure_threshold=1)
 

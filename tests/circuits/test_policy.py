@@ -16,7 +16,6 @@ from brama.telemetry import BramaError, ConfigError
 requirement = pytest.mark.requirement
 
 
-@requirement("BR-02")
 def test_the_defaults():
     assert attrs.asdict(Policy()) == {
         "failure_threshold": 5,
@@ -141,7 +140,6 @@ def test_options_are_named_never_positional():
         Policy(5)
 
 
-@requirement("BR-02")
 def test_the_word_of_the_elixir_library_is_understood():
     assert check_options({"max_attempts": 3, "expiry": 1}) == {"failure_threshold": 3, "expiry": 1}
 

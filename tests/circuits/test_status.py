@@ -9,8 +9,6 @@ from brama.circuits import Circuit, State, Status
 from brama.circuits.breaker import Breaker
 from brama.circuits.policy import Policy
 
-pytestmark = pytest.mark.requirement("BR-01")
-
 
 def test_every_value_of_a_new_circuit(world):
     circuit = world.circuit("search", "shop")

@@ -10,8 +10,6 @@ import pytest
 from brama.circuits.testing import FakeClock
 from brama.telemetry import ConfigError
 
-pytestmark = pytest.mark.requirement("BR-22")
-
 
 def test_the_clock_stands_still_until_it_is_advanced():
     clock = FakeClock()

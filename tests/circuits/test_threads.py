@@ -12,7 +12,6 @@ import pytest
 import brama.circuits.breaker as breaker_module
 from brama.circuits import CircuitOpenError
 
-pytestmark = pytest.mark.requirement("BR-23")
 requirement = pytest.mark.requirement
 
 THREADS = 8
@@ -181,7 +180,7 @@ def test_the_log_tells_of_alternating_states_in_gapless_order(world, records):
         assert later.data["previous_state"] != later.data["new_state"]
 
 
-@requirement("BR-07", "B6")
+@requirement("B6")
 def test_threads_never_have_more_probes_out_than_the_policy_admits(world):
     circuit = world.half_open(half_open_max_calls=3, success_threshold=10**9, ignore=Ignored)
     out, most = [], []

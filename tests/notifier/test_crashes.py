@@ -102,7 +102,7 @@ def run_load(system: brama.System, strike, until, rounds: int = 120) -> None:
         ledger.judge()
 
 
-@requirement("SB-10", "SB-11", "PR-04", "EV-12", "BR-17", "actors:restart-intensity")
+@requirement("SB-10", "SB-11", "BR-17", "actors:restart-intensity")
 @pytest.mark.parametrize(
     "target",
     [
@@ -138,7 +138,7 @@ def test_kills_under_load_lose_nothing_and_keep_the_order(target, until, monkeyp
     assert report.killed == ()
 
 
-@requirement("SB-10", "SB-11", "BR-19")
+@requirement("SB-10", "SB-11")
 def test_the_death_of_the_loop_loses_nothing(until, monkeypatch):
     system = brama.System(brama.Settings())
     system.actors.backoff = brama.actors.Backoff(min=0.001, max=0.002)

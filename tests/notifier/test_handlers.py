@@ -28,7 +28,6 @@ def open_and_close(system: brama.System, times: int = 1, name: str = "search") -
 EXPECTED = ["state_change", "circuit_opened", "state_change", "circuit_closed"]
 
 
-@requirement("SB-07", "BR-16")
 def test_a_plain_function_runs_on_a_worker_thread(system, recorder):
     seen = recorder()
     system.subscribe(seen)
@@ -41,7 +40,6 @@ def test_a_plain_function_runs_on_a_worker_thread(system, recorder):
     assert not seen.threads & {threading.get_ident(), *loop}
 
 
-@requirement("SB-07")
 def test_an_inline_handler_runs_on_the_loop_of_the_system(system, recorder):
     seen = recorder()
     where = []
@@ -53,7 +51,6 @@ def test_an_inline_handler_runs_on_the_loop_of_the_system(system, recorder):
     assert set(where) == {True}
 
 
-@requirement("SB-07")
 def test_an_async_handler_from_a_plain_thread_runs_on_the_loop_of_the_system(system, recorder):
     seen = recorder()
     where = []
@@ -69,7 +66,6 @@ def test_an_async_handler_from_a_plain_thread_runs_on_the_loop_of_the_system(sys
     assert set(where) == {True}
 
 
-@requirement("SB-07", "BR-23")
 def test_an_async_handler_from_asyncio_runs_on_that_loop(system):
     async def main() -> list[str]:
         done, names = asyncio.Event(), []
@@ -90,7 +86,6 @@ def test_an_async_handler_from_asyncio_runs_on_that_loop(system):
     assert asyncio.run(main()) == EXPECTED
 
 
-@requirement("SB-07", "BR-23")
 async def test_an_async_handler_from_a_foreign_trio_run_runs_there(system):
     token, done, names = trio.lowlevel.current_trio_token(), trio.Event(), []
 
@@ -108,7 +103,6 @@ async def test_an_async_handler_from_a_foreign_trio_run_runs_there(system):
     assert names == EXPECTED
 
 
-@requirement("SB-07")
 @pytest.mark.parametrize("colour", ["plain", "async"])
 def test_a_handler_actor_is_made_from_its_class_or_a_partial_of_it(system, recorder, colour):
     class Plain(HandlerActor):
@@ -154,7 +148,7 @@ def subscribed(kind: str, system: brama.System, seen) -> brama.Subscription:
     return system.subscribe(actor, events=wanted)
 
 
-@requirement("SB-10", "DL-09", "PR-09")
+@requirement("SB-10")
 @pytest.mark.parametrize("kind", ["worker", "inline", "loop", "actor"])
 def test_a_handler_that_raises_gets_the_same_event_again_before_any_later_one(
     system, recorder, kind
@@ -192,7 +186,7 @@ def test_the_quarantine_takes_the_one_that_fails_for_ever_and_no_other(
     assert (health.status, health.reasons) == ("degraded", (f"quarantined: handler {broken.name}",))
 
 
-@requirement("PR-07", "DT-08", "B18")
+@requirement("DT-08", "B18")
 def test_a_handler_that_is_stuck_delays_neither_others_nor_the_guarded_call(system, recorder):
     stuck, free = threading.Event(), threading.Event()
 

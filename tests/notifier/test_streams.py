@@ -22,7 +22,6 @@ def waiting(stream: brama.EventStream) -> bool:
     return bool(stream._wakers or stream._condition._waiters)
 
 
-@requirement("SB-07", "BR-16")
 def test_a_thread_gets_the_events_in_order(system):
     circuit = system.circuit("search")
     with system.events(events=["circuit_opened", "circuit_closed"]) as events:
@@ -108,7 +107,6 @@ def test_what_was_handed_out_is_delivered_and_no_dead_letter(system, caplog):
     assert "dead letter" not in caplog.text
 
 
-@requirement("BR-23")
 def test_a_stream_on_asyncio(system):
     async def main() -> list[str]:
         names = []
@@ -154,7 +152,6 @@ def test_close_wakes_a_task_on_asyncio(system, until):
     closing.join()
 
 
-@requirement("BR-23")
 async def test_a_stream_on_trio(system):
     names = []
     with trio.fail_after(WITHIN):

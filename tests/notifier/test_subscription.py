@@ -68,7 +68,7 @@ def drain(subscription: Subscription) -> list[Event]:
     return found
 
 
-@requirement("SB-11", "EV-12")
+@requirement("SB-11")
 def test_events_come_in_order_and_are_numbered_without_a_gap(make):
     subscription = make()
     for number in range(5):
@@ -89,7 +89,7 @@ def test_one_bell_rings_for_many_events_and_again_after_the_queue_was_empty(make
     assert subscription.deliverer.rung == 2
 
 
-@requirement("SB-10", "PR-09", "DL-09")
+@requirement("SB-10")
 def test_a_critical_event_comes_again_with_its_number_until_it_is_a_dead_letter(make, caplog):
     subscription = make(max_redeliveries=2)
     subscription.offer(event(1))

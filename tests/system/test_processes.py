@@ -62,7 +62,7 @@ print("fine")
 
 
 @forks
-@requirement("BR-R13", "BR-23", "actors:embedding")
+@requirement("BR-R13", "actors:embedding")
 def test_a_forked_child_protects_and_starts_afresh_and_the_parent_notices_nothing(new_python):
     done = new_python(FORK)
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")

@@ -11,7 +11,7 @@ from brama.telemetry import ConfigError
 requirement = pytest.mark.requirement
 
 
-@requirement("BR-02", "B2")
+@requirement("B2")
 def test_every_variable_is_read():
     settings = Settings.from_environment(
         {
@@ -44,7 +44,6 @@ def test_every_variable_is_read():
     }
 
 
-@requirement("BR-02")
 def test_an_empty_variable_counts_as_unset_and_the_old_word_is_understood():
     settings = Settings.from_environment({"BRAMA_EXPIRY": " ", "BRAMA_MAX_ATTEMPTS": "7"})
     assert settings.options == {"failure_threshold": 7}
@@ -116,7 +115,7 @@ def test_a_system_takes_settings_and_nothing_else():
         brama.System({"expiry": 5})
 
 
-@requirement("BR-02", "B2")
+@requirement("B2")
 def test_the_circuit_goes_before_configure_before_the_environment_before_the_default(
     monkeypatch,
 ):
@@ -137,7 +136,7 @@ def test_the_circuit_goes_before_configure_before_the_environment_before_the_def
     assert 3 < circuit.status().retry_after <= 4
 
 
-@requirement("B11", "BR-24")
+@requirement("B11")
 def test_configure_merges_what_is_given_and_touches_no_circuit_that_is_there(system):
     before = system.circuit("before")
     system.configure(expiry=3)
@@ -147,7 +146,6 @@ def test_configure_merges_what_is_given_and_touches_no_circuit_that_is_there(sys
     assert (after.status().expiry, after.status().failure_threshold) == (3.0, 2)
 
 
-@requirement("BR-02")
 def test_configure_understands_the_old_word(system):
     system.configure(max_attempts=2)
     assert system.circuit("search").status().failure_threshold == 2

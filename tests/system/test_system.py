@@ -79,7 +79,6 @@ def test_a_system_that_never_ran_can_be_stopped():
     assert system.stop().complete
 
 
-@requirement("BR-01")
 def test_after_stop_circuits_protect_and_subscribing_is_a_clear_error(system):
     circuit = system.circuit("search", failure_threshold=1)
     subscription = system.subscribe(print)
@@ -144,7 +143,6 @@ def test_a_with_block_starts_and_stops():
     assert system.health().status == "stopped"
 
 
-@requirement("BR-23")
 def test_an_async_with_block_on_asyncio():
     async def main() -> None:
         async with brama.System(brama.Settings()) as system:
@@ -157,7 +155,7 @@ def test_an_async_with_block_on_asyncio():
     asyncio.run(asyncio.wait_for(main(), WITHIN))
 
 
-@requirement("BR-23", "actors:embedding")
+@requirement("actors:embedding")
 async def test_an_async_with_block_on_trio():
     with trio.fail_after(WITHIN):
         async with brama.System(brama.Settings()) as system:
@@ -165,7 +163,7 @@ async def test_an_async_with_block_on_trio():
         assert system.health().status == "stopped"
 
 
-@requirement("BR-R05", "BR-R06", "BR-22", "actors:embedding")
+@requirement("BR-R05", "BR-R06", "actors:embedding")
 async def test_under_a_virtual_clock_circuits_follow_it_without_traffic(autojump_clock):
     system = brama.System(brama.Settings())
     began = time.monotonic()

@@ -29,9 +29,7 @@ def spans(monkeypatch):
     provider.shutdown()
 
 
-@requirement(
-    "telemetry:notification-spans", "telemetry:propagation", "EV-11", "AU-03", "SB-12", "BR-20"
-)
+@requirement("telemetry:notification-spans", "telemetry:propagation")
 @pytest.mark.parametrize("kind", ["worker", "inline", "loop", "actor"])
 def test_the_call_the_transition_its_publication_and_the_handler_share_a_trace(
     system, spans, until, kind

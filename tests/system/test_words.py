@@ -13,7 +13,7 @@ requirement = pytest.mark.requirement
 WITHIN = 10.0
 
 
-@requirement("BR-01", "BR-25")
+@requirement("BR-25")
 def test_register_report_and_unregister(default):
     assert brama.available("search") is False
     circuit = brama.register("search", scope="shop", failure_threshold=2)
@@ -33,7 +33,6 @@ def test_register_report_and_unregister(default):
     assert default.circuits() == ()
 
 
-@requirement("BR-13")
 def test_manual_control(default):
     circuit = brama.circuit("search")
     brama.open_circuit("search", reason="deploy", expires_in=5)
@@ -45,7 +44,7 @@ def test_manual_control(default):
     assert (circuit.state, circuit.status().reason) == (brama.State.CLOSED, None)
 
 
-@requirement("BR-24", "B11")
+@requirement("B11")
 def test_configure_one_circuit_or_all_later_ones(default):
     brama.configure(failure_threshold=3)
     circuit = brama.circuit("search", expiry=5)
@@ -53,7 +52,6 @@ def test_configure_one_circuit_or_all_later_ones(default):
     assert (circuit.status().failure_threshold, circuit.status().expiry) == (3, 7.0)
 
 
-@requirement("BR-01")
 @pytest.mark.parametrize(
     "word",
     [
@@ -73,7 +71,7 @@ def test_an_unknown_connection_is_named(default, word):
     assert "shop" in str(caught.value)
 
 
-@requirement("BR-16", "B15")
+@requirement("B15")
 def test_subscribe_events_and_unsubscribe(default):
     heard, names = threading.Event(), []
 

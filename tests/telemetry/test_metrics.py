@@ -28,7 +28,6 @@ def latest(telemetry: Telemetry, receiver: OtlpReceiver, name: str) -> list[Meas
     return [metric for metric in receiver.metrics if metric.name == name]
 
 
-@pytest.mark.requirement("SB-12")
 def test_transitions_are_counted_by_pool_and_states_and_not_by_connection(
     telemetry: Telemetry, receiver: OtlpReceiver, trip: Trip
 ) -> None:

@@ -132,7 +132,6 @@ def test_every_attribute_of_a_span_is_listed_with_its_name(
 # Transitions
 
 
-@pytest.mark.requirement("SB-12")
 def test_a_transition_tells_connection_states_reason_and_duration(
     telemetry: Telemetry, receiver: OtlpReceiver, trip: Trip
 ) -> None:
@@ -151,7 +150,6 @@ def test_a_transition_tells_connection_states_reason_and_duration(
     }
 
 
-@pytest.mark.requirement("SB-12")
 def test_a_transition_without_opentelemetry_is_a_silent_no_op(
     trip: Trip, caplog: pytest.LogCaptureFixture
 ) -> None:
