@@ -26,7 +26,7 @@ def test_every_variable_is_read():
             "BRAMA_SUCCESS_THRESHOLD": "4",
             "BRAMA_HALF_OPEN_TIMEOUT": "7",
             "BRAMA_STOP_TIMEOUT": "1.5",
-            "HOME": "/root",
+            "HOME": "somewhere",
         }
     )
     assert settings.stop_timeout == 1.5
