@@ -19,6 +19,7 @@ import attrs
 from brama.actors import (
     ActorDeadError,
     ActorRef,
+    ChildExistsError,
     ChildSpec,
     DynamicSupervisor,
     Future,
@@ -123,8 +124,10 @@ class Bells:
     def _check_started(self, started: Future[ActorRef[Any]], breaker: Breaker) -> None:
         try:
             started.get(timeout=0)
-        except ActorDeadError:
-            pass  # the supervisor has a successor, who takes all managed circuits over
+        except (ActorDeadError, ChildExistsError):
+            # The supervisor has a successor, who takes all managed circuits over; or a ring and
+            # that successor have asked for the same actor, which is on its way.
+            pass
         except Exception:
             logger.exception(
                 "circuit %r has no connection actor; its next event has one started", breaker.name

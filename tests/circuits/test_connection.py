@@ -150,3 +150,19 @@ def test_the_state_does_not_depend_on_the_actor(system):
     kill(system._bells.actors[circuit._breaker])
     assert circuit.state is brama.State.OPEN
     assert circuit.try_acquire() is None
+
+
+def test_an_actor_that_is_asked_for_twice_is_there_once_and_hears_what_follows(system, caplog):
+    _events, there = seen_by(system, 1, events=["circuit_opened"])
+    circuit = system.circuit("search", expiry=3600)
+    bells, breaker = system._bells, circuit._breaker
+
+    def ask_twice() -> None:  # as a ring and a new supervisor do that come at the same moment
+        bells.actors[breaker] = None
+        bells._start(breaker)
+        bells._start(breaker)
+
+    on_loop(system, ask_twice)
+    circuit.open_circuit()
+    assert there.wait(WITHIN)
+    assert "has no connection actor" not in caplog.text
