@@ -246,7 +246,7 @@ class Actor(HostedActor):
     async def on_start(self) -> None:
         """Run before the first message. If it raises, the actor has not started."""
 
-    on_start._brama_default = True  # type: ignore[attr-defined]
+    on_start._brama_default = True  # type: ignore[attr-defined]  # a mark
 
     async def on_receive(self, message: Any) -> Any:
         """Handle one message; what it returns is the reply if somebody asked."""

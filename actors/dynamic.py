@@ -82,7 +82,7 @@ class DynamicSupervisor(Supervisor):
             if cell is not None:
                 pending[cell] = child
         for cell in list(pending):
-            if not cell.watch(watcher(cell)):  # type: ignore[arg-type]
+            if not cell.watch(watcher(cell)):  # type: ignore[arg-type]  # called alike
                 del pending[cell]
         for cell, child in list(pending.items()):
             if child.spec.shutdown > 0:

@@ -100,7 +100,7 @@ def snapshot(
             TreeNode(
                 id=child.spec.id,
                 actor_class=child.spec.start.__name__,
-                kind=child.spec.start._cell_class.kind,  # type: ignore[arg-type]
+                kind=child.spec.start._cell_class.kind,  # type: ignore[arg-type]  # a literal
                 status=child.status,
                 restarts=child.restarts,
                 last_exit=child.last_exit,
@@ -113,7 +113,7 @@ def snapshot(
     return TreeNode(
         id=node_id,
         actor_class=cell.ref.actor_class.__name__ if cell.ref is not None else "?",
-        kind=cell.kind,  # type: ignore[arg-type]
+        kind=cell.kind,  # type: ignore[arg-type]  # a literal
         status=cell.state,
         restarts=restarts,
         mailbox=cell.length,

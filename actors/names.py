@@ -61,7 +61,7 @@ class Names:
                 )
             # The actor learns of the name before the table does: it may be ending on another thread
             # this very moment, and whichever of us comes second takes the entry out again.
-            if not ref.actor_inbox.add_name(name):  # type: ignore[attr-defined]
+            if not ref.actor_inbox.add_name(name):  # type: ignore[attr-defined]  # a Cell
                 raise ActorDeadError(f"{ref} is dead and cannot take the name {name!r}")
             self._table[name] = ref
         if not ref.is_alive():

@@ -45,7 +45,7 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
 
     __slots__ = ("_actor_weakref", "actor_class", "actor_inbox", "actor_stopped", "actor_urn")
 
-    actor_inbox: Inbox  # type: ignore[assignment]
+    actor_inbox: Inbox  # type: ignore[assignment]  # wider than pykka says
 
     def __init__(self, actor: Any, inbox: Any, stopped: Latch) -> None:
         # Not pykka's __init__: it would read these back from the actor, which is being made right
@@ -54,7 +54,7 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
         self.actor_class = type(actor)
         self.actor_urn: str = actor.actor_urn
         self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
-        self.actor_stopped = stopped  # type: ignore[assignment]
+        self.actor_stopped = stopped  # type: ignore[assignment]  # wider than pykka says
 
     def is_alive(self) -> bool:
         return not self.actor_stopped.is_set()

@@ -390,7 +390,7 @@ class ActorSystem:
         cell = engine.root if engine is not None else None
         if cell is None:
             raise SystemStoppedError(f"{self._name} has no tree now: it does not run, or restarts")
-        return cell.ref  # type: ignore[no-any-return]
+        return cell.ref  # type: ignore[no-any-return]  # of any kind
 
     # -- introspection
     # ---------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ class TaskCell(Cell):
                         await self.actor.on_receive(item)
                     except _UNWINDING:
                         raise
-                    except BaseException as error:  # noqa: BLE001
+                    except BaseException as error:  # noqa: BLE001  (an exit is a value)
                         if not await self._failed(error, None):
                             return
                 handled += 1
@@ -113,7 +113,7 @@ class TaskCell(Cell):
             await self.actor.on_start()
         except _UNWINDING:
             raise
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (an exit is a value)
             self.report(error)
             stops = self._retire()
             self._acknowledge(error)
@@ -141,7 +141,7 @@ class TaskCell(Cell):
                 await self.actor.on_receive(item)
             except _UNWINDING:
                 raise
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001  (an exit is a value)
                 if not await self._failed(error, None):
                     return False
         if self.exiting is not None:
@@ -166,7 +166,7 @@ class TaskCell(Cell):
             await self._handle(item)
         except _UNWINDING:
             raise
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (an exit is a value)
             return await self._failed(error, None)
         return True
 
@@ -187,7 +187,7 @@ class TaskCell(Cell):
             result = await self._handle(ask.message)
         except _UNWINDING:
             raise  # `_retire` fails the request
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (an exit is a value)
             self.asking = None
             return await self._failed(error, ask.future)
         self.asking = None
@@ -210,7 +210,7 @@ class TaskCell(Cell):
         except _UNWINDING:
             self._finish(Crash(error), stops)
             raise
-        except BaseException as second:  # noqa: BLE001
+        except BaseException as second:  # noqa: BLE001  (an exit is a value)
             self.report(second)
         self._finish(Crash(error), stops)
         return False
@@ -224,7 +224,7 @@ class TaskCell(Cell):
             # Killed while it cleaned up; `killed` says by whom.
             self._finish(self.killed or reason, stops)
             raise
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (an exit is a value)
             self.report(error)
             reason = Crash(error)
         self._finish(reason, stops)

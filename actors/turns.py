@@ -118,7 +118,7 @@ class PlainCell(Cell):
                 return False
             try:
                 self.unawaited(self.actor.on_receive(item))
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001  (an exit is a value)
                 if not self._failed(error, None):
                     return False
         if self.exiting is not None:
@@ -142,7 +142,7 @@ class PlainCell(Cell):
             return True
         try:
             self.unawaited(self.actor._handle_receive(item))
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (an exit is a value)
             return self._failed(error, None)
         return True
 
@@ -186,7 +186,7 @@ class PlainCell(Cell):
             future.fail(error)
         try:
             self.actor.on_failure(type(error), error, error.__traceback__)
-        except BaseException as second:  # noqa: BLE001
+        except BaseException as second:  # noqa: BLE001  (an exit is a value)
             self.report(second)
         self._finish(Crash(error), stops)
         return False
@@ -196,7 +196,7 @@ class PlainCell(Cell):
         self._log_stopped()
         try:
             self.unawaited(self.actor.on_stop())
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (an exit is a value)
             self.report(error)
             reason = Crash(error)
         self._finish(reason, stops)

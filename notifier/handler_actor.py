@@ -70,7 +70,7 @@ def hosted(handler: Any, subscription: Subscription) -> type[HandlerActor]:
         (handler.args, handler.keywords) if isinstance(handler, partial) else ((), {})
     )
 
-    class Bound(cls):  # type: ignore[misc, valid-type]
+    class Bound(cls):  # type: ignore[misc, valid-type]  # a base of run time
         _own_subscription = subscription
 
         def __init__(self) -> None:

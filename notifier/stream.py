@@ -105,8 +105,8 @@ class EventStream:
         else:
             loop = asyncio.get_running_loop()
             future = loop.create_future()
-            wait = lambda: future  # noqa: E731
-            wake = lambda: loop.call_soon_threadsafe(_resolve, future)  # noqa: E731
+            wait = lambda: future  # noqa: E731  (said in a line)
+            wake = lambda: loop.call_soon_threadsafe(_resolve, future)  # noqa: E731  (as below)
         with self._condition:
             if self._rung:
                 self._rung = False
