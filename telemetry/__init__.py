@@ -30,16 +30,39 @@ is tracing:
     ...              redelivered=False):
     ...     pass
 
+Beneath all of it is a hook bus, where parts announce what happens and anyone may listen, with or
+without OpenTelemetry; what is announced is listed in `brama.telemetry.names.HOOKS`:
+
+    >>> from brama.telemetry import attach, detach, execute
+    >>> def listen(event, measurements, metadata, config):
+    ...     print(event, measurements["count"], metadata["queue"])
+    >>> attachment = attach("mine", "shop.*", listen)
+    >>> execute("shop.order", {"count": 2}, {"queue": "vip"})
+    shop.order 2 vip
+    >>> detach("mine")
+    True
+
 This is the lowest floor of Brama: it imports no other part, and OpenTelemetry's SDK only when
 `configure` is used. The root of Brama's errors stands here for the same reason.
 """
 
 from typing import TYPE_CHECKING
 
-from . import names
+from . import hook_names, names
 from .context import capture, context_of, traceparent
 from .errors import BramaError, ConfigError, unknown
 from .handle import Telemetry
+from .hooks import (
+    Attachment,
+    Handler,
+    Occurrence,
+    attach,
+    attached,
+    detach,
+    execute,
+    handlers,
+    span,
+)
 from .pools import pool
 from .tracing import Process, Publication, process, publish, transition
 
@@ -47,18 +70,28 @@ if TYPE_CHECKING:
     from .export import configure
 
 __all__ = [
+    "Attachment",
     "BramaError",
     "ConfigError",
+    "Handler",
+    "Occurrence",
     "Process",
     "Publication",
     "Telemetry",
+    "attach",
+    "attached",
     "capture",
     "configure",
     "context_of",
+    "detach",
+    "execute",
+    "handlers",
+    "hook_names",
     "names",
     "pool",
     "process",
     "publish",
+    "span",
     "traceparent",
     "transition",
     "unknown",

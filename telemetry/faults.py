@@ -7,11 +7,26 @@ from typing import Final, cast
 
 from .throttle import Throttle
 
-__all__ = ["LOGGER", "error_type", "swallow"]
+__all__ = ["LOGGER", "error_type", "report", "swallow"]
 
 LOGGER: Final = logging.getLogger("brama.telemetry")
 
 _throttle = Throttle()
+
+
+_listeners = Throttle()
+
+
+def report(what: str, error: BaseException) -> None:
+    """Say what became of a listener that raised; at most one line a minute, with the traceback."""
+    held_back = _listeners.admit()
+    if held_back is not None:
+        LOGGER.warning(
+            "%s hears no more (%d such reports before it were held back)",
+            what,
+            held_back,
+            exc_info=error,
+        )
 
 
 def swallow(doing: str, error: Exception) -> None:

@@ -14,9 +14,12 @@ from typing import Final
 
 import attrs
 
+from .hook_names import HOOKS, HookName
+
 __all__ = [
     "ATTRIBUTES",
     "CIRCUIT",
+    "HOOKS",
     "METRICS",
     "NOTIFICATION",
     "PROCESS",
@@ -26,6 +29,7 @@ __all__ = [
     "SPANS",
     "TRANSITION",
     "TRANSITIONS",
+    "HookName",
     "MetricName",
     "SpanName",
 ]
