@@ -52,9 +52,10 @@ from .exits import Crash, ExitReason, Killed, NoProc, Normal, Shutdown
 from .future import Future
 from .host import Host
 from .introspection import Health, StopReport, TreeNode
+from .links import ExitSignal
 from .monitors import Down, Monitor
 from .names import Names, Via
-from .outside import kill, watch
+from .outside import kill, send_exit, watch
 from .ref import ActorRef
 from .strategy import Backoff, Restart, Strategy
 from .supervise import (
@@ -94,6 +95,7 @@ __all__ = [
     "Down",
     "DynamicSupervisor",
     "ExitReason",
+    "ExitSignal",
     "Future",
     "Health",
     "Host",
@@ -123,6 +125,7 @@ __all__ = [
     "get_childspec",
     "kill",
     "restart_child",
+    "send_exit",
     "start_child",
     "terminate_child",
     "watch",

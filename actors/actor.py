@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections.abc import Hashable
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import pykka
 
@@ -18,6 +18,7 @@ from .host import Host, birth, default_host, host_of_newborn
 from .latch import Latch
 from .mailbox import Mailbox
 from .monitors import Monitor
+from .names import Via
 from .ref import ActorRef
 from .static import PlainHooks, PykkaActor
 from .tasks import TaskCell
@@ -27,6 +28,8 @@ from .turns import InlineCell
 __all__ = ["Actor", "HostedActor", "InlineActor", "make"]
 
 logger = logging.getLogger("pykka")
+
+H = TypeVar("H", bound="HostedActor")
 
 _HOOKS = ("on_start", "on_receive", "on_stop", "on_failure")
 
@@ -49,6 +52,10 @@ class HostedActor(PykkaActor):
 
     supervises: ClassVar[bool] = False
     """True for supervisors: told to stop, they do so before the rest of their mail."""
+
+    trap_exit: bool = False
+    """Whether the end of a linked actor is an `ExitSignal` in the mailbox (True) or, unless that
+    end was `Normal`, this actor's own end. Set it in the class, or on ``self`` at any time."""
 
     actor_inbox: Cell
     actor_stopped: Latch
@@ -138,9 +145,57 @@ class HostedActor(PykkaActor):
         timer.cancel()
         return True
 
-    def monitor(self, ref: ActorRef[Any]) -> Monitor:
+    def monitor(self, ref: ActorRef[Any] | Via) -> Monitor:
         """Watch another actor: exactly one `Down` follows, at once if it is dead already."""
         return self._cell.monitor(ref)
+
+    def demonitor(self, monitor: Monitor, *, flush: bool = False) -> bool:
+        """End a watch of your own; returns False when the target's end was noticed before.
+
+        Args:
+            flush: True also drops a `Down` that is in the mailbox already.
+
+        Source: Erlang ``demonitor(Ref, [info, flush])``.
+        """
+        return monitor.cancel(flush=flush)
+
+    def link(self, ref: ActorRef[Any] | Via) -> None:
+        """Tie this actor's fate to another's: when one ends abnormally, so does the other.
+
+        A second link between the two changes nothing. See `trap_exit` for the way to outlive the
+        other, and `monitor` for watching it one-sidedly.
+
+        Failure: a dead target is an exit signal with `NoProc`, after the present message.
+
+        Source: Erlang ``link/1``.
+        """
+        self._cell.link(ref)
+
+    def unlink(self, ref: ActorRef[Any] | Via) -> bool:
+        """Undo `link`: the other's end has no effect here from now on; whether there was a link.
+
+        An `ExitSignal` that is in the mailbox already still arrives.
+        """
+        return self._cell.unlink(ref)
+
+    def spawn_link(
+        self, cls: type[H], *args: Any, name: Hashable | None = None, **kwargs: Any
+    ) -> ActorRef[H]:
+        """Start an actor that nobody supervises, linked to this one before its `on_start` runs.
+
+        The arguments go to its constructor; ``name`` is registered in the system's names. Returns
+        at once. An `on_start` that raises is an exit signal.
+
+        Source: Erlang ``spawn_link/3``.
+        """
+        host = self._cell.host
+        cell = make(host, cls, args, kwargs)
+        ref: ActorRef[H] = cell.ref
+        if name is not None:
+            host.names.register(name, ref)
+        self._cell.link(ref)
+        cell.launch()
+        return ref
 
     def exit(self, reason: ExitReason | None = None) -> None:
         """End by yourself, for ``reason`` (default `Normal`), once the current message is handled.

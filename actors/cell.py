@@ -17,15 +17,16 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 from brama.telemetry import ConfigError
 
 from .errors import ActorDeadError
-from .exits import ExitReason, Killed, NoProc
+from .exits import ExitReason, Killed, NoProc, Normal
 from .host import Host
 from .latch import Latch
+from .links import ExitSignal, join, part, propagate, receives
 from .mailbox import Ask, Mailbox
 from .monitors import Down, Monitor
-from .ref import ActorRef
+from .names import Via
 from .timers import Timer
 
-__all__ = ["SPECIAL", "Ack", "Cell", "Exit", "Signal"]
+__all__ = ["SPECIAL", "Ack", "Cell", "Exit", "Signal", "cell_of"]
 
 logger = logging.getLogger("pykka")  # pykka's texts come from pykka's logger, whoever writes them
 
@@ -58,7 +59,7 @@ class Signal:
 
 
 # What may stay unread at the end without being a dead letter.
-_NO_LOSS = (Exit, Down, Signal, _ActorStop)
+_NO_LOSS = (Exit, Down, ExitSignal, Signal, _ActorStop)
 
 
 class Cell(Mailbox):
@@ -83,6 +84,7 @@ class Cell(Mailbox):
         "host",
         "killed",
         "latch",
+        "links",
         "monitors",
         "names",
         "owner",
@@ -117,8 +119,9 @@ class Cell(Mailbox):
         self.owner: Callable[[Cell, ExitReason], None] | None = None
         self.ack: Ack | None = None
         self.ref: Any = None
-        # Invariant: watchers and names change only under _lock, and not any more once the state is
-        # DEAD.
+        # Invariant: links, watchers, monitors and names change only under _lock, and not any more
+        # once the state is DEAD.
+        self.links: dict[Cell, None] | None = None
         self.watchers: dict[Callable[[ExitReason], None], None] | None = None
         self.names: tuple[Hashable, ...] = ()
         self.monitors: set[Monitor] | None = None
@@ -214,10 +217,12 @@ class Cell(Mailbox):
             self.state = DEAD
             watchers, self.watchers = self.watchers, None
             names, self.names = self.names, ()
+            links, self.links = self.links, None
+            monitors = list(self.monitors or ())
         self.host.cells.discard(self)
         for timer in list((self.timers or {}).values()):
             timer.cancel()
-        for monitor in list(self.monitors or ()):
+        for monitor in monitors:
             monitor.cancel()
         for name in names:
             self.host.names.release(name, self.ref)
@@ -227,6 +232,8 @@ class Cell(Mailbox):
             owner(self, reason)
         for watcher in watchers or ():
             watcher(reason)
+        if links:
+            propagate(self, links, reason)
         self._acknowledge(ActorDeadError(f"{self.ref} ended before it had started: {reason}"))
         for stop in stops:
             stop.future.resolve(None)
@@ -254,6 +261,7 @@ class Cell(Mailbox):
         for future in asks:
             future.fail(ActorDeadError(self.obituary(self.ref)))
         self.actor = self.owner = self.watchers = self.timers = self.monitors = None
+        self.links = None
 
     def obituary(self, ref: object) -> str:
         """Why a message cannot be delivered."""
@@ -340,19 +348,43 @@ class Cell(Mailbox):
             if self.watchers is not None:
                 self.watchers.pop(watcher, None)
 
-    def monitor(self, ref: ActorRef[Any]) -> Monitor:
+    def monitor(self, ref: Any) -> Monitor:
         """Watch the actor behind ``ref`` on behalf of this one."""
-        target = ref.actor_inbox
-        if not isinstance(target, Cell):
-            raise ConfigError("ref", "a ref of an actor of brama.actors", ref)
+        target = cell_of(ref)
         monitor = Monitor(self, target, ref)
-        if not target.watch(monitor):
+        with self._lock:
+            if self.monitors is None:
+                self.monitors = set()
+            self.monitors.add(monitor)
+        if target is None or not target.watch(monitor):
             monitor(NoProc())
-            return monitor
-        if self.monitors is None:
-            self.monitors = set()
-        self.monitors.add(monitor)
         return monitor
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing that concerns it can happen any more."""
+        return self.state in (DEAD, ORPHAN)
+
+    def link(self, ref: Any) -> None:
+        """Link this actor with the one behind ``ref``."""
+        peer = cell_of(ref)
+        if peer is None or not join(self, peer):
+            self.host.call_soon(self.take_signal, ref, NoProc(), None)
+
+    def unlink(self, ref: Any) -> bool:
+        """Undo `link`; returns whether they were linked."""
+        peer = cell_of(ref)
+        return peer is not None and part(self, peer)
+
+    def take_signal(self, sender: Any, reason: ExitReason, link: Cell | None) -> None:
+        """Receive an exit signal, by a link or sent by hand; on the loop thread."""
+        actor = self.actor
+        if actor is None or not receives(self, link):
+            return
+        if actor.trap_exit:
+            self.send(ExitSignal(sender, reason))
+        elif not isinstance(reason, Normal):
+            self.kill(reason)
 
     def set_timer(self, seconds: float, every: bool, message: Any, key: Hashable) -> Timer:
         """Send ``message`` to itself later. From the actor's own hooks."""
@@ -387,6 +419,21 @@ class Cell(Mailbox):
                 self.host.timers.forget()
             else:
                 self.host.call_soon(self.host.timers.forget)
+
+
+def cell_of(address: Any) -> Cell | None:
+    """The cell behind a ref or a ``names.via(…)``; None when nobody holds the name.
+
+    Raises:
+        ConfigError: it is neither, or an actor of pykka's own.
+    """
+    ref = address.whereis() if isinstance(address, Via) else address
+    if ref is None:
+        return None
+    cell = getattr(ref, "actor_inbox", None)
+    if not isinstance(cell, Cell):
+        raise ConfigError("ref", "a ref of an actor of brama.actors", address)
+    return cell
 
 
 def _add_from_thread(host: Host, timer: Timer, due: float) -> None:

@@ -112,6 +112,14 @@ class Via:
     def __repr__(self) -> str:
         return f"<via {self.name!r}>"
 
+    def whereis(self) -> ActorRef[Any] | None:
+        """The live actor behind the name, or None."""
+        return self._names.whereis(self.name)
+
+    def is_alive(self) -> bool:
+        """Whether anybody holds the name."""
+        return self.whereis() is not None
+
     def resolve(self) -> ActorRef[Any]:
         """The ref behind the name. Raises `NameNotFoundError`."""
         ref = self._names.whereis(self.name)

@@ -7,14 +7,15 @@ from typing import Any
 
 from brama.telemetry import ConfigError
 
-from .cell import Cell
+from .cell import cell_of
 from .exits import ExitReason, Killed, NoProc
+from .names import Via
 from .ref import ActorRef
 
-__all__ = ["kill", "watch"]
+__all__ = ["kill", "send_exit", "watch"]
 
 
-def kill(ref: ActorRef[Any], reason: ExitReason | None = None) -> None:
+def kill(ref: ActorRef[Any] | Via, reason: ExitReason | None = None) -> None:
     """End the actor now and without asking it; it cannot refuse, and its `on_stop` does not run.
 
     What it does at this moment is cancelled; the thread of a `BlockingActor` cannot be, and is
@@ -22,8 +23,12 @@ def kill(ref: ActorRef[Any], reason: ExitReason | None = None) -> None:
     which restarts it by its rules.
 
     Threads: any. Returns at once; a dead actor is left alone.
+
+    Source: Erlang ``exit(Pid, kill)``, seen by others as ``killed``.
     """
-    cell = _cell(ref)
+    cell = cell_of(ref)
+    if cell is None:
+        return
     reason = Killed() if reason is None else reason
     if cell.host.on_loop_thread():
         cell.kill(reason)
@@ -31,7 +36,26 @@ def kill(ref: ActorRef[Any], reason: ExitReason | None = None) -> None:
         cell.host.call_soon(cell.kill, reason)
 
 
-def watch(ref: ActorRef[Any], callback: Callable[[ExitReason], None]) -> None:
+def send_exit(
+    ref: ActorRef[Any] | Via, reason: ExitReason, *, sender: ActorRef[Any] | None = None
+) -> None:
+    """Send the actor an exit signal, as if an actor linked to it had ended for ``reason``.
+
+    If it traps exits it receives ``ExitSignal(sender, reason)``. Otherwise it ends at once for
+    ``reason``, without `on_stop`; `Normal` leaves it alone. To end an actor that traps, `kill` it.
+
+    Threads: any. Returns at once; a dead actor is left alone.
+
+    Source: Erlang ``exit(Pid, Reason)``, Elixir ``Process.exit/2``.
+    """
+    if not isinstance(reason, ExitReason):
+        raise ConfigError("reason", "an ExitReason, for instance Shutdown()", reason)
+    cell = cell_of(ref)
+    if cell is not None:
+        cell.host.call_soon(cell.take_signal, sender, reason, None)
+
+
+def watch(ref: ActorRef[Any] | Via, callback: Callable[[ExitReason], None]) -> None:
     """Call ``callback(reason)`` once, when the actor ends; at once with `NoProc` if it is dead.
 
     For code that is no actor; an actor uses ``self.monitor(ref)``. The callback runs in the thread
@@ -39,11 +63,6 @@ def watch(ref: ActorRef[Any], callback: Callable[[ExitReason], None]) -> None:
 
     Threads: any.
     """
-    if not _cell(ref).watch(callback):
+    cell = cell_of(ref)
+    if cell is None or not cell.watch(callback):
         callback(NoProc())
-
-
-def _cell(ref: ActorRef[Any]) -> Cell:
-    if not isinstance(ref.actor_inbox, Cell):
-        raise ConfigError("ref", "a ref of an actor of brama.actors", ref)
-    return ref.actor_inbox

@@ -23,6 +23,7 @@ from .errors import (
     ChildRunningError,
 )
 from .exits import Crash, ExitReason, Killed, Shutdown, describe
+from .links import ExitSignal
 from .occasions import Acknowledgement, Gone
 from .strategy import Backoff, Intensity, Restart, Strategy, affected, wants_restart
 from .supervise import (
@@ -77,6 +78,7 @@ class Supervisor(Actor):
     """
 
     supervises: ClassVar[bool] = True
+    trap_exit = True
 
     def __init__(
         self,
@@ -135,6 +137,10 @@ class Supervisor(Actor):
                 cell.kill(Killed("its supervisor ended"))
 
     async def on_receive(self, message: Any) -> Any:
+        if message.__class__ is ExitSignal:
+            return (
+                None  # of an actor that is none of its children: OTP's supervisor ignores it, too
+            )
         handler = _HANDLERS.get(message.__class__)
         if handler is None:
             return await super().on_receive(message)

@@ -95,6 +95,62 @@ async def test_a_cancelled_monitor_is_silent_even_when_its_down_is_queued(system
     assert await downs(watcher) == []
 
 
+async def test_a_demonitor_without_flush_lets_the_queued_down_arrive(system):
+    watcher, target = system.spawn(Watcher), system.spawn(Target)
+    mine = await monitor(watcher, target)
+    answers = []
+
+    def end_then_demonitor(self):
+        kill(target)
+        answers.append(self.demonitor(mine))
+
+    watcher.tell(end_then_demonitor)
+    assert [down.ref for down in await downs(watcher)] == [target]
+    assert answers == [False]
+
+
+async def test_a_demonitor_with_flush_drops_the_queued_down(system):
+    watcher, target = system.spawn(Watcher), system.spawn(Target)
+    mine = await monitor(watcher, target)
+
+    def end_then_demonitor(self):
+        kill(target)
+        self.demonitor(mine, flush=True)
+
+    watcher.tell(end_then_demonitor)
+    assert await downs(watcher) == []
+
+
+async def test_a_demonitor_in_time_says_so_and_leaves_the_other_monitors(system):
+    watcher, target = system.spawn(Watcher), system.spawn(Target)
+    first, second = await monitor(watcher, target), await monitor(watcher, target)
+    assert await watcher.ask(lambda self: self.demonitor(first), block=False) is True
+    kill(target)
+    assert [down.monitor for down in await downs(watcher)] == [second]
+
+
+async def test_a_name_may_be_monitored_and_one_that_nobody_holds_is_down_at_once(system):
+    watcher = system.spawn(Watcher)
+    target = system.spawn(Target, name="target")
+    await monitor(watcher, system.names.via("target"))
+    kill(target)
+    nobody = system.names.via("nobody")
+    await monitor(watcher, nobody)
+    first, second = await downs(watcher)
+    assert (first.reason, second.reason) == (Killed(), NoProc())
+    assert second.ref is nobody
+
+
+async def test_a_long_lived_watcher_does_not_remember_targets_that_are_gone(system):
+    watcher = system.spawn(Watcher)
+    for _ in range(100):
+        target = system.spawn(Target)
+        await monitor(watcher, target)
+        kill(target)
+    assert len(await downs(watcher)) == 100
+    assert not watcher.actor_inbox.monitors
+
+
 async def test_a_down_comes_behind_what_the_target_sent_before(system):
     order = []
 
