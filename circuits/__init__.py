@@ -23,14 +23,15 @@ from .breaker import Breaker
 from .catalogue import Catalogue
 from .circuit import Circuit
 from .connection import REGISTRY, Bells, Circuits, ConnectionActor, Publish
-from .errors import CircuitOpenError, UnknownConnectionError
+from .errors import CircuitOpenError, UnknownConnectionError, UnknownGroupError
 from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_events, mask_of
+from .groups import Group, Groups, GroupStatus
 from .log import Record
 from .options import check_name, check_scope, seconds, whole
 from .permit import Permit
 from .policy import OPTIONS, Policy, check_options
 from .shared import Interest, Shared
-from .state import State
+from .state import State, check_state
 from .status import Status
 
 __all__ = [
@@ -48,6 +49,9 @@ __all__ = [
     "ConnectionActor",
     "Event",
     "EventKind",
+    "Group",
+    "GroupStatus",
+    "Groups",
     "Interest",
     "Permit",
     "Policy",
@@ -58,10 +62,12 @@ __all__ = [
     "State",
     "Status",
     "UnknownConnectionError",
+    "UnknownGroupError",
     "check_events",
     "check_name",
     "check_options",
     "check_scope",
+    "check_state",
     "mask_of",
     "seconds",
     "whole",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import EllipsisType
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,11 +15,12 @@ from .circuit import Circuit
 from .errors import UnknownConnectionError
 from .options import check_name, check_scope
 from .policy import Policy, check_options
+from .roster import Key, Roster
 from .shared import Shared
+from .state import State, check_state
 
 __all__ = ["Catalogue"]
 
-Key = tuple[str | None, str]
 CACHED_POLICIES = 256
 NOTHING: Mapping[str, Any] = {}
 
@@ -41,7 +43,7 @@ class Catalogue:
         self._defaults = defaults
         self._lock = threading.Lock()
         # Invariant: both are written under the lock.
-        self._circuits: dict[Key, Circuit] = {}
+        self._circuits = Roster()
         self._gone: WeakValueDictionary[Key, Breaker] = WeakValueDictionary()
         self._policies: dict[tuple[tuple[str, Any], ...], tuple[Policy, Mapping[str, Any]]] = {}
         shared.revive = self._revive
@@ -106,7 +108,7 @@ class Catalogue:
             with breaker.lock:
                 breaker.install(rules, given, metadata or NOTHING)
             circuit = Circuit(breaker)
-            self._circuits[key] = circuit
+            self._circuits.put(key, circuit)
             return circuit, breaker.open_gate()
 
     def _policy(self, asked: Mapping[str, Any]) -> tuple[Policy, Mapping[str, Any]]:
@@ -150,6 +152,10 @@ class Catalogue:
         """The circuit of that name, or None."""
         return self._circuits.get((check_scope(scope), check_name("name", name)))
 
+    def at(self, key: Key) -> Circuit | None:
+        """The circuit of that key, or None."""
+        return self._circuits.get(key)
+
     def get(self, name: str, *, scope: str | None = None) -> Circuit:
         """The circuit of that name.
 
@@ -166,7 +172,7 @@ class Catalogue:
         check_name("name", name)
         check_scope(scope)
         with self._lock:
-            circuit = self._circuits.pop((scope, name), None)
+            circuit = self._circuits.pop((scope, name))
             if circuit is None:
                 return False
             breaker = circuit._breaker
@@ -184,14 +190,30 @@ class Catalogue:
             self._gone.pop(key, None)
             with breaker.lock:
                 breaker.install(breaker.policy, breaker.options, breaker.metadata)
-            self._circuits[key] = Circuit(breaker)
+            self._circuits.put(key, Circuit(breaker))
             ring = breaker.open_gate()
         if ring:
             self.shared.bell(breaker)
 
+    def select(
+        self, *, scope: str | EllipsisType | None = ..., state: State | str | None = None
+    ) -> tuple[Circuit, ...]:
+        """The registered circuits, of one scope and in one state if these are given.
+
+        A scope of None asks for the circuits that have none.
+        """
+        found: Iterable[Circuit] = self
+        if scope is not ...:
+            check_scope(scope)
+            found = (circuit for circuit in found if circuit.scope == scope)
+        if state is not None:
+            wanted = check_state(state)
+            found = (circuit for circuit in found if circuit.state is wanted)
+        return tuple(found)
+
     def __iter__(self) -> Iterator[Circuit]:
-        """The registered circuits at this instant."""
-        return iter(list(self._circuits.values()))
+        """The registered circuits at this instant, in the order of their registration."""
+        return iter(sorted(self._circuits, key=_epoch))
 
     def __len__(self) -> int:
         return len(self._circuits)
@@ -211,9 +233,13 @@ class Catalogue:
     def after_fork_in_child(self) -> None:
         self.shared.renew()
         self.shared.leaked.clear()
-        for circuit in self._circuits.values():
+        for circuit in self._circuits:
             circuit._breaker.reset_after_fork()
         self.after_fork_in_parent()
+
+
+def _epoch(circuit: Circuit) -> int:
+    return circuit._breaker.epoch
 
 
 def _check_agreement(circuit: Circuit, policy: Policy | None, options: Mapping[str, Any]) -> None:

@@ -3,7 +3,8 @@
 BramaError
 ├── ConfigError             a wrong option or name (also a ValueError)
 ├── CircuitOpenError        a call was refused
-└── UnknownConnectionError  no connection of that name is registered (also a LookupError)
+├── UnknownConnectionError  no connection of that name is registered (also a LookupError)
+└── UnknownGroupError       no group of that name is registered (also a LookupError)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from brama.telemetry import BramaError
 
 from .state import State
 
-__all__ = ["CircuitOpenError", "UnknownConnectionError"]
+__all__ = ["CircuitOpenError", "UnknownConnectionError", "UnknownGroupError"]
 
 
 class CircuitOpenError(BramaError):
@@ -79,6 +80,27 @@ class UnknownConnectionError(BramaError, LookupError):
         return (
             f"no connection {self.connection!r} is registered{where}; "
             f"register it first: brama.circuit({_call(self.connection, self.scope)})"
+        )
+
+
+class UnknownGroupError(BramaError, LookupError):
+    """No group of that name and scope is registered.
+
+    Attributes:
+        group: the name that was asked for.
+        scope: the scope that was asked for, or None.
+    """
+
+    def __init__(self, group: str, scope: str | None = None) -> None:
+        super().__init__(group, scope)
+        self.group = group
+        self.scope = scope
+
+    def __str__(self) -> str:
+        where = "" if self.scope is None else f" in scope {self.scope!r}"
+        return (
+            f"no group {self.group!r} is registered{where}; "
+            f"register it first: brama.register_group({self.group!r}, [...])"
         )
 
 

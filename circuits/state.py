@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
-__all__ = ["State"]
+from brama.telemetry import unknown
+
+__all__ = ["State", "check_state"]
 
 
 class State(StrEnum):
@@ -20,3 +23,15 @@ class State(StrEnum):
     """Calls are refused until the expiry is over."""
     HALF_OPEN = "half_open"
     """A few calls pass as probes; their outcome decides."""
+
+
+def check_state(value: Any) -> State:
+    """`value` as a state; the word is accepted.
+
+    Raises:
+        ConfigError: there is no such state.
+    """
+    try:
+        return State(value)
+    except ValueError:
+        raise unknown("state", value, tuple(State)) from None

@@ -12,8 +12,8 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from types import EllipsisType, TracebackType
+from typing import Any, Self, TypeVar, overload
 
 import trio
 from attrs import evolve
@@ -33,8 +33,13 @@ from brama.circuits import (
     Catalogue,
     Circuit,
     Circuits,
+    Group,
+    Groups,
+    GroupStatus,
     Policy,
     Shared,
+    State,
+    Status,
     check_options,
     seconds,
 )
@@ -85,6 +90,7 @@ class System:
         self._refused = False
         self._shared = Shared(clock=self.settings.clock)
         self._catalogue = Catalogue(self._shared, self._defaults)
+        self._groups = Groups(self._catalogue.at)
         self._bells = Bells(self._call_soon)
         self._shared.bell = self._bells.ring
         self._subscriptions = Subscriptions(
@@ -148,6 +154,27 @@ class System:
         """All registered circuits at this instant."""
         return tuple(self._catalogue)
 
+    def connections(
+        self, *, scope: str | EllipsisType | None = ..., state: State | str | None = None
+    ) -> tuple[Circuit, ...]:
+        """The registered circuits, by scope and state; see `brama.connections`."""
+        return self._catalogue.select(scope=scope, state=state)
+
+    @overload
+    def by_scope(self) -> dict[str | None, dict[str, Status]]: ...
+    @overload
+    def by_scope(self, scope: str | None) -> dict[str, Status]: ...
+    def by_scope(
+        self, scope: str | EllipsisType | None = ...
+    ) -> dict[str, Status] | dict[str | None, dict[str, Status]]:
+        """The status of every circuit of a scope, or of all by scope; see `brama.by_scope`."""
+        if scope is not ...:
+            return {one.name: one.status() for one in self._catalogue.select(scope=scope)}
+        found: dict[str | None, dict[str, Status]] = {}
+        for circuit in self._catalogue:
+            found.setdefault(circuit.scope, {})[circuit.name] = circuit.status()
+        return found
+
     def find(self, name: str, *, scope: str | None = None) -> Circuit | None:
         """The circuit of that name, or None; it is not made."""
         return self._catalogue.find(name, scope=scope)
@@ -177,6 +204,41 @@ class System:
         Policy(**{**self._defaults(), **checked})
         self._configured = {**self._configured, **checked}
         self._catalogue.forget_defaults()
+
+    # Groups
+
+    def register_group(
+        self,
+        name: str,
+        members: Iterable[str | tuple[str | None, str] | Circuit],
+        *,
+        scope: str | None = None,
+        mode: str = "all",
+    ) -> Group:
+        """Name some connections as a group; see `brama.register_group`."""
+        return self._groups.register(name, members, scope=scope, mode=mode)
+
+    def unregister_group(self, name: str, *, scope: str | None = None) -> bool:
+        """Forget a group, not its members; False if there is none."""
+        return self._groups.unregister(name, scope=scope)
+
+    def groups(self) -> tuple[Group, ...]:
+        """All groups at this instant."""
+        return tuple(self._groups)
+
+    def group_available(self, name: str, *, scope: str | None = None) -> bool:
+        """Whether a group is available; see `brama.group_available`."""
+        return self._groups.available(name, scope=scope)
+
+    def group_status(self, name: str, *, scope: str | None = None) -> GroupStatus:
+        """The status of all members of a group; see `brama.group_status`."""
+        return self._groups.status(name, scope=scope)
+
+    def group_failure(
+        self, name: str, *, scope: str | None = None, reason: str | None = None
+    ) -> int:
+        """Report a failure to all members of a group; see `brama.group_failure`."""
+        return self._groups.failure(name, reason, scope=scope)
 
     # Events
 
@@ -248,6 +310,7 @@ class System:
     def _after_fork_in_child(self) -> None:
         self._bells.forget_all()
         self._subscriptions.after_fork()
+        self._groups.after_fork()
         self._catalogue.after_fork_in_child()
 
     # Life

@@ -8,27 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from types import EllipsisType
+from typing import Any, overload
 
-from brama.circuits import Circuit, Policy, Status
+from brama.circuits import Circuit, Group, GroupStatus, Policy, State, Status
 from brama.notifier import Event, EventStream, Subscription
 
 from .system import default_system
 
 __all__ = [
     "available",
+    "by_scope",
     "circuit",
     "close_circuit",
     "configure",
+    "connections",
     "events",
     "failure",
+    "group_available",
+    "group_failure",
+    "group_status",
+    "groups",
     "open_circuit",
     "register",
+    "register_group",
     "reset_circuit",
     "status",
     "subscribe",
     "success",
     "unregister",
+    "unregister_group",
     "unsubscribe",
 ]
 
@@ -108,6 +117,113 @@ def status(name: str, *, scope: str | None = None) -> Status:
         UnknownConnectionError: no such circuit is registered.
     """
     return default_system().get(name, scope=scope).status()
+
+
+def connections(
+    *, scope: str | EllipsisType | None = ..., state: State | str | None = None
+) -> tuple[Circuit, ...]:
+    """The circuits that are registered at this instant.
+
+    Example:
+        >>> [circuit.name for circuit in brama.connections(scope="payments", state="open")]
+        []
+
+    Args:
+        scope: only those of that scope; None: only those without one.
+        state: only those in that `State`, which may be given as its word.
+
+    Raises:
+        ConfigError: a wrong scope or an unknown state.
+    """
+    return default_system().connections(scope=scope, state=state)
+
+
+@overload
+def by_scope() -> dict[str | None, dict[str, Status]]: ...
+@overload
+def by_scope(scope: str | None) -> dict[str, Status]: ...
+def by_scope(
+    scope: str | EllipsisType | None = ...,
+) -> dict[str, Status] | dict[str | None, dict[str, Status]]:
+    """The status of every circuit of a scope by its name, or without an argument of all scopes.
+
+    Example:
+        >>> {name: status.state for name, status in brama.by_scope("payments").items()}
+        {}
+
+    Args:
+        scope: the scope; None asks for the circuits without one.
+    """
+    return default_system().by_scope() if scope is ... else default_system().by_scope(scope)
+
+
+def register_group(
+    name: str,
+    members: Iterable[str | tuple[str | None, str] | Circuit],
+    *,
+    scope: str | None = None,
+    mode: str = "all",
+) -> Group:
+    """Name some connections as a group: those that one operation needs, or that do the same.
+
+    Example:
+        >>> brama.register_group("checkout", ["payment_api", ("shop", "stock")]).mode
+        'all'
+        >>> brama.register_group("mirrors", ["mirror_1", "mirror_2"], mode="any").name
+        'mirrors'
+
+    A member that is not registered counts as unavailable. Members are not removed for being idle.
+
+    Args:
+        name: of the group, 1 to 255 printable characters.
+        members: names (in the scope of the group), (scope, name) pairs, or circuits.
+        scope: equal names in different scopes are different groups.
+        mode: ``"all"``: the group is available while all members are; ``"any"``: while at least
+            one is.
+
+    Raises:
+        ConfigError: a wrong argument, or another group of that name is there.
+    """
+    return default_system().register_group(name, members, scope=scope, mode=mode)
+
+
+def unregister_group(name: str, *, scope: str | None = None) -> bool:
+    """Forget a group, not its members; False if there is none."""
+    return default_system().unregister_group(name, scope=scope)
+
+
+def groups() -> tuple[Group, ...]:
+    """All groups at this instant."""
+    return default_system().groups()
+
+
+def group_available(name: str, *, scope: str | None = None) -> bool:
+    """Whether a group is available, as its mode says; False if no such group is registered."""
+    return default_system().group_available(name, scope=scope)
+
+
+def group_status(name: str, *, scope: str | None = None) -> GroupStatus:
+    """The status of all members of a group: a frozen mapping from member to `Status`.
+
+    Raises:
+        UnknownGroupError: no such group is registered.
+    """
+    return default_system().group_status(name, scope=scope)
+
+
+def group_failure(name: str, *, scope: str | None = None, reason: str | None = None) -> int:
+    """Report a failure to every registered member of a group: what they have in common is down.
+
+    Each counts it as one failure, as if reported by `failure`; whether it opens is its own policy's
+    matter.
+
+    Returns:
+        How many members have counted it.
+
+    Raises:
+        UnknownGroupError: no such group is registered.
+    """
+    return default_system().group_failure(name, scope=scope, reason=reason)
 
 
 def open_circuit(

@@ -115,3 +115,45 @@ def test_a_wrong_variable_is_reported_at_the_first_use_and_again(monkeypatch):
             brama.circuit("search")
     monkeypatch.setenv("BRAMA_EXPIRY", "5")
     assert brama.circuit("search").status().expiry == 5
+
+
+@requirement("BR-14")
+def test_connections_are_listed_by_scope_and_state(default):
+    search = brama.circuit("search", scope="shop")
+    brama.circuit("stock", scope="shop").open_circuit()
+    brama.circuit("mail")
+    assert [circuit.name for circuit in brama.connections()] == ["search", "stock", "mail"]
+    assert brama.connections(scope="shop", state="closed") == (search,)
+    assert [circuit.name for circuit in brama.connections(scope=None)] == ["mail"]
+    assert [circuit.name for circuit in brama.connections(state=brama.State.OPEN)] == ["stock"]
+    with pytest.raises(ConfigError, match=r"state must be one of .*open.*, got: 'opened'"):
+        brama.connections(state="opened")
+
+
+@requirement("BR-14")
+def test_the_status_of_a_scope_names_its_circuits_and_no_others(default):
+    brama.circuit("search", scope="shop")
+    brama.circuit("search").open_circuit()
+    assert {name: one.state.value for name, one in brama.by_scope("shop").items()} == {
+        "search": "closed"
+    }
+    everything = brama.by_scope()
+    assert set(everything) == {"shop", None}
+    assert everything[None]["search"].state is brama.State.OPEN
+    assert brama.by_scope("nowhere") == {}
+
+
+@requirement("BR-14")
+def test_a_group_by_the_words_of_the_module(default):
+    brama.circuit("search", failure_threshold=1)
+    brama.circuit("stock", failure_threshold=1)
+    group = brama.register_group("shop", ["search", "stock"])
+    assert brama.groups() == (group,)
+    assert brama.group_available("shop") is True
+    assert brama.group_failure("shop", reason="power cut") == 2
+    assert brama.group_available("shop") is False
+    assert brama.group_status("shop")["stock"].reason == "power cut"
+    assert brama.unregister_group("shop") is True
+    assert brama.group_available("shop") is False
+    with pytest.raises(brama.UnknownGroupError):
+        brama.group_status("shop")
