@@ -161,14 +161,18 @@ class Breaker:
 
     # Admission
 
-    def enter(self) -> tuple[Generation, int] | None:
-        """Admit one call: its generation and its number there, or None when it is refused."""
+    def enter(self, probe: bool = True) -> tuple[Generation, int] | None:
+        """Admit one call: its generation and its number there, or None when it is refused.
+
+        Args:
+            probe: whether the call may be a probe; one that may not is refused in half-open.
+        """
         self._before()
         if not self.registered:
             self.shared.revive(self)
         now = self.shared.clock()
         with self.lock:
-            entry = self._enter(now)
+            entry = self._enter(now, probe)
             ring = self._unrung()
         if ring:
             self.shared.bell(self)
@@ -192,12 +196,12 @@ class Breaker:
             state, wait, reason = self.state_at(now), self._retry_after(now), self.reason
         return CircuitOpenError(self.name, self.scope, state, wait, reason)
 
-    def _enter(self, now: float) -> tuple[Generation, int] | None:
+    def _enter(self, now: float, probe: bool) -> tuple[Generation, int] | None:
         self._look_at_clock(now)
         generation = self.current
         if self.state is State.CLOSED:
             return generation, next(generation.started)
-        if self.state is State.HALF_OPEN:
+        if self.state is State.HALF_OPEN and probe:
             probes = self._probes
             if probes is None:
                 probes = self._probes = {}
@@ -244,8 +248,12 @@ class Breaker:
         number: int,
         reason: str | None,
         error: BaseException | None = None,
+        retry_after: float | None = None,
     ) -> None:
         """Settle a call that failed.
+
+        If that opens the circuit, it stays open for `retry_after` seconds when the other side
+        has named them, but never longer than the policy's `max_expiry`.
 
         An exception that passes through nested entries of the same circuit is one failure: the
         inner entry counts it, the outer one (same exception, same thread, an earlier number)
@@ -268,23 +276,25 @@ class Breaker:
                 generation.failed += 1
                 if generation is self.current:
                     self._counted = None if source is None else (source, call)
-                    self._apply_failure(reason, now)
+                    self._apply_failure(reason, now, retry_after)
             ring = self._unrung()
         if ring:
             self.shared.bell(self)
 
-    def _apply_failure(self, reason: str | None, now: float) -> None:
+    def _apply_failure(
+        self, reason: str | None, now: float, retry_after: float | None = None
+    ) -> None:
         self._last_failure = self.shared.wall()
         if self.state is State.HALF_OPEN:
             self._failures += 1
-            self._trip(reason, now)
+            self._trip(reason, now, retry_after)
         elif self.state is State.CLOSED:
             # One reading: a success between two of them would end no row of failures.
             seen = value(self.current.succeeded)
             self._failures = self._failures + 1 if seen == self._seen else 1
             self._seen = seen
             if self._failures >= self.policy.failure_threshold:
-                self._trip(reason, now)
+                self._trip(reason, now, retry_after)
             elif self._wants("failure"):
                 fields = {"state": self.state, "failure_count": self._failures, "reason": reason}
                 self._append(("failure",), fields, now)
@@ -586,9 +596,12 @@ class Breaker:
         # A probe that starts later is looked at one lease from now at the latest.
         return min((self._probes or {0: now}).values()) + self.policy.half_open_timeout
 
-    def _trip(self, reason: str | None, now: float) -> None:
+    def _trip(self, reason: str | None, now: float, retry_after: float | None) -> None:
         self._opens += 1
-        self.reopen_at = now + open_for(self.policy, self._opens, self.shared.random)
+        if retry_after is None:
+            self.reopen_at = now + open_for(self.policy, self._opens, self.shared.random)
+        else:
+            self.reopen_at = now + min(retry_after, self.policy.max_expiry)
         self.reason = reason
         self._open(reason, now)
 

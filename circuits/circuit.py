@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from .breaker import Breaker
 from .decorator import decorate
 from .options import check_reason, seconds
-from .permit import Permit
+from .permit import Bystander, Permit
 from .state import State
 from .status import Status
 
@@ -107,7 +107,7 @@ class Circuit:
                 )
             return await awaitable
 
-    def guard(self) -> Permit:
+    def guard(self, *, probe: bool = True) -> Permit:
         """A guard for one ``with`` or ``async with`` block.
 
         Example:
@@ -116,20 +116,27 @@ class Circuit:
             ...         permit.failure(reason="HTTP 503")
 
         Every entry wants a guard of its own. Entering raises `CircuitOpenError` when refused.
-        """
-        return Permit(self._breaker)
 
-    def try_acquire(self) -> Permit | None:
+        Args:
+            probe: whether this call may be a half-open circuit's probe. One that may not, a
+                payment say, is refused until other calls have closed the circuit.
+        """
+        return Permit(self._breaker) if probe else Bystander(self._breaker)
+
+    def try_acquire(self, *, probe: bool = True) -> Permit | None:
         """A permit to make one call, or None when it is refused.
 
         The cheapest way to ask. The permit must be settled with ``success()``, ``failure()`` or
         ``ignore()``, or by using it as a context manager.
+
+        Args:
+            probe: whether this call may be a half-open circuit's probe; see `guard`.
         """
         breaker = self._breaker
         if breaker.admission is None and breaker.shared.clock() < breaker.reopen_at:
             next(breaker.refused)
             return None
-        permit = Permit(breaker)
+        permit = Permit(breaker) if probe else Bystander(breaker)
         return permit if permit.acquire() else None
 
     # Reading

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, ParamSpec, TypeVar, cast
 
 from .breaker import Breaker
-from .errors import CircuitOpenError
+from .errors import CircuitOpenError, new_refusal
 from .permit import Permit, settle_error
 from .state import State
 
@@ -85,7 +85,9 @@ def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]
             wait = breaker.reopen_at - shared.clock()
             if wait > 0.0:
                 next(breaker.refused)
-                raise CircuitOpenError(breaker.name, breaker.scope, OPEN, wait, breaker.reason)
+                raise new_refusal(
+                    CircuitOpenError, breaker.name, breaker.scope, OPEN, wait, breaker.reason
+                )
             with Permit(breaker):
                 return function(*args, **kwargs)
         # Inside the try from the first count on: an interrupt that comes right behind it must
@@ -115,7 +117,9 @@ def _coroutine(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., 
             wait = breaker.reopen_at - shared.clock()
             if wait > 0.0:
                 next(breaker.refused)
-                raise CircuitOpenError(breaker.name, breaker.scope, OPEN, wait, breaker.reason)
+                raise new_refusal(
+                    CircuitOpenError, breaker.name, breaker.scope, OPEN, wait, breaker.reason
+                )
             with Permit(breaker):
                 return await function(*args, **kwargs)
         number = -1

@@ -9,13 +9,13 @@ BramaError
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from brama.telemetry import BramaError
 
 from .state import State
 
-__all__ = ["CircuitOpenError", "UnknownConnectionError", "UnknownGroupError"]
+__all__ = ["CircuitOpenError", "UnknownConnectionError", "UnknownGroupError", "new_refusal"]
 
 
 class CircuitOpenError(BramaError):
@@ -27,39 +27,61 @@ class CircuitOpenError(BramaError):
     Attributes:
         connection: name of the circuit.
         scope: its scope, or None.
-        state: the state that refused, `State.OPEN` or `State.HALF_OPEN` (all probes are out).
+        state: the state that refused, `State.OPEN` or `State.HALF_OPEN` (all probes are out, or
+            this call may be none).
         retry_after: seconds until a call may be admitted again; an estimate in half-open.
         reason: why the circuit opened, or None.
     """
 
-    __slots__ = ("connection", "reason", "retry_after", "scope", "state")  # a third cheaper to fill
+    # The values lie in `args`, where `BaseException.__new__` puts them by itself: filling them in
+    # costs a third of what slots do, and the adapters can join this class with errors of other
+    # libraries that have a layout of their own (those of requests are OSErrors).
+    __slots__ = ()
 
     def __init__(
         self,
         connection: str,
-        scope: str | None,
-        state: State,
-        retry_after: float,
-        reason: str | None,
+        scope: str | None = None,
+        state: State = State.OPEN,
+        retry_after: float = 0.0,
+        reason: str | None = None,
     ) -> None:
         # The text is made when somebody reads it: most refusals are caught, not shown.
-        self.connection = connection
-        self.scope = scope
-        self.state = state
-        self.retry_after = retry_after
-        self.reason = reason
+        self.args = (connection, scope, state, retry_after, reason)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.connection, self.scope, self.state, self.retry_after, self.reason)
+    @property
+    def connection(self) -> str:
+        return cast("str", self.args[0])
+
+    @property
+    def scope(self) -> str | None:
+        return cast("str | None", self.args[1])
+
+    @property
+    def state(self) -> State:
+        return cast("State", self.args[2])
+
+    @property
+    def retry_after(self) -> float:
+        return cast("float", self.args[3])
+
+    @property
+    def reason(self) -> str | None:
+        return cast("str | None", self.args[4])
 
     def __str__(self) -> str:
         name = self.connection if self.scope is None else f"{self.connection} ({self.scope})"
         why = f" after: {self.reason}" if self.reason else ""
         if self.state is State.HALF_OPEN:
-            wait = "a probe is out; wait for its outcome"
+            wait = "a probe decides; wait for its outcome"
         else:
             wait = f"the next probe is admitted in {self.retry_after:.1f} s"
         return f"circuit {name} is {self.state}{why}; the call was not made, {wait}"
+
+
+new_refusal = CircuitOpenError.__new__
+"""Makes a refusal from the class and its five values, without the step through Python's
+``__init__``: for the guarded path."""
 
 
 class UnknownConnectionError(BramaError, LookupError):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from contextvars import ContextVar
+from datetime import timedelta
 from types import FrameType, TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from .breaker import Breaker
 from .generation import Generation
-from .options import check_reason
+from .options import check_reason, seconds
 
-__all__ = ["Permit", "describe"]
+__all__ = ["Bystander", "Permit", "describe"]
 
 REASON_LIMIT = 200
 
@@ -54,6 +55,7 @@ class Permit:
 
     __slots__ = ("_breaker", "_frame", "_generation", "_number", "_outer", "_pending", "_stage")
 
+    _may_probe: ClassVar[bool] = True  # of the class: a permit of a closed circuit never asks
     _breaker: Breaker
     _generation: Generation
     _number: int
@@ -116,7 +118,7 @@ class Permit:
                 break
             outer = outer._outer
         else:
-            entry = breaker.enter()
+            entry = breaker.enter(self._may_probe)
             if entry is None:
                 return False
             self._generation, self._number = entry
@@ -149,12 +151,21 @@ class Permit:
         self._check_entered()
         self.__exit__(None, None, None)
 
-    def failure(self, reason: str | None = None) -> None:
-        """The call failed; `reason` appears in events and in later refusals."""
+    def failure(
+        self, reason: str | None = None, *, retry_after: float | timedelta | None = None
+    ) -> None:
+        """The call failed.
+
+        Args:
+            reason: appears in events and in later refusals.
+            retry_after: seconds for which the other side asked to be left alone. If this failure
+                opens the circuit, it stays open that long, at most the policy's `max_expiry`.
+        """
         check_reason(reason)
+        wait = None if retry_after is None else seconds("retry_after", retry_after)
         self._check_entered()
         if self._take() and self._generation is not RIDING:
-            self._breaker.failed(self._generation, self._number, reason)
+            self._breaker.failed(self._generation, self._number, reason, retry_after=wait)
 
     def ignore(self) -> None:
         """The call says nothing about the connection: neither success nor failure."""
@@ -232,6 +243,13 @@ class Permit:
     def __repr__(self) -> str:
         state = "pending" if self.pending else "settled" if self._stage else "not entered"
         return f"<Permit of {self._breaker.name!r}, {state}>"
+
+
+class Bystander(Permit):
+    """A permit that is never a probe: in half-open it is refused, or rides on an outer probe."""
+
+    __slots__ = ()
+    _may_probe = False
 
 
 def settle_error(

@@ -30,7 +30,7 @@ requirement = pytest.mark.requirement
         (
             ("search", None, State.HALF_OPEN, 5.0, "Timeout"),
             "circuit search is half_open after: Timeout; the call was not made, "
-            "a probe is out; wait for its outcome",
+            "a probe decides; wait for its outcome",
         ),
     ],
 )
