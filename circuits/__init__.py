@@ -28,11 +28,13 @@ from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_eve
 from .groups import Group, Groups, GroupStatus
 from .log import Record
 from .options import check_name, check_scope, seconds, whole
+from .outcome import Outcome
 from .permit import Permit
-from .policy import OPTIONS, Policy, check_options
+from .policy import OPTIONS, Policy, check_options, merge
 from .shared import Interest, Shared
 from .state import State, check_state
 from .status import Status
+from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, TripPolicy, any_of
 
 __all__ = [
     "ALL",
@@ -40,6 +42,7 @@ __all__ = [
     "EVENTS",
     "OPTIONS",
     "REGISTRY",
+    "AnyOf",
     "Bells",
     "Breaker",
     "Catalogue",
@@ -47,12 +50,15 @@ __all__ = [
     "CircuitOpenError",
     "Circuits",
     "ConnectionActor",
+    "ConsecutiveFailures",
+    "CountWindow",
     "Event",
     "EventKind",
     "Group",
     "GroupStatus",
     "Groups",
     "Interest",
+    "Outcome",
     "Permit",
     "Policy",
     "Publish",
@@ -61,14 +67,18 @@ __all__ = [
     "Shared",
     "State",
     "Status",
+    "TimeWindow",
+    "TripPolicy",
     "UnknownConnectionError",
     "UnknownGroupError",
+    "any_of",
     "check_events",
     "check_name",
     "check_options",
     "check_scope",
     "check_state",
     "mask_of",
+    "merge",
     "seconds",
     "whole",
 ]

@@ -503,7 +503,7 @@ class Breaker:
                 failure_count=self._failure_count(),
                 failure_threshold=policy.failure_threshold,
                 expiry=policy.expiry,
-                expiry_strategy=policy.expiry_strategy,
+                expiry_strategy=policy.strategy_name,
                 initial_expiry=policy.initial_expiry,
                 max_expiry=policy.max_expiry,
                 backoff_factor=policy.backoff_factor,

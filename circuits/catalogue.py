@@ -14,7 +14,7 @@ from .breaker import Breaker
 from .circuit import Circuit
 from .errors import UnknownConnectionError
 from .options import check_name, check_scope
-from .policy import Policy, check_options
+from .policy import Policy, check_options, merge
 from .roster import Key, Roster
 from .shared import Shared
 from .state import State, check_state
@@ -42,6 +42,7 @@ class Catalogue:
         self.shared = shared
         self._defaults = defaults
         self._lock = threading.Lock()
+        self._configuring = threading.Lock()  # taken first; no option is lost between two threads
         # Invariant: both are written under the lock.
         self._circuits = Roster()
         self._gone: WeakValueDictionary[Key, Breaker] = WeakValueDictionary()
@@ -117,11 +118,11 @@ class Catalogue:
             key = tuple(asked.items())
             made = self._policies.get(key)
         except TypeError:  # an option that does not hash: a list of exceptions, say
-            return Policy(**{**self._defaults(), **asked}), asked
+            return Policy(**merge(self._defaults(), asked)), asked
         if made is None:
             policy = asked.get("policy")
             if policy is None:
-                made = Policy(**{**self._defaults(), **asked}), asked or NOTHING
+                made = Policy(**merge(self._defaults(), asked)), asked or NOTHING
             else:
                 made = policy, policy.options()
             if len(self._policies) >= CACHED_POLICIES:
@@ -144,8 +145,10 @@ class Catalogue:
         """
         circuit = self.get(name, scope=scope)
         breaker = circuit._breaker
-        given = {**breaker.options, **check_options(options)}
-        breaker.reconfigure(Policy(**{**self._defaults(), **given}), given)
+        checked = check_options(options)
+        with self._configuring:
+            given = merge(breaker.options, checked)
+            breaker.reconfigure(Policy(**merge(self._defaults(), given)), given)
         return circuit
 
     def find(self, name: str, *, scope: str | None = None) -> Circuit | None:
@@ -253,7 +256,7 @@ def _check_agreement(circuit: Circuit, policy: Policy | None, options: Mapping[s
             hint="Change it with brama.configure().",
         )
     if options:
-        asked = Policy(**{**present.options(), **options})
+        asked = Policy(**merge(present.options(), options))
         for option in options:
             had, wanted = getattr(present, option), getattr(asked, option)
             if had != wanted:

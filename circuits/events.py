@@ -102,6 +102,9 @@ _BY_STATE = {
     State.OPEN: Severity.ERROR,
     State.HALF_OPEN: Severity.WARNING,
     State.CLOSED: Severity.INFO,
+    State.FORCED_OPEN: Severity.ERROR,
+    State.DISABLED: Severity.WARNING,
+    State.METRICS_ONLY: Severity.INFO,
 }
 
 

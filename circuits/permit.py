@@ -257,7 +257,7 @@ def settle_error(
 ) -> None:
     """Settle a call that raised, as the policy classifies the exception."""
     policy = breaker.policy
-    if isinstance(error, policy.record) and not isinstance(error, policy.ignore):
+    if isinstance(error, policy.recorded_classes) and not isinstance(error, policy.ignored_classes):
         breaker.failed(generation, number, describe(error), error)
     else:
         breaker.ignored(generation, number)

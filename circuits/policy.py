@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
 from brama.telemetry import ConfigError, unknown
 
 from .options import seconds, whole
+from .outcome import Outcome, Verdict
+from .state import State
+from .trip import ConsecutiveFailures, Trip, check_trip, least_failures
 
-__all__ = ["OPTIONS", "Policy", "check_options"]
+__all__ = ["OPTIONS", "Policy", "check_options", "merge"]
 
 STRATEGIES = ("fixed", "progressive")
 ALIASES = {"max_attempts": "failure_threshold"}  # the word of the Elixir library
-
+STABLE = (State.CLOSED, State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY)
+DEFAULT_THRESHOLD = 5
+DEFAULT_EXPIRY = 60.0
 
 FOLLOWS = -1.0  # stands for "what follows from expiry" until all options are known
+
+ExpiryFunction = Callable[[int, Outcome], "float | timedelta | None"]
+Kind = type[BaseException] | Callable[[BaseException], object]
+Kinds = Kind | Iterable[Kind]
 
 # Named functions and not one factory: the type checkers read the types of options off them.
 
 
-def _expiry(value: float | timedelta) -> float:
-    return seconds("expiry", value)
+def _trip(value: Trip | None) -> Trip | None:
+    return None if value is None else check_trip(value)
+
+
+def _failure_threshold(value: int | None) -> int:
+    return 0 if value is None else whole("failure_threshold", value)
+
+
+def _expiry(value: float | timedelta | ExpiryFunction) -> float:
+    # A function is taken up as the strategy, once all options are known.
+    return cast(float, value) if callable(value) else seconds("expiry", value)
 
 
 def _initial_expiry(value: float | timedelta | None) -> float:
@@ -39,13 +57,34 @@ def _half_open_timeout(value: float | timedelta | None) -> float:
     return FOLLOWS if value is None else seconds("half_open_timeout", value)
 
 
+def _half_open_wait(value: float | timedelta) -> float:
+    return seconds("half_open_wait", value, zero=True)
+
+
+def _reset_after(value: float | timedelta) -> float:
+    return seconds("reset_after", value, zero=True)
+
+
+def _slow_after(value: float | timedelta | None) -> float | None:
+    return None if value is None else seconds("slow_after", value)
+
+
+def _cancel_counts_after(value: float | timedelta | None) -> float | None:
+    return None if value is None else seconds("cancel_counts_after", value, zero=True)
+
+
+def _stall_after(value: float | timedelta | None) -> float | None:
+    return None if value is None else seconds("stall_after", value)
+
+
 def _whole(_policy: object, field: attrs.Attribute[int], value: int) -> None:
     whole(field.name, value)
 
 
-def _strategy(_policy: object, _field: object, value: str) -> None:
-    if value not in STRATEGIES:
+def _strategy(value: str | ExpiryFunction) -> str | ExpiryFunction:
+    if not callable(value) and value not in STRATEGIES:
         raise unknown("expiry_strategy", value, STRATEGIES)
+    return value
 
 
 def _factor(_policy: object, _field: object, value: Any) -> None:
@@ -53,29 +92,54 @@ def _factor(_policy: object, _field: object, value: Any) -> None:
         raise ConfigError("backoff_factor", "a number >= 1", value)
 
 
-def _share(_policy: object, _field: object, value: Any) -> None:
+def _share(_policy: object, field: attrs.Attribute[float], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ConfigError("jitter", "a number from 0 to 1", value)
+        raise ConfigError(field.name, "a number from 0 to 1", value)
 
 
-Kinds = type[BaseException] | Iterable[type[BaseException]]
+def _slow_rate(_policy: object, _field: object, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ConfigError("slow_rate", "a number above 0 and up to 1", value)
 
 
-def _ignore(value: Kinds) -> tuple[type[BaseException], ...]:
-    return _exceptions("ignore", value)
+def _callable(_policy: object, field: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not callable(value):
+        raise ConfigError(field.name, "a function of one argument", value)
 
 
-def _record(value: Kinds) -> tuple[type[BaseException], ...]:
-    return _exceptions("record", value)
+def _initial_state(value: str) -> State:
+    if value not in STABLE:
+        raise ConfigError("initial_state", f"one of {', '.join(STABLE)}", value)
+    return State(value)
 
 
-def _exceptions(option: str, value: Any) -> tuple[type[BaseException], ...]:
-    kinds = (value,) if isinstance(value, type) else value
+def _ignore(value: Kinds) -> tuple[Kind, ...]:
+    return _kinds("ignore", value)
+
+
+def _record(value: Kinds) -> tuple[Kind, ...]:
+    return _kinds("record", value)
+
+
+def _kinds(option: str, value: Any) -> tuple[Kind, ...]:
+    kinds = (value,) if isinstance(value, type) or callable(value) else value
     if isinstance(kinds, Iterable):
         kinds = tuple(kinds)
-        if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        if all(_is_kind(kind) for kind in kinds):
             return kinds
-    raise ConfigError(option, "exception classes", value)
+    raise ConfigError(option, "exception classes, or functions of an exception", value)
+
+
+def _is_kind(kind: Any) -> bool:
+    return issubclass(kind, BaseException) if isinstance(kind, type) else callable(kind)
+
+
+def _classes(kinds: tuple[Kind, ...]) -> tuple[type[BaseException], ...]:
+    return tuple(kind for kind in kinds if isinstance(kind, type))
+
+
+def _tests(kinds: tuple[Kind, ...]) -> tuple[Callable[[BaseException], object], ...]:
+    return tuple(kind for kind in kinds if not isinstance(kind, type))
 
 
 @attrs.frozen(kw_only=True)
@@ -85,67 +149,162 @@ class Policy:
     Example:
         >>> Policy(failure_threshold=3, expiry=10.0).half_open_timeout
         10.0
+        >>> Policy(trip=CountWindow(size=20, rate=0.5), slow_after=2.0).failure_threshold
+        5
 
     Args:
-        failure_threshold: consecutive failures that open the circuit.
-        expiry: seconds that the circuit stays open; a `timedelta` is accepted here and below.
-        expiry_strategy: ``"fixed"``, or ``"progressive"``: each open in a row lasts longer.
+        trip: what opens the circuit: `ConsecutiveFailures`, `CountWindow`, `TimeWindow`,
+            `any_of` several, or a `TripPolicy` of your own.
+        failure_threshold: consecutive failures that open the circuit, 5 by default; the short
+            form of ``trip=ConsecutiveFailures(5)``. Reads, with another `trip`, as the fewest
+            failures that can open it.
+        slow_after: seconds above which a call is slow; None measures nothing, as by default. A
+            call counts as slow as soon as it is under way for so long. `timedelta` is accepted
+            here and below.
+        slow_rate: share of slow calls in the window of `trip` that opens the circuit. With
+            consecutive failures as many slow calls in a row open it.
+        expiry: seconds that the circuit stays open.
+        expiry_strategy: ``"fixed"``, ``"progressive"`` (each open in a row lasts longer), or a
+            function ``(attempt, last_failure) -> seconds``, called at each automatic opening with
+            its number in the row and the `Outcome` that opened; None from it means `expiry`.
         initial_expiry: progressive only: the first open time; `expiry` by default.
-        max_expiry: progressive only: the longest open time; ten times `expiry` by default.
+        max_expiry: the longest open time of ``"progressive"``, and the longest that a remote can
+            ask for by ``retry_after``; ten times `expiry` by default.
         backoff_factor: progressive only: growth from one open to the next; at least 1.
         jitter: progressive only: share of the open time that is drawn at random, 0 to 1.
+        reset_after: seconds that the circuit must have been closed before the next opening counts
+            as the first in a row again; 0 by default: at once.
         half_open_max_calls: probes that may be out at the same time.
         success_threshold: successful probes that close the circuit.
+        failure_threshold_half_open: failed probes that open it again. A slow probe failed.
         half_open_timeout: seconds after which a probe without an outcome is presumed lost and
             its place is free again; `expiry` by default.
-        ignore: exceptions that are neutral: neither success nor failure.
-        record: exceptions that count as failures, unless `ignore` names them too. All others
-            are neutral.
+        half_open_wait: seconds that a call may wait for the verdict of the probes instead of being
+            refused while all of them are out; 0 by default. ``try_acquire`` never waits, nor do
+            plain functions inside an asyncio or trio task.
+        ignore: exceptions that are neutral, neither success nor failure: classes, or functions of
+            the exception that answer true.
+        record: exceptions that count as failures, unless `ignore` names them too; classes or
+            functions. All others are neutral.
+        record_result: a function of what the call returned; true makes it a failure.
+        classify: a function of the `Outcome` of every call, before all other rules: ``"success"``,
+            ``"failure"``, ``("failure", reason)``, ``"ignore"``, or None to let them decide.
+        cancel_counts_after: seconds from which on a cancelled call is a slow failure and no longer
+            neutral; None, as by default: never.
+        stall_after: seconds of a pause of this process or its event loop during a call that make
+            its failure neutral, as our own; None, as by default, looks for none.
+        initial_state: in which the circuit begins: closed, forced_open, disabled or metrics_only.
 
     Raises:
         ConfigError: an option is out of its bounds, or two of them contradict each other.
+
+    Threads: your functions run in the thread of the guarded call, never under a lock. One that
+    raises is logged, and counts as if it were not there.
     """
 
-    failure_threshold: int = attrs.field(default=5, validator=_whole)
-    expiry: float = attrs.field(default=60.0, converter=_expiry)
-    expiry_strategy: str = attrs.field(default="fixed", validator=_strategy)
+    trip: Trip = attrs.field(default=None, converter=_trip)
+    failure_threshold: int = attrs.field(default=None, converter=_failure_threshold)
+    slow_after: float | None = attrs.field(default=None, converter=_slow_after)
+    slow_rate: float = attrs.field(default=1.0, validator=_slow_rate)
+    expiry: float = attrs.field(default=DEFAULT_EXPIRY, converter=_expiry)
+    expiry_strategy: str | ExpiryFunction = attrs.field(default="fixed", converter=_strategy)
     initial_expiry: float = attrs.field(default=None, converter=_initial_expiry)
     max_expiry: float = attrs.field(default=None, converter=_max_expiry)
     backoff_factor: float = attrs.field(default=2.0, validator=_factor)
     jitter: float = attrs.field(default=0.1, validator=_share)
+    reset_after: float = attrs.field(default=0.0, converter=_reset_after)
     half_open_max_calls: int = attrs.field(default=1, validator=_whole)
     success_threshold: int = attrs.field(default=1, validator=_whole)
+    failure_threshold_half_open: int = attrs.field(default=1, validator=_whole)
     half_open_timeout: float = attrs.field(default=None, converter=_half_open_timeout)
-    ignore: tuple[type[BaseException], ...] = attrs.field(default=(), converter=_ignore)
-    record: tuple[type[BaseException], ...] = attrs.field(default=(Exception,), converter=_record)
+    half_open_wait: float = attrs.field(default=0.0, converter=_half_open_wait)
+    ignore: tuple[Kind, ...] = attrs.field(default=(), converter=_ignore)
+    record: tuple[Kind, ...] = attrs.field(default=(Exception,), converter=_record)
+    record_result: Callable[[Any], object] | None = attrs.field(default=None, validator=_callable)
+    classify: Callable[[Outcome], Verdict] | None = attrs.field(default=None, validator=_callable)
+    cancel_counts_after: float | None = attrs.field(default=None, converter=_cancel_counts_after)
+    stall_after: float | None = attrs.field(default=None, converter=_stall_after)
+    initial_state: State = attrs.field(default=State.CLOSED, converter=_initial_state)
 
-    def _derived(self) -> dict[str, float]:
-        return {
+    # What a guarded call asks for, made once. Not options, and not part of the value.
+    ignored_classes: tuple[type[BaseException], ...] = attrs.field(
+        init=False, eq=False, repr=False, default=attrs.Factory(lambda p: _classes(p.ignore), True)
+    )
+    ignored_tests: tuple[Callable[[BaseException], object], ...] = attrs.field(
+        init=False, eq=False, repr=False, default=attrs.Factory(lambda p: _tests(p.ignore), True)
+    )
+    recorded_classes: tuple[type[BaseException], ...] = attrs.field(
+        init=False, eq=False, repr=False, default=attrs.Factory(lambda p: _classes(p.record), True)
+    )
+    recorded_tests: tuple[Callable[[BaseException], object], ...] = attrs.field(
+        init=False, eq=False, repr=False, default=attrs.Factory(lambda p: _tests(p.record), True)
+    )
+
+    @property
+    def strategy_name(self) -> str:
+        """The strategy in a word; ``"function"`` for one of your own."""
+        return "function" if callable(self.expiry_strategy) else self.expiry_strategy
+
+    def _derived(self) -> dict[str, Any]:
+        follows: dict[str, Any] = {
             "initial_expiry": self.expiry,
             "max_expiry": 10 * self.expiry,
             "half_open_timeout": self.expiry,
         }
+        other = "trip" if isinstance(self.trip, ConsecutiveFailures) else "failure_threshold"
+        follows[other] = getattr(self, other)
+        return follows
 
     def options(self) -> dict[str, Any]:
-        """The options that make this policy; what follows from `expiry` is left out."""
+        """The options that make this policy; what follows from others is left out."""
         derived = self._derived()
         return {
             option: value
             for option in OPTIONS
-            if derived.get(option) != (value := getattr(self, option))
+            if (value := getattr(self, option)) != derived.get(option, derived)
         }
 
     def __attrs_post_init__(self) -> None:
-        for option, value in self._derived().items():
-            if getattr(self, option) == FOLLOWS:
-                object.__setattr__(self, option, value)
+        if callable(self.expiry):
+            if self.expiry_strategy != "fixed":
+                raise ConfigError("expiry", "seconds beside an expiry_strategy", self.expiry)
+            self._set("expiry_strategy", self.expiry)
+            self._set("expiry", DEFAULT_EXPIRY)
+        self._settle_trip()
+        if self.initial_expiry == FOLLOWS:
+            self._set("initial_expiry", self.expiry)
+        if self.half_open_timeout == FOLLOWS:
+            self._set("half_open_timeout", self.expiry)
+        if self.max_expiry == FOLLOWS:
+            self._set("max_expiry", 10 * self.expiry)
         if self.max_expiry < self.initial_expiry:
             raise ConfigError(
                 "max_expiry", f"at least initial_expiry ({self.initial_expiry} s)", self.max_expiry
             )
 
+    def _settle_trip(self) -> None:
+        """Make one of the two spellings of consecutive failures follow from the other."""
+        given = cast("Trip | None", self.trip)
+        threshold = self.failure_threshold
+        if given is None:
+            self._set("failure_threshold", threshold or DEFAULT_THRESHOLD)
+            self._set("trip", ConsecutiveFailures(self.failure_threshold))
+            return
+        fewest = least_failures(given)
+        if threshold and threshold != fewest:
+            raise ConfigError(
+                "failure_threshold",
+                "left out beside another trip",
+                threshold,
+                hint=f"trip is {given}; write any_of(..., ConsecutiveFailures({threshold})).",
+            )
+        self._set("failure_threshold", fewest)
 
-OPTIONS: tuple[str, ...] = tuple(field.name for field in attrs.fields(Policy))
+    def _set(self, option: str, value: object) -> None:
+        object.__setattr__(self, option, value)
+
+
+OPTIONS: tuple[str, ...] = tuple(field.name for field in attrs.fields(Policy) if field.init)
 """The names of a policy's options."""
 
 
@@ -164,3 +323,22 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
             value = tuple(value)  # read once, and asked for more often
         named[name] = value
     return named
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Options in layers, of which the later hold: defaults, then what was given, then what is new.
+
+    `trip` and `failure_threshold` are two spellings of one option, so that either replaces both.
+
+    Example:
+        >>> merge({"failure_threshold": 3, "expiry": 5.0}, {"trip": CountWindow()})
+        {'expiry': 5.0, 'trip': CountWindow(size=100, rate=0.5, minimum=10)}
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if layer.get("trip") is not None:
+            merged.pop("failure_threshold", None)
+        elif layer.get("failure_threshold") is not None:
+            merged.pop("trip", None)
+        merged.update(layer)
+    return merged

@@ -23,6 +23,12 @@ class State(StrEnum):
     """Calls are refused until the expiry is over."""
     HALF_OPEN = "half_open"
     """A few calls pass as probes; their outcome decides."""
+    FORCED_OPEN = "forced_open"
+    """Somebody wants calls refused, until somebody wants otherwise; no clock and no probe."""
+    DISABLED = "disabled"
+    """Somebody wants calls to pass; they are counted and not judged."""
+    METRICS_ONLY = "metrics_only"
+    """Calls pass and are judged, and no verdict opens the circuit: a trial run of its policy."""
 
 
 def check_state(value: Any) -> State:

@@ -51,11 +51,13 @@ def policy() -> str:
     defaults = Policy()
     derived = {"initial_expiry": "`expiry`", "max_expiry": "10 × `expiry`"}
     derived["half_open_timeout"] = "`expiry`"
+    derived["trip"] = "`ConsecutiveFailures(failure_threshold)`"
     return markdown(
         ("option", "default"),
         [
             (f"`{field.name}`", derived.get(field.name) or shown(getattr(defaults, field.name)))
             for field in attrs.fields(Policy)
+            if field.init
         ],
     )
 

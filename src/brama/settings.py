@@ -19,6 +19,7 @@ logger = logging.getLogger("brama")
 PREFIX = "BRAMA_"
 NUMBERS: dict[str, Callable[[str], Any]] = {
     "failure_threshold": int,
+    "failure_threshold_half_open": int,
     "half_open_max_calls": int,
     "success_threshold": int,
     "expiry": float,
@@ -27,8 +28,15 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
     "backoff_factor": float,
     "jitter": float,
     "half_open_timeout": float,
+    "half_open_wait": float,
+    "reset_after": float,
+    "slow_after": float,
+    "slow_rate": float,
+    "cancel_counts_after": float,
+    "stall_after": float,
     "stop_timeout": float,
     "expiry_strategy": str,
+    "initial_state": str,
 }
 
 

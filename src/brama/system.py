@@ -41,6 +41,7 @@ from brama.circuits import (
     State,
     Status,
     check_options,
+    merge,
     seconds,
 )
 from brama.notifier import (
@@ -105,7 +106,7 @@ class System:
         _remember(self)
 
     def _defaults(self) -> Mapping[str, Any]:
-        return {**self.settings.options, **self._configured}
+        return merge(self.settings.options, self._configured)
 
     def _children(self) -> list[ChildSpec]:
         # Producers last: the tree stops from the bottom, so that what is under way drains
@@ -201,8 +202,8 @@ class System:
         if scope is not None:
             raise ConfigError("scope", "given together with a name", scope)
         checked = check_options(options)
-        Policy(**{**self._defaults(), **checked})
-        self._configured = {**self._configured, **checked}
+        Policy(**merge(self._defaults(), checked))
+        self._configured = merge(self._configured, checked)
         self._catalogue.forget_defaults()
 
     # Groups

@@ -10,26 +10,51 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from brama.circuits import OPTIONS, Policy, check_name, check_options, check_scope, seconds, whole
+from brama.circuits import (
+    OPTIONS,
+    ConsecutiveFailures,
+    CountWindow,
+    Policy,
+    TimeWindow,
+    any_of,
+    check_name,
+    check_options,
+    check_scope,
+    merge,
+    seconds,
+    whole,
+)
 from brama.telemetry import BramaError, ConfigError
 
 requirement = pytest.mark.requirement
 
 
 def test_the_defaults():
-    assert attrs.asdict(Policy()) == {
+    policy = Policy()
+    assert {option: getattr(policy, option) for option in OPTIONS} == {
+        "trip": ConsecutiveFailures(5),
         "failure_threshold": 5,
+        "slow_after": None,
+        "slow_rate": 1.0,
         "expiry": 60.0,
         "expiry_strategy": "fixed",
         "initial_expiry": 60.0,
         "max_expiry": 600.0,
         "backoff_factor": 2.0,
         "jitter": 0.1,
+        "reset_after": 0.0,
         "half_open_max_calls": 1,
         "success_threshold": 1,
+        "failure_threshold_half_open": 1,
         "half_open_timeout": 60.0,
+        "half_open_wait": 0.0,
         "ignore": (),
         "record": (Exception,),
+        "record_result": None,
+        "classify": None,
+        "cancel_counts_after": None,
+        "stall_after": None,
+        "initial_state": "closed",
     }
 
 
@@ -49,8 +74,29 @@ SECONDS = "a number of seconds > 0"
 WHOLE = "a whole number >= 1"
 BAD_SECONDS = [0, -1, -0.1, math.nan, math.inf, "60", True, timedelta(0), timedelta(seconds=-1)]
 BAD_WHOLE = [0, -1, 1.0, "5", None, True]
+BAD_SECONDS_OR_ZERO = [bad for bad in BAD_SECONDS if bad not in (0, timedelta(0))]
+SECONDS_OR_ZERO = "a number of seconds >= 0"
+KINDS = "exception classes, or functions of an exception"
+FUNCTION = "a function of one argument"
 BAD = {
-    "failure_threshold": (WHOLE, BAD_WHOLE),
+    "trip": (
+        "ConsecutiveFailures, CountWindow, TimeWindow, any_of(...) or an object with watch()",
+        [5, "window", CountWindow, object(), [CountWindow()]],
+    ),
+    "slow_after": (SECONDS, BAD_SECONDS),
+    "slow_rate": ("a number above 0 and up to 1", [0, -1, 1.1, math.nan, "1", True, None]),
+    "reset_after": (SECONDS_OR_ZERO, [*BAD_SECONDS_OR_ZERO, None]),
+    "failure_threshold_half_open": (WHOLE, BAD_WHOLE),
+    "half_open_wait": (SECONDS_OR_ZERO, [*BAD_SECONDS_OR_ZERO, None]),
+    "record_result": (FUNCTION, [5, "failure"]),
+    "classify": (FUNCTION, [5, "failure"]),
+    "cancel_counts_after": (SECONDS_OR_ZERO, BAD_SECONDS_OR_ZERO),
+    "stall_after": (SECONDS, BAD_SECONDS),
+    "initial_state": (
+        "one of closed, forced_open, disabled, metrics_only",
+        ["open", "half_open", "shut", None, 5],
+    ),
+    "failure_threshold": (WHOLE, [bad for bad in BAD_WHOLE if bad is not None]),
     "expiry": (SECONDS, [*BAD_SECONDS, None]),
     "expiry_strategy": ("one of fixed, progressive", ["fast", "Fixed", None, 1]),
     "initial_expiry": (SECONDS, BAD_SECONDS),
@@ -60,8 +106,8 @@ BAD = {
     "half_open_max_calls": (WHOLE, BAD_WHOLE),
     "success_threshold": (WHOLE, BAD_WHOLE),
     "half_open_timeout": (SECONDS, BAD_SECONDS),
-    "ignore": ("exception classes", [5, "OSError", int, [OSError, 5], OSError("x")]),
-    "record": ("exception classes", [5, "OSError", int, (OSError, object), None]),
+    "ignore": (KINDS, [5, "OSError", int, [OSError, 5], OSError("x")]),
+    "record": (KINDS, [5, "OSError", int, (OSError, object), None]),
 }
 
 
@@ -150,6 +196,77 @@ def test_an_unknown_option_is_refused_with_the_nearest_known_one():
         check_options({"failure_treshold": 3})
     assert "failure_treshold" in str(caught.value)
     assert "half_open_max_calls" in str(caught.value)
+
+
+def test_consecutive_failures_are_written_in_two_ways():
+    policy = Policy(failure_threshold=3)
+    assert policy == Policy(trip=ConsecutiveFailures(3))
+    assert policy.trip == ConsecutiveFailures(3)
+    assert Policy(trip=ConsecutiveFailures(3)).failure_threshold == 3
+
+
+@pytest.mark.parametrize(
+    ("trip", "fewest"),
+    [
+        (CountWindow(size=100, rate=0.5, minimum=10), 5),
+        (TimeWindow(seconds=1, rate=0.1, minimum=10), 1),
+        (CountWindow(size=100, rate=0.01, minimum=10), 1),
+        (any_of(ConsecutiveFailures(3), CountWindow()), 3),
+    ],
+)
+def test_the_threshold_of_another_trip_is_the_fewest_failures_that_open(trip, fewest):
+    assert Policy(trip=trip).failure_threshold == fewest
+
+
+def test_a_threshold_beside_another_trip_is_refused():
+    with pytest.raises(ConfigError, match="failure_threshold must be left out beside another trip"):
+        Policy(trip=CountWindow(), failure_threshold=3)
+
+
+def test_of_two_spellings_in_two_layers_the_later_holds():
+    assert merge({"failure_threshold": 3}, {"trip": CountWindow()}) == {"trip": CountWindow()}
+    assert merge({"trip": CountWindow()}, {"failure_threshold": 3}) == {"failure_threshold": 3}
+    assert merge({"trip": CountWindow()}, {"expiry": 3}) == {"trip": CountWindow(), "expiry": 3}
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: CountWindow(size=0), "size must be a whole number >= 1, got: 0"),
+        (lambda: CountWindow(rate=0), "rate must be a number above 0 and up to 1, got: 0"),
+        (lambda: CountWindow(rate=50), "rate must be a number above 0 and up to 1, got: 50"),
+        (lambda: CountWindow(size=5, minimum=6), "minimum must be at most size (5), got: 6"),
+        (lambda: TimeWindow(seconds=0), "seconds must be a number of seconds > 0, got: 0"),
+        (lambda: TimeWindow(buckets=0), "buckets must be a whole number >= 1, got: 0"),
+        (lambda: TimeWindow(minimum=0), "minimum must be a whole number >= 1, got: 0"),
+        (lambda: ConsecutiveFailures(0), "failures must be a whole number >= 1, got: 0"),
+        (any_of, "any_of must be one condition or more, got: ()"),
+        (lambda: any_of(CountWindow(), 5), "trip must be ConsecutiveFailures, CountWindow"),
+    ],
+)
+def test_a_condition_out_of_bounds_is_refused(make, text):
+    with pytest.raises(ConfigError, match=re.escape(text)):
+        make()
+
+
+def test_a_small_window_judges_when_it_is_full():
+    assert CountWindow(size=4).minimum == 4
+
+
+def test_conditions_within_conditions_are_one_list():
+    rows, window = ConsecutiveFailures(2), CountWindow()
+    assert any_of(rows, any_of(window, rows)) == any_of(rows, window, rows)
+
+
+def test_a_function_as_expiry_is_the_strategy():
+    def after(attempt, last_failure):
+        return attempt
+
+    policy = Policy(expiry=after)
+    assert (policy.expiry, policy.expiry_strategy) == (60.0, after)
+    assert Policy(**policy.options()) == policy
+    with pytest.raises(ConfigError, match="expiry must be seconds beside an expiry_strategy"):
+        Policy(expiry=after, expiry_strategy="progressive")
 
 
 @requirement("BR-03")
