@@ -23,8 +23,10 @@ from .breaker import Breaker
 from .catalogue import Catalogue
 from .circuit import Circuit
 from .connection import REGISTRY, Bells, Circuits, ConnectionActor, Publish
-from .errors import CircuitOpenError, UnknownConnectionError, UnknownGroupError
+from .errors import CircuitOpenError, EventFormatError, UnknownConnectionError, UnknownGroupError
+from .event_data import DATA, DataField
 from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_events, mask_of
+from .fields import Fields
 from .groups import Group, Groups, GroupStatus
 from .log import Record
 from .options import check_name, check_scope, seconds, whole
@@ -39,6 +41,7 @@ from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, TripPolic
 __all__ = [
     "ALL",
     "CRITICAL",
+    "DATA",
     "EVENTS",
     "OPTIONS",
     "REGISTRY",
@@ -52,8 +55,11 @@ __all__ = [
     "ConnectionActor",
     "ConsecutiveFailures",
     "CountWindow",
+    "DataField",
     "Event",
+    "EventFormatError",
     "EventKind",
+    "Fields",
     "Group",
     "GroupStatus",
     "Groups",

@@ -29,8 +29,9 @@ import trio
 from brama.telemetry import capture
 
 from .errors import CircuitOpenError
-from .events import CRITICAL, EVENTS, Fields
+from .events import CRITICAL, EVENTS
 from .expiry import open_for
+from .fields import Fields
 from .generation import Generation, Retired, Totals, value
 from .log import Log, Record
 from .policy import Policy

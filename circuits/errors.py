@@ -3,6 +3,7 @@
 BramaError
 ├── ConfigError             a wrong option or name (also a ValueError)
 ├── CircuitOpenError        a call was refused
+├── EventFormatError        what should be an event is none (also a ValueError)
 ├── UnknownConnectionError  no connection of that name is registered (also a LookupError)
 └── UnknownGroupError       no group of that name is registered (also a LookupError)
 """
@@ -15,7 +16,13 @@ from brama.telemetry import BramaError
 
 from .state import State
 
-__all__ = ["CircuitOpenError", "UnknownConnectionError", "UnknownGroupError", "new_refusal"]
+__all__ = [
+    "CircuitOpenError",
+    "EventFormatError",
+    "UnknownConnectionError",
+    "UnknownGroupError",
+    "new_refusal",
+]
 
 
 class CircuitOpenError(BramaError):
@@ -82,6 +89,30 @@ class CircuitOpenError(BramaError):
 new_refusal = CircuitOpenError.__new__
 """Makes a refusal from the class and its five values, without the step through Python's
 ``__init__``: for the guarded path."""
+
+
+class EventFormatError(BramaError, ValueError):
+    """What was to be read as an event is none.
+
+    Attributes:
+        field: the field that is missing or wrong; empty if the whole is.
+        expected: what it should be.
+        got: what it is.
+        code: ``missing_field``, ``invalid_field`` or ``unsupported_schema_version``.
+    """
+
+    def __init__(self, field: str, expected: str, got: Any, code: str = "invalid_field") -> None:
+        super().__init__(field, expected, got, code)
+        self.field = field
+        self.expected = expected
+        self.got = got
+        self.code = code
+
+    def __str__(self) -> str:
+        if self.code == "missing_field":
+            return f"an event must have the field {self.field!r}: {self.expected}"
+        name = f"the field {self.field!r} of an event" if self.field else "an event"
+        return f"{name} must be {self.expected}, got: {self.got!r}"
 
 
 class UnknownConnectionError(BramaError, LookupError):

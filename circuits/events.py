@@ -7,15 +7,17 @@ The first thirteen names are those of the Brama notification specification.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, Self, TypeVar
 
 import attrs
 
 from brama.telemetry import ConfigError, unknown
 
+from .errors import EventFormatError
 from .state import State
+from .wire import VERSION, dump, dump_json, load, load_json
 
 __all__ = [
     "ALL",
@@ -28,7 +30,7 @@ __all__ = [
     "mask_of",
 ]
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = VERSION
 
 
 class Severity(StrEnum):
@@ -50,7 +52,8 @@ class EventKind:
         critical: delivered at least once and numbered without a gap.
         severity: unless the new state says otherwise (see `Event.severity`).
         when: what has happened, as a clause.
-        data: the keys of `Event.data`.
+        data: the keys of `Event.data`, which `DATA` explains.
+        per_call: it tells of a single call, so there may be very many.
         bit: this kind in a mask of wanted kinds.
     """
 
@@ -59,6 +62,7 @@ class EventKind:
     severity: Severity
     when: str
     data: tuple[str, ...]
+    per_call: bool = False
     bit: int = 0
 
 
@@ -71,8 +75,15 @@ _KINDS = (
         "state_change", True, Severity.INFO, "the circuit went from one state to another", _MOVE
     ),
     EventKind("registration", False, Severity.INFO, "a connection was registered", _LIFE),
-    EventKind("failure", False, Severity.WARNING, "a failure was counted and did not trip", _CALL),
-    EventKind("success", False, Severity.DEBUG, "a call succeeded", _CALL),
+    EventKind(
+        "failure",
+        False,
+        Severity.WARNING,
+        "a failure was counted and did not trip",
+        _CALL,
+        per_call=True,
+    ),
+    EventKind("success", False, Severity.DEBUG, "a call succeeded", _CALL, per_call=True),
     EventKind("expiry", False, Severity.INFO, "the open time of a circuit is over", _CALL),
     EventKind("cleanup", False, Severity.DEBUG, "idle connections were removed", ("removed",)),
     EventKind("circuit_opened", True, Severity.ERROR, "the circuit opened", _MOVE),
@@ -85,6 +96,14 @@ _KINDS = (
     EventKind("circuit_half_opened", True, Severity.WARNING, "probes are admitted", _MOVE),
     EventKind("connection_removed", False, Severity.INFO, "an idle connection was removed", _LIFE),
     EventKind("probe_lost", False, Severity.WARNING, "a probe ended without an outcome", _CALL),
+    EventKind("gap", False, Severity.WARNING, "events before this one were lost", ("lost",)),
+    EventKind(
+        "alarm",
+        False,
+        Severity.CRITICAL,
+        "a part of Brama itself fails, or works again",
+        ("subject", "status", "reason", "since"),
+    ),
 )
 
 EVENTS: Mapping[str, EventKind] = {
@@ -97,6 +116,9 @@ CRITICAL: frozenset[str] = frozenset(kind.name for kind in _KINDS if kind.critic
 
 ALL: int = (1 << len(_KINDS)) - 1
 """The mask that wants every kind."""
+
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 _BY_STATE = {
     State.OPEN: Severity.ERROR,
@@ -135,22 +157,6 @@ def mask_of(names: Iterable[str] | None) -> int:
     return ALL if names is None else sum(EVENTS[name].bit for name in names)
 
 
-class Fields(dict[str, Any]):
-    """The data of an event: a dict that all its readers share, so nobody may change it."""
-
-    def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise TypeError(
-            "the data of an event is shared and cannot be changed; copy it: dict(event.data)"
-        )
-
-    if not TYPE_CHECKING:  # every way to change a dict, refused alike; to checkers it is a dict
-        __setitem__ = __delitem__ = __ior__ = _refuse
-        clear = pop = popitem = setdefault = update = _refuse
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Fields, (dict(self),)
-
-
 @attrs.frozen(
     slots=False
 )  # a delivery is a copy with two fields replaced: one dict copy is cheapest
@@ -171,6 +177,7 @@ class Event:
         severity: how much it matters.
         data: what `EVENTS` documents for the kind; shared, not to be changed.
         trace: W3C ``traceparent`` of its cause while tracing is on, else None.
+        source: the system that it happened in; stable across restarts where there is a journal.
         n: number of this delivery in its subscription, without a gap; 0 outside one.
         redelivered: an earlier attempt at this delivery did not end well.
     """
@@ -186,6 +193,7 @@ class Event:
     severity: Severity
     data: Mapping[str, Any] = attrs.field(hash=False)
     trace: str | None = None
+    source: str = ""
     schema_version: str = SCHEMA_VERSION
     n: int = 0
     redelivered: bool = False
@@ -195,6 +203,37 @@ class Event:
         """Whether it is delivered at least once."""
         return self.seq is not None
 
+    @property
+    def timestamp_ms(self) -> int:
+        """`timestamp` as milliseconds since 1970, as in Elixir's Brama."""
+        return (self.timestamp - _1970) // _MILLISECOND
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as the published JSON Schema says; see `brama.notifier.event_schema`."""
+        return dump(self)
+
+    def to_json(self) -> str:
+        """`to_dict` as one line of JSON."""
+        return dump_json(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """The event that `to_dict` described. Fields of a later 1.x that we do not know are left.
+
+        Raises:
+            EventFormatError: a field is missing or wrong, or the schema is another than 1.x.
+        """
+        return _known(load(cls, fields))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The event that `to_json` described.
+
+        Raises:
+            EventFormatError: as `from_dict`, or it is no JSON.
+        """
+        return _known(load_json(cls, text))
+
     def delivery(self, n: int, *, redelivered: bool) -> Self:
         """This event as the `n`-th delivery of a subscription."""
         fields = self.__dict__.copy()
@@ -203,6 +242,16 @@ class Event:
         copy = object.__new__(type(self))
         object.__setattr__(copy, "__dict__", fields)
         return copy
+
+
+E = TypeVar("E", bound=Event)
+
+
+def _known(event: E) -> E:
+    # A later 1.x may have kinds that we do not know; whoever asks for kinds does not get them.
+    if event.event not in EVENTS and event.schema_version == SCHEMA_VERSION:
+        raise EventFormatError("event", "one of " + ", ".join(EVENTS), event.event)
+    return event
 
 
 def severity_of(name: str, new_state: State | None) -> Severity:

@@ -86,8 +86,14 @@ class Record:
         """Unique, and the same whenever the event is made again."""
         return f"{self.source}-{self.epoch:x}-{self.number + place}"
 
-    def event(self, place: int, trace: str | None) -> Event:
-        """The `place`-th event; the same values at every call, so that its id is, too."""
+    def event(self, place: int, trace: str | None, source: str = "") -> Event:
+        """The `place`-th event; the same values at every call, so that its id is, too.
+
+        Args:
+            place: which of the record's events.
+            trace: the ``traceparent`` of its cause.
+            source: a name of the system that outlives the process; its own one if empty.
+        """
         name = self.events[place]
         return Event(
             event=name,
@@ -101,6 +107,7 @@ class Record:
             severity=severity_of(name, self.data.get("new_state")),
             data=self.data,
             trace=trace,
+            source=source or self.source,
         )
 
 

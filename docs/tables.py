@@ -1,7 +1,7 @@
 """Sphinx directives that make the tables of the documentation from the code's own lists.
 
-``{brama-events}``, ``{brama-policy}``, ``{brama-spans}``, ``{brama-metrics}``: each list stands in
-one place of the code, and a page cannot fall behind it.
+``{brama-events}``, ``{brama-event-data}``, ``{brama-policy}``, ``{brama-spans}``,
+``{brama-metrics}``: each list stands in one place of the code, and a page cannot fall behind it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from brama.circuits import EVENTS, Policy
+from brama.circuits import DATA, EVENTS, Policy
 from brama.telemetry import names
 
 # Kinds that can be subscribed to and that nothing sends yet.
-LATER = frozenset({"cleanup", "connection_removed"})
+LATER = frozenset({"cleanup", "connection_removed", "gap", "alarm"})
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -45,6 +45,10 @@ def events() -> str:
             for kind in EVENTS.values()
         ],
     )
+
+
+def event_data() -> str:
+    return markdown(("key", ""), [(f"`{field.name}`", field.meaning) for field in DATA.values()])
 
 
 def policy() -> str:
@@ -99,6 +103,7 @@ def directive(table: Callable[[], str]) -> type[SphinxDirective]:
 def setup(app: Sphinx) -> dict[str, bool]:
     for name, table in (
         ("brama-events", events),
+        ("brama-event-data", event_data),
         ("brama-policy", policy),
         ("brama-spans", spans),
         ("brama-metrics", metrics),

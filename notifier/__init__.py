@@ -15,9 +15,11 @@ Where a handler runs follows from what it is: a plain function on a worker threa
     touches no other. The kinds of events are listed in `brama.circuits.EVENTS`.
 """
 
-from brama.circuits import EVENTS, Event, Severity
+from brama.circuits import EVENTS, Event, EventFormatError, Severity
 
+from . import cloudevents
 from .errors import SubscriptionClosed
+from .event_schema import event_schema
 from .handler_actor import HandlerActor
 from .index import Index
 from .inline import inline
@@ -29,6 +31,7 @@ from .subscriptions import Subscribers, Subscriptions
 __all__ = [
     "EVENTS",
     "Event",
+    "EventFormatError",
     "EventStream",
     "HandlerActor",
     "Index",
@@ -38,5 +41,7 @@ __all__ = [
     "Subscription",
     "SubscriptionClosed",
     "Subscriptions",
+    "cloudevents",
+    "event_schema",
     "inline",
 ]

@@ -1,3 +1,42 @@
 """What all tests share."""
 
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jsonschema
+import pytest
+
+from brama.circuits import Event, Record
+from brama.notifier import event_schema
+
 pytest_plugins = ["pytester"]
+
+_validator = jsonschema.Draft202012Validator(
+    event_schema(), format_checker=jsonschema.FormatChecker()
+)
+_seen: set[tuple[object, ...]] = set()
+
+
+@pytest.fixture(autouse=True)
+def every_event_follows_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever event a test brings about is held against the published schema.
+
+    Once for each shape: kind, and types of the fields and of the data.
+    """
+    made = Record.event
+
+    @functools.wraps(made)
+    def event(self: Record, *args: Any, **kwargs: Any) -> Event:
+        event = made(self, *args, **kwargs)
+        fields = {**event.__dict__, **event.data}
+        shape = (event.event, *((name, type(value)) for name, value in fields.items()))
+        if shape not in _seen:
+            problems = [str(problem) for problem in _validator.iter_errors(event.to_dict())]
+            if problems:  # raised where it can be seen: the registry would only log it
+                pytest.fail("\n".join(problems))
+            _seen.add(shape)
+        return event
+
+    monkeypatch.setattr(Record, "event", event)

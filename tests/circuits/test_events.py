@@ -9,8 +9,18 @@ from datetime import UTC, datetime
 import attrs
 import pytest
 
-from brama.circuits import ALL, CRITICAL, EVENTS, Event, Severity, State, check_events, mask_of
-from brama.circuits.events import Fields, severity_of
+from brama.circuits import (
+    ALL,
+    CRITICAL,
+    EVENTS,
+    Event,
+    Fields,
+    Severity,
+    State,
+    check_events,
+    mask_of,
+)
+from brama.circuits.events import severity_of
 from brama.telemetry import ConfigError
 
 requirement = pytest.mark.requirement

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from brama.circuits import ALL, Severity, State
-from brama.circuits.events import EVENTS, Fields
+from brama.circuits import ALL, EVENTS, Fields, Severity, State
 from brama.circuits.log import LIMIT
 
 requirement = pytest.mark.requirement

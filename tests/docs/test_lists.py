@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import attrs
 
 from brama import Settings
-from brama.circuits import EVENTS, Event
+from brama.circuits import DATA, EVENTS, Event
+from brama.notifier import event_schema
 from brama.settings import NUMBERS, PREFIX
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,13 +29,22 @@ def words(text: str, column: int = 0) -> set[str]:
 
 
 def test_page_of_events_explains_every_field_of_an_event() -> None:
-    assert words(section("events.md", "Fields")) == {field.name for field in attrs.fields(Event)}
-
-
-def test_page_of_events_explains_every_key_of_their_data() -> None:
-    assert words(section("events.md", "Data")) == {
-        key for kind in EVENTS.values() for key in kind.data
+    assert words(section("events/index.md", "Fields")) == {
+        field.name for field in attrs.fields(Event)
     }
+
+
+def test_every_key_of_the_data_of_events_is_explained_and_none_beyond() -> None:
+    assert set(DATA) == {key for kind in EVENTS.values() for key in kind.data}
+
+
+def test_published_schema_is_that_of_the_code() -> None:
+    published = json.loads((DOCS / "events/event.schema.json").read_text(encoding="utf-8"))
+
+    assert published == event_schema(), (
+        "write it anew: python -c 'import json, brama.notifier as n; "
+        "print(json.dumps(n.event_schema(), indent=2))' > docs/events/event.schema.json"
+    )
 
 
 def test_page_of_settings_lists_every_variable() -> None:
@@ -50,7 +61,7 @@ def test_page_of_settings_lists_every_variable() -> None:
 def test_every_page_is_linked_from_a_table_of_contents() -> None:
     contents = "".join(
         (DOCS / page).read_text(encoding="utf-8")
-        for page in ("index.md", "howto/index.md", "reference/index.md")
+        for page in ("index.md", "howto/index.md", "reference/index.md", "events/index.md")
     )
 
     for page in DOCS.rglob("*.md"):

@@ -1,0 +1,64 @@
+"""What the keys in the data of an event mean: the only list of them.
+
+The documentation and the published schema are made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from .state import State
+
+__all__ = ["DATA", "DataField"]
+
+
+@attrs.frozen
+class DataField:
+    """One key of `Event.data`.
+
+    Attributes:
+        name: the key.
+        schema: its values, as JSON Schema.
+        meaning: what it says, as a clause for people.
+    """
+
+    name: str
+    schema: Mapping[str, Any] = attrs.field(hash=False)
+    meaning: str
+
+
+_STATE = {"enum": [state.value for state in State]}
+_COUNT = {"type": "integer", "minimum": 0}
+_SECONDS = {"type": "number", "minimum": 0}
+_WAIT = {"type": ["number", "null"], "minimum": 0}
+_TEXT = {"type": ["string", "null"]}
+
+DATA: Mapping[str, DataField] = {
+    field.name: field
+    for field in (
+        DataField("previous_state", _STATE, "the `brama.State` that was left"),
+        DataField("new_state", _STATE, "the `brama.State` that was entered"),
+        DataField("state", _STATE, "the `brama.State` in which it happened"),
+        DataField(
+            "reason", _TEXT, "why: the exception's type and message, or what the caller said"
+        ),
+        DataField("failure_count", _COUNT, "consecutive failures"),
+        DataField("generation", _COUNT, "number of the stay in this state"),
+        DataField(
+            "retry_after", _WAIT, "seconds until a probe is admitted; in JSON, null is never"
+        ),
+        DataField("failure_threshold", _COUNT, "of the circuit's policy"),
+        DataField("expiry", _WAIT, "of the circuit's policy, in seconds"),
+        DataField(
+            "removed", {"type": "array", "items": {}}, "the connections that a cleanup removed"
+        ),
+        DataField("lost", _COUNT, "how many events are missing here"),
+        DataField("subject", {"type": "string"}, "what the alarm is about, `journal` for one"),
+        DataField("status", {"enum": ["failing", "recovered"]}, "`failing` or `recovered`"),
+        DataField("since", _SECONDS, "seconds that it has lasted"),
+    )
+}
+"""Every key by its name. A `State` equals its text: ``data["new_state"] == "open"``."""
