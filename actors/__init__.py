@@ -31,6 +31,7 @@ from .actor import Actor, HostedActor, InlineActor
 from .blocking import BlockingActor
 from .children import ChildInfo, ChildSpec
 from .dead_letters import DeadLetters
+from .duplicates import DuplicateRegistry
 from .dynamic import DynamicSupervisor
 from .errors import (
     ActorDeadError,
@@ -54,9 +55,11 @@ from .host import Host
 from .introspection import Health, StopReport, TreeNode
 from .links import ExitSignal
 from .monitors import Down, Monitor
-from .names import Names, Via
+from .names import Names
 from .outside import kill, send_exit, watch
+from .process import reset_after_fork
 from .ref import ActorRef
+from .registry import Entry, Registered, Registry, Unregistered
 from .strategy import Backoff, Restart, Strategy
 from .supervise import (
     ChildCounts,
@@ -71,6 +74,7 @@ from .supervise import (
 from .supervisor import Supervisor
 from .system import ActorSystem, default_actor_system
 from .timers import Timer
+from .via import Via
 
 __all__ = [
     "Actor",
@@ -93,7 +97,9 @@ __all__ = [
     "Crash",
     "DeadLetters",
     "Down",
+    "DuplicateRegistry",
     "DynamicSupervisor",
+    "Entry",
     "ExitReason",
     "ExitSignal",
     "Future",
@@ -109,6 +115,8 @@ __all__ = [
     "Names",
     "NoProc",
     "Normal",
+    "Registered",
+    "Registry",
     "Restart",
     "Shutdown",
     "StopReport",
@@ -117,6 +125,7 @@ __all__ = [
     "SystemStoppedError",
     "Timer",
     "TreeNode",
+    "Unregistered",
     "Via",
     "WouldBlockError",
     "count_children",
@@ -124,6 +133,7 @@ __all__ = [
     "delete_child",
     "get_childspec",
     "kill",
+    "reset_after_fork",
     "restart_child",
     "send_exit",
     "start_child",

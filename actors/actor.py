@@ -18,12 +18,12 @@ from .host import Host, birth, default_host, host_of_newborn
 from .latch import Latch
 from .mailbox import Mailbox
 from .monitors import Monitor
-from .names import Via
 from .ref import ActorRef
 from .static import PlainHooks, PykkaActor
 from .tasks import TaskCell
 from .timers import Timer
 from .turns import InlineCell
+from .via import Via
 
 __all__ = ["Actor", "HostedActor", "InlineActor", "make"]
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from types import CoroutineType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import pykka
 import trio
@@ -23,8 +23,8 @@ from .latch import Latch
 from .links import ExitSignal, join, part, propagate, receives
 from .mailbox import Ask, Mailbox
 from .monitors import Down, Monitor
-from .names import Via
 from .timers import Timer
+from .via import Via
 
 __all__ = ["SPECIAL", "Ack", "Cell", "Exit", "Signal", "cell_of"]
 
@@ -50,6 +50,12 @@ class Exit:
 # Everything in a mailbox that is not simply handed to `on_receive`. A set of exact types, because
 # the test runs for each message.
 SPECIAL = frozenset({Ask, Exit, Down, _ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr})
+
+
+class Registrar(Protocol):
+    """A registry, as far as it concerns those who are registered there."""
+
+    def release(self, key: Hashable, ref: Any) -> None: ...
 
 
 class Signal:
@@ -85,8 +91,8 @@ class Cell(Mailbox):
         "killed",
         "latch",
         "links",
+        "entries",
         "monitors",
-        "names",
         "owner",
         "ref",
         "registered",
@@ -119,11 +125,12 @@ class Cell(Mailbox):
         self.owner: Callable[[Cell, ExitReason], None] | None = None
         self.ack: Ack | None = None
         self.ref: Any = None
-        # Invariant: links, watchers, monitors and names change only under _lock, and not any more
+        # Invariant: links, watchers, monitors and entries change only under _lock, and not any more
         # once the state is DEAD.
         self.links: dict[Cell, None] | None = None
         self.watchers: dict[Callable[[ExitReason], None], None] | None = None
-        self.names: tuple[Hashable, ...] = ()
+        # Where it is registered, to be taken out of there at its end: (registry, key).
+        self.entries: dict[tuple[Registrar, Hashable], None] | None = None
         self.monitors: set[Monitor] | None = None
         self.timers: dict[Hashable, Timer] | None = None
 
@@ -216,7 +223,7 @@ class Cell(Mailbox):
                 return
             self.state = DEAD
             watchers, self.watchers = self.watchers, None
-            names, self.names = self.names, ()
+            entries, self.entries = self.entries, None
             links, self.links = self.links, None
             monitors = list(self.monitors or ())
         self.host.cells.discard(self)
@@ -224,8 +231,8 @@ class Cell(Mailbox):
             timer.cancel()
         for monitor in monitors:
             monitor.cancel()
-        for name in names:
-            self.host.names.release(name, self.ref)
+        for registry, key in entries or ():
+            registry.release(key, self.ref)
         self._release_actor()
         owner, self.owner = self.owner, None
         if owner is not None:
@@ -261,7 +268,7 @@ class Cell(Mailbox):
         for future in asks:
             future.fail(ActorDeadError(self.obituary(self.ref)))
         self.actor = self.owner = self.watchers = self.timers = self.monitors = None
-        self.links = None
+        self.links = self.entries = None
 
     def obituary(self, ref: object) -> str:
         """Why a message cannot be delivered."""
@@ -321,14 +328,31 @@ class Cell(Mailbox):
     # -- names, watchers, timers
     # ---------------------------------------------------------------------
 
-    def add_name(self, name: Hashable) -> bool:
-        """Note a name to be released at the end; False when it has ended already. Any thread."""
+    def enter(self, registry: Registrar, key: Hashable) -> bool:
+        """Note an entry to be released at the end; False when it has ended already. Any thread."""
         with self._lock:
-            if self.state in (DEAD, ORPHAN):
+            if self.ended:
                 return False
-            if name not in self.names:
-                self.names = (*self.names, name)
+            if self.entries is None:
+                self.entries = {}
+            self.entries[registry, key] = None
             return True
+
+    def leave(self, registry: Registrar, key: Hashable) -> None:
+        """Forget the entry. Any thread."""
+        with self._lock:
+            if self.entries is not None:
+                self.entries.pop((registry, key), None)
+
+    def keys_in(self, registry: Registrar) -> tuple[Hashable, ...]:
+        """The keys under which it stands in ``registry``. Any thread."""
+        with self._lock:
+            return tuple(key for where, key in self.entries or () if where is registry)
+
+    @property
+    def names(self) -> tuple[Hashable, ...]:
+        """Its names in its system. Any thread."""
+        return self.keys_in(self.host.names)
 
     def watch(self, watcher: Callable[[ExitReason], None]) -> bool:
         """Call ``watcher(reason)`` at the end; False when it has ended already. Any thread.

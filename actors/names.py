@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
-import pykka
-
 from .dead_letters import DeadLetters
-from .errors import ActorDeadError, NameNotFoundError, NameTakenError
-from .future import Future
+from .errors import NameNotFoundError, NameTakenError
 from .ref import ActorRef
+from .registry import Entry, Registered, Registry, Unregistered
+from .via import Via
 
-__all__ = ["Names", "Via"]
+__all__ = ["Names"]
 
 
-class Names:
-    """The unique names of one system: each belongs to at most one live actor.
+class Names(Registry):
+    """A unique registry: each name belongs to at most one live actor.
 
     Example:
-        >>> system.names.register("prices", ref)
+        >>> system.names.register("prices", ref, value={"currency": "EUR"})
         >>> system.names.whereis("prices") is ref
         True
         >>> system.names.via("prices").tell("refresh")   # whoever holds the name at this moment
 
-    A name is any hashable value. It is released when its actor ends.
+    A name is any hashable value. It is released when its actor ends. Each system has one,
+    ``system.names``, where `ChildSpec` and ``spawn`` register; ``Names()`` makes a further one.
+
+    Args:
+        dead_letters: where tells to a name that nobody holds are counted; None for a count of its
+            own.
 
     Threads: any; reading takes no lock and no hop to the loop.
 
     Source: Elixir ``Registry`` with ``keys: :unique``.
     """
 
-    def __init__(self, dead_letters: DeadLetters) -> None:
-        self._lock = (
-            threading.Lock()
-        )  # Invariant: the table is written only under it, and read without
-        self._table: dict[Hashable, ActorRef[Any]] = {}
-        self._dead_letters = dead_letters
+    def __init__(self, dead_letters: DeadLetters | None = None) -> None:
+        super().__init__()
+        self._table: dict[Hashable, Entry] = {}
+        self.dead_letters = DeadLetters("names") if dead_letters is None else dead_letters
 
     def __len__(self) -> int:
         return len(self._table)
 
-    def register(self, name: Hashable, ref: ActorRef[Any]) -> None:
-        """Give ``name`` to ``ref``. Again with the same ref changes nothing.
+    def register(self, name: Hashable, ref: ActorRef[Any], value: Any = None) -> None:
+        """Give ``name`` to ``ref``. Again with the same ref changes nothing, the value neither.
 
         Raises:
             NameTakenError: another live actor holds it. The table is left as it was.
@@ -51,98 +52,91 @@ class Names:
         """
         with self._lock:
             holder = self._table.get(name)
-            if holder is ref:
-                return
-            # A dead holder has lost its name already; its own clean-up may simply not have run yet.
-            if holder is not None and holder.is_alive():
-                raise NameTakenError(
-                    f"the name {name!r} belongs to {holder}, which must release it or end before "
-                    f"{ref} can take it"
-                )
-            # The actor learns of the name before the table does: it may be ending on another thread
-            # this very moment, and whichever of us comes second takes the entry out again.
-            if not ref.actor_inbox.add_name(name):  # type: ignore[attr-defined]  # a Cell
-                raise ActorDeadError(f"{ref} is dead and cannot take the name {name!r}")
-            self._table[name] = ref
+            if holder is not None:
+                if holder.ref is ref:
+                    return
+                # A dead holder has lost its name; its own clean-up may simply not have run yet.
+                if holder.ref.is_alive():
+                    raise NameTakenError(
+                        f"the name {name!r} belongs to {holder.ref}, which must release it or end "
+                        f"before {ref} can take it"
+                    )
+            self._enter(ref, name)
+            self._table[name] = Entry(ref, value)
+            if self._listeners:
+                if holder is not None:
+                    self._notify(Unregistered(self, name, holder.ref))
+                self._notify(Registered(self, name, ref, value))
         if not ref.is_alive():
             self.release(name, ref)
 
-    def unregister(self, name: Hashable) -> bool:
-        """Release ``name``; returns whether anybody held it."""
+    def unregister(self, name: Hashable, ref: ActorRef[Any] | None = None) -> bool:
+        """Release ``name``, with ``ref`` only if that holds it; returns whether it was released."""
         with self._lock:
-            return self._table.pop(name, None) is not None
+            holder = self._table.get(name)
+            if holder is None or (ref is not None and holder.ref is not ref):
+                return False
+            self._remove(name, holder.ref)
+        return True
 
     def release(self, name: Hashable, ref: ActorRef[Any]) -> None:
         """Release ``name`` if ``ref`` still holds it; a successor keeps it."""
-        with self._lock:
-            if self._table.get(name) is ref:
-                del self._table[name]
+        self.unregister(name, ref)
+
+    def _remove(self, name: Hashable, ref: ActorRef[Any]) -> None:
+        del self._table[name]
+        self._leave(ref, name)
+        if self._listeners:
+            self._notify(Unregistered(self, name, ref))
+
+    def update_value(self, name: Hashable, value: Any) -> tuple[Any, Any]:
+        """Replace the value of ``name``; returns the new one and the old one.
+
+        Args:
+            value: the new value, or a function that makes it of the old one. The function runs
+                without a lock, and again if somebody else was faster.
+
+        Raises:
+            NameNotFoundError: nobody holds the name.
+
+        Source: Elixir ``Registry.update_value/3``.
+        """
+        while True:
+            entry = self._table.get(name)
+            if entry is None or not entry.ref.is_alive():
+                raise NameNotFoundError(f"nobody is registered as {name!r}")
+            new = value(entry.value) if callable(value) else value
+            with self._lock:
+                # The very object: another entry with an equal value is another update.
+                if self._table.get(name) is entry:
+                    self._table[name] = Entry(entry.ref, new)
+                    return new, entry.value
 
     def whereis(self, name: Hashable) -> ActorRef[Any] | None:
         """The live actor behind ``name``, or None."""
-        ref = self._table.get(name)
-        return ref if ref is not None and ref.is_alive() else None
+        entry = self._table.get(name)
+        return entry.ref if entry is not None and entry.ref.is_alive() else None
+
+    def lookup(self, key: Hashable) -> tuple[Entry, ...]:
+        """The entry under ``key`` if its actor is alive: a tuple of one, or none."""
+        entry = self._table.get(key)
+        return (entry,) if entry is not None and entry.ref.is_alive() else ()
+
+    def _items(self) -> Iterator[tuple[Hashable, Entry]]:
+        with self._lock:
+            table = list(self._table.items())
+        return iter(table)
 
     def via(self, name: Hashable) -> Via:
         """An address that looks ``name`` up at each send."""
         return Via(self, name)
 
     def undelivered(self, name: Hashable, message: object) -> None:
-        self._dead_letters.record(f"name {name!r}", message, "nobody holds the name")
+        self.dead_letters.record(f"name {name!r}", message, "nobody holds the name")
 
     def clear(self) -> None:
         """Forget all. For the child of a fork, where every actor is gone."""
-        self._lock = threading.Lock()
-        self._table.clear()
+        self.after_fork()
 
-
-class Via:
-    """``names.via(name)``: tell and ask whoever holds the name at that moment.
-
-    Failure: a tell to a name that nobody holds is a dead letter, as a cast is in OTP; an ask fails
-    with `NameNotFoundError`.
-    """
-
-    __slots__ = ("_names", "name")
-
-    def __init__(self, names: Names, name: Hashable) -> None:
-        self._names = names
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<via {self.name!r}>"
-
-    def whereis(self) -> ActorRef[Any] | None:
-        """The live actor behind the name, or None."""
-        return self._names.whereis(self.name)
-
-    def is_alive(self) -> bool:
-        """Whether anybody holds the name."""
-        return self.whereis() is not None
-
-    def resolve(self) -> ActorRef[Any]:
-        """The ref behind the name. Raises `NameNotFoundError`."""
-        ref = self._names.whereis(self.name)
-        if ref is None:
-            raise NameNotFoundError(f"nobody is registered as {self.name!r}")
-        return ref
-
-    def tell(self, message: Any) -> None:
-        ref = self._names.whereis(self.name)
-        try:
-            if ref is not None:
-                ref.tell(message)
-                return
-        except pykka.ActorDeadError:
-            pass  # it died between the look-up and the send
-        self._names.undelivered(self.name, message)
-
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
-        try:
-            return self.resolve().ask(message, block=block, timeout=timeout)
-        except NameNotFoundError as error:
-            if block:
-                raise
-            future: Future[Any] = Future()
-            future.fail(error)
-            return future
+    def _forget(self) -> None:
+        self._table = {}

@@ -9,8 +9,8 @@ from brama.telemetry import ConfigError
 
 from .cell import cell_of
 from .exits import ExitReason, Killed, NoProc
-from .names import Via
 from .ref import ActorRef
+from .via import Via
 
 __all__ = ["kill", "send_exit", "watch"]
 

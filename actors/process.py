@@ -12,7 +12,7 @@ from typing import Protocol
 
 from .errors import HostError
 
-__all__ = ["adopt", "check_host", "exiting"]
+__all__ = ["adopt", "check_host", "exiting", "inherit", "reset_after_fork"]
 
 # Seconds that all systems together may take at the exit of the interpreter.
 _EXIT_DEADLINE = 5.0
@@ -31,9 +31,20 @@ class Tenant(Protocol):
     def after_fork(self) -> None: ...
 
 
+class Heir(Protocol):
+    """Something that the child of a fork must set up anew."""
+
+    def after_fork(self) -> None: ...
+
+
+_heirs: weakref.WeakSet[Heir] = weakref.WeakSet()
 _tenants: weakref.WeakSet[Tenant] = weakref.WeakSet()
-_lock = threading.Lock()  # Invariant: guards _tenants and _registered
-_registered = False
+_lock = threading.Lock()  # Invariant: guards _heirs, _tenants, _home and _hooked
+# The process whose exit `_at_exit` serves; None before the first tenant, and in a fresh child.
+_home: int | None = None
+# The process in which everything here was made or set up anew.
+_born: int | None = None
+_hooked = False
 _exiting = False
 
 
@@ -43,14 +54,40 @@ def adopt(tenant: Tenant) -> None:
     The handlers are registered with the first tenant, so that the import leaves no trace in the
     process.
     """
-    global _registered
+    global _home
     with _lock:
         _tenants.add(tenant)
-        if not _registered:
-            _registered = True
+        _hook()
+        if _home != os.getpid():
+            _home = os.getpid()
+            # Anew in each process: since Python 3.12 the children of multiprocessing begin with an
+            # empty list of exit handlers, all others with a copy of their parent's.
+            atexit.unregister(_at_exit)
             atexit.register(_at_exit)
-            if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=_after_fork)
+            _serve_multiprocessing()
+
+
+def inherit(heir: Heir) -> None:
+    """Tell ``heir`` of forks."""
+    with _lock:
+        _heirs.add(heir)
+        _hook()
+
+
+def _hook() -> None:
+    global _hooked, _born
+    if not _hooked:
+        _hooked, _born = True, os.getpid()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_after_fork)
+
+
+def _serve_multiprocessing() -> None:
+    """In a child that multiprocessing forked, which ends without calling the exit handlers."""
+    process = sys.modules.get("multiprocessing.process")
+    util = sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, _at_exit, exitpriority=100)
 
 
 def exiting() -> bool:
@@ -73,10 +110,30 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
-    global _lock
+    global _lock, _home, _born, _exiting
     _lock = threading.Lock()  # some thread of the parent may have held it
+    _home, _born = None, os.getpid()
+    _exiting = False
     for tenant in list(_tenants):
         tenant.after_fork()
+    for heir in list(_heirs):
+        heir.after_fork()
+
+
+def reset_after_fork() -> bool:
+    """Make all systems and registries of this process as new, if they are a parent's.
+
+    Python does so by itself after ``os.fork()``, ``multiprocessing`` and every server that forks
+    through them. Call this first thing in the worker (uWSGI's ``@postfork``, a C extension's hook)
+    where something forks behind Python's back.
+
+    Returns:
+        True if there was something to do; in a process that is in order already, nothing happens.
+    """
+    if _born is None or _born == os.getpid():
+        return False
+    _after_fork()
+    return True
 
 
 def check_host() -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "HANDLER_FAILURE",
     "HOOKS",
     "METRICS_OVERFLOW",
+    "REGISTRY_DISPATCH_FAILED",
     "SUBSCRIPTION_QUARANTINED",
     "SUPERVISOR_EXHAUSTED",
     "HookName",
@@ -55,6 +56,7 @@ ACTOR_CRASH: Final = "brama.actor.crash"
 ACTOR_RESTART: Final = "brama.actor.restart"
 ACTOR_STALL: Final = "brama.actor.stall"
 ACTOR_DEAD_LETTER: Final = "brama.actor.dead_letter"
+REGISTRY_DISPATCH_FAILED: Final = "brama.registry.dispatch_failed"
 SUPERVISOR_EXHAUSTED: Final = "brama.supervisor.exhausted"
 CIRCUIT_TRANSITION: Final = "brama.circuit.transition"
 CALL_REFUSED: Final = "brama.circuit.call.refused"
@@ -105,6 +107,12 @@ HOOKS: Final = (
         "a message had no one left to take it",
         ("system_time", "count"),
         (*_ACTOR, "reason"),
+    ),
+    HookName(
+        REGISTRY_DISPATCH_FAILED,
+        "an entry of a duplicate registry, or its filter, has raised while others were served",
+        ("count",),
+        ("actor_class", "key", "error_type"),
     ),
     HookName(
         SUPERVISOR_EXHAUSTED,

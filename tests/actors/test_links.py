@@ -92,6 +92,7 @@ def linked(system, kind=Inline, other=Inline, trap=False):
     return one, two
 
 
+@pytest.mark.requirement("actors:links-monitors")
 @every_pair
 def test_a_crash_takes_the_linked_actor_along_for_the_same_reason(threaded, kind, other):
     one, two = linked(threaded, kind, other)
@@ -132,6 +133,7 @@ async def test_a_shutdown_of_the_linked_actor_is_not_ignored(system):
     assert end.reason == Shutdown("deploy")
 
 
+@pytest.mark.requirement("actors:links-monitors")
 @every_pair
 def test_an_actor_that_traps_exits_gets_a_message_and_lives_on(threaded, kind, other):
     one, two = linked(threaded, kind, other, trap=True)
@@ -188,6 +190,7 @@ async def test_a_signal_that_is_under_way_is_void_after_an_unlink(system):
     assert one.is_alive()
 
 
+@pytest.mark.requirement("actors:links-monitors")
 @every_kind
 def test_linking_a_dead_actor_is_the_exit_signal_noproc(threaded, kind):
     dead = threaded.spawn(Inline)

@@ -1,0 +1,78 @@
+"""An address that looks a name up at each send."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Protocol
+
+import pykka
+
+from .errors import NameNotFoundError
+from .future import Future
+from .ref import ActorRef
+
+__all__ = ["Via"]
+
+
+class Directory(Protocol):
+    """The names, as far as a via needs them."""
+
+    def whereis(self, name: Hashable) -> ActorRef[Any] | None: ...
+
+    def undelivered(self, name: Hashable, message: object) -> None: ...
+
+
+class Via:
+    """``names.via(name)``: tell and ask whoever holds the name at that moment.
+
+    Failure: a tell to a name that nobody holds is a dead letter, as a cast is in OTP; an ask fails
+    with `NameNotFoundError`.
+
+    Threads: any.
+
+    Source: Elixir's ``{:via, Registry, {registry, name}}``.
+    """
+
+    __slots__ = ("_names", "name")
+
+    def __init__(self, names: Directory, name: Hashable) -> None:
+        self._names = names
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<via {self.name!r}>"
+
+    def whereis(self) -> ActorRef[Any] | None:
+        """The live actor behind the name, or None."""
+        return self._names.whereis(self.name)
+
+    def is_alive(self) -> bool:
+        """Whether anybody holds the name."""
+        return self.whereis() is not None
+
+    def resolve(self) -> ActorRef[Any]:
+        """The ref behind the name. Raises `NameNotFoundError`."""
+        ref = self._names.whereis(self.name)
+        if ref is None:
+            raise NameNotFoundError(f"nobody is registered as {self.name!r}")
+        return ref
+
+    def tell(self, message: Any) -> None:
+        ref = self._names.whereis(self.name)
+        try:
+            if ref is not None:
+                ref.tell(message)
+                return
+        except pykka.ActorDeadError:
+            pass  # it died between the look-up and the send
+        self._names.undelivered(self.name, message)
+
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        try:
+            return self.resolve().ask(message, block=block, timeout=timeout)
+        except NameNotFoundError as error:
+            if block:
+                raise
+            future: Future[Any] = Future()
+            future.fail(error)
+            return future
