@@ -22,7 +22,15 @@ watches the clock for it.
 from .breaker import Breaker
 from .catalogue import Catalogue
 from .circuit import Circuit
-from .connection import REGISTRY, Bells, Circuits, ConnectionActor, Publish
+from .cleanup import CLEANUP_OPTIONS, Cleanup, check_cleanup
+from .connection import (
+    REGISTRY,
+    Bells,
+    Circuits,
+    ConnectionActor,
+    Publish,
+    tell_of_cleanup,
+)
 from .errors import CircuitOpenError, EventFormatError, UnknownConnectionError, UnknownGroupError
 from .event_data import DATA, DataField
 from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_events, mask_of
@@ -40,6 +48,7 @@ from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, TripPolic
 
 __all__ = [
     "ALL",
+    "CLEANUP_OPTIONS",
     "CRITICAL",
     "DATA",
     "EVENTS",
@@ -52,6 +61,7 @@ __all__ = [
     "Circuit",
     "CircuitOpenError",
     "Circuits",
+    "Cleanup",
     "ConnectionActor",
     "ConsecutiveFailures",
     "CountWindow",
@@ -78,6 +88,7 @@ __all__ = [
     "UnknownConnectionError",
     "UnknownGroupError",
     "any_of",
+    "check_cleanup",
     "check_events",
     "check_name",
     "check_options",
@@ -86,5 +97,6 @@ __all__ = [
     "mask_of",
     "merge",
     "seconds",
+    "tell_of_cleanup",
     "whole",
 ]

@@ -85,6 +85,7 @@ class Breaker:
         "_events",
         "_failures",
         "_last_failure",
+        "_mark",
         "_mask",
         "_mask_version",
         "_opened_at",
@@ -96,6 +97,7 @@ class Breaker:
         "_seen",
         "_totals",
         "_transition_at",
+        "_used_at",
         "__weakref__",
         "admission",
         "current",
@@ -159,6 +161,10 @@ class Breaker:
         self._totals: Totals | None = None
         self._mask = 0
         self._mask_version = -1
+        # Of the cleanup alone: what had been counted when it last looked, and when it last saw
+        # that something had happened.
+        self._mark = 0
+        self._used_at = self.shared.clock()
 
     # Admission
 
@@ -437,11 +443,45 @@ class Breaker:
         """Be unregistered: admit no call until `open_gate`; outcomes under way become late."""
         now = self.shared.clock()
         with self.lock:
-            self.admission = None
-            self.reopen_at = NEVER
-            self.registered = False
-            self._announce((event,), now)
-            self._next_generation()
+            self._shut(event, now)
+            return self._unrung()
+
+    def _shut(self, event: str, now: float) -> None:
+        self.admission = None
+        self.reopen_at = NEVER
+        self.registered = False
+        self._announce((event,), now)
+        self._next_generation()
+
+    def idle_for(self, now: float) -> float:
+        """Seconds since the registration or the last activity that a look like this has seen.
+
+        Nothing while it must not be removed for being idle. Without a lock, as a million of these
+        are looked at; before it acts on it, the cleanup asks again in `shut_if_idle`.
+        """
+        generation = self.current
+        settled = value(generation.succeeded) + generation.failed + generation.ignored
+        started = value(generation.started)
+        mark = (generation.number - 1 << 48) + started + settled
+        if mark != self._mark:
+            self._mark = mark
+            self._used_at = now
+        if self.state is not State.CLOSED or started != settled or self.log is not None:
+            return 0.0
+        return now - self._used_at
+
+    def shut_if_idle(self, threshold: float) -> bool | None:
+        """Shut the gate if nothing has happened for so long; whether to ring, None if it stays.
+
+        Threads: under the lock of the catalogue.
+        """
+        self._before()
+        now = self.shared.clock()
+        with self.lock:
+            self._forget_settled()
+            if not self.registered or self._retired or self.idle_for(now) < threshold:
+                return None
+            self._shut("connection_removed", now)
             return self._unrung()
 
     def _announce(self, events: tuple[str, ...], now: float) -> None:

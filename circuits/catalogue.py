@@ -13,6 +13,8 @@ from brama.telemetry import ConfigError
 from .breaker import Breaker
 from .circuit import Circuit
 from .errors import UnknownConnectionError
+from .fields import Fields
+from .log import Record
 from .options import check_name, check_scope
 from .policy import Policy, check_options, merge
 from .roster import Key, Roster
@@ -43,9 +45,11 @@ class Catalogue:
         self._defaults = defaults
         self._lock = threading.Lock()
         self._configuring = threading.Lock()  # taken first; no option is lost between two threads
-        # Invariant: both are written under the lock.
+        # Invariant: these are written under the lock.
         self._circuits = Roster()
         self._gone: WeakValueDictionary[Key, Breaker] = WeakValueDictionary()
+        self._pinned: set[Key] = set()
+        self.held: Callable[[Key], bool] = _by_nobody
         self._policies: dict[tuple[tuple[str, Any], ...], tuple[Policy, Mapping[str, Any]]] = {}
         shared.revive = self._revive
 
@@ -56,6 +60,7 @@ class Catalogue:
         scope: str | None = None,
         policy: Policy | None = None,
         metadata: Mapping[str, Any] | None = None,
+        pinned: bool = False,
         **options: Any,
     ) -> Circuit:
         """The circuit of that name; made and registered if there is none.
@@ -66,6 +71,7 @@ class Catalogue:
             policy: all the rules at once; or
             options: single ones, see `Policy`; the others follow the defaults.
             metadata: whatever the status and the handlers should see along.
+            pinned: never removed for being idle; it holds until the circuit is unregistered.
 
         Raises:
             ConfigError: a wrong name or option, `policy` together with options, or an option
@@ -81,6 +87,11 @@ class Catalogue:
             raise ConfigError("policy", "given alone, without single options", sorted(options))
         if metadata is not None and not isinstance(metadata, Mapping):
             raise ConfigError("metadata", "a mapping", metadata)
+        if pinned is True:
+            with self._lock:
+                self._pinned.add(key)
+        elif pinned is not False:
+            raise ConfigError("pinned", "True or False", pinned)
 
         circuit = self._circuits.get(key)
         if circuit is None:
@@ -178,12 +189,59 @@ class Catalogue:
             circuit = self._circuits.pop((scope, name))
             if circuit is None:
                 return False
+            self._pinned.discard((scope, name))
             breaker = circuit._breaker
             self._gone[(scope, name)] = breaker
             ring = breaker.shut_gate("connection_unregistered")
         if ring:
             self.shared.bell(breaker)
         return True
+
+    def remove_idle(self, circuit: Circuit, threshold: float) -> bool:
+        """Remove the circuit if it is idle for so many seconds and nobody holds it."""
+        breaker = circuit._breaker
+        if self.shared.leaked:
+            breaker._before()  # nobody else may come by who settles what was given up
+        if breaker.idle_for(self.shared.clock()) < threshold:
+            return False
+        key = circuit.key
+        with self._lock:
+            if self._circuits.get(key) is not circuit or key in self._pinned or self.held(key):
+                return False
+            ring = breaker.shut_if_idle(threshold)
+            if ring is None:
+                return False
+            self._circuits.pop(key)
+            self._gone[key] = breaker
+        if ring:
+            self.shared.bell(breaker)
+        return True
+
+    def removal(self, removed: int) -> Record:
+        """What is told of a cleanup that has removed so many."""
+        shared = self.shared
+        return Record(
+            source=shared.source,
+            connection="",
+            scope=None,
+            events=("cleanup",),
+            epoch=self._next_epoch(),
+            number=1,
+            seq=None,
+            wall=shared.wall(),
+            monotonic=shared.clock(),
+            data=Fields({"removed": removed, "remaining": len(self)}),
+            context=None,
+            version=shared.interest.version,
+        )
+
+    def _next_epoch(self) -> int:
+        with self._lock:
+            return self.shared.next_epoch()
+
+    def shard(self, number: int) -> list[Circuit]:
+        """The circuits of one of the `SHARDS` at this instant."""
+        return self._circuits.shard(number)
 
     def _revive(self, breaker: Breaker) -> None:
         key = (breaker.scope, breaker.name)
@@ -239,6 +297,11 @@ class Catalogue:
         for circuit in self._circuits:
             circuit._breaker.reset_after_fork()
         self.after_fork_in_parent()
+
+
+def _by_nobody(_key: Key) -> bool:
+    """There are no groups and no sources that a circuit would have to be kept for."""
+    return False
 
 
 def _epoch(circuit: Circuit) -> int:

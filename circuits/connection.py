@@ -24,15 +24,17 @@ from brama.actors import (
     DynamicSupervisor,
     Future,
     InlineActor,
+    Names,
     Restart,
     start_child,
 )
 from brama.telemetry import transition
 
 from .breaker import Breaker
+from .cleanup import Cleanup
 from .log import Record
 
-__all__ = ["REGISTRY", "Bells", "Circuits", "ConnectionActor", "Publish"]
+__all__ = ["REGISTRY", "Bells", "Circuits", "ConnectionActor", "Publish", "tell_of_cleanup"]
 
 logger = logging.getLogger("brama.circuits")
 
@@ -52,7 +54,19 @@ class Tick:
     """To a connection actor: the clock wants a look."""
 
 
-BELL, RESEND, TICK = Bell(), Resend(), Tick()
+class Sweep:
+    """To the supervisor: it is time to look for idle circuits, or to go on with that."""
+
+    def __init__(self, *, goes_on: bool) -> None:
+        self.goes_on = goes_on
+
+
+class SetTimer:
+    """To the supervisor: the interval of the cleanup is another one."""
+
+
+BELL, RESEND, TICK, SET_TIMER = Bell(), Resend(), Tick(), SetTimer()
+SWEEP, GO_ON = Sweep(goes_on=False), Sweep(goes_on=True)
 
 
 @attrs.frozen(eq=False)
@@ -249,14 +263,64 @@ class ConnectionActor(InlineActor):
 
 
 class Circuits(DynamicSupervisor):
-    """Supervises the connection actors. A new incarnation takes over all managed circuits."""
+    """Supervises the connection actors, and removes idle circuits.
 
-    def __init__(self, bells: Bells) -> None:
+    A new incarnation takes over all managed circuits.
+    """
+
+    def __init__(self, bells: Bells, cleanup: Cleanup) -> None:
         # Expected failures never reach it: only our own mistakes restart a child, and a mistake
         # over one circuit must not end the actors of thousands of others.
         super().__init__(intensity=1000)
         self._bells = bells
+        self._cleanup = cleanup
 
     async def on_start(self) -> None:
         await super().on_start()
         self._bells.adopt(self.actor_ref)
+        self._cleanup.changed = self._change_timer
+        self._set_timer()
+
+    async def on_receive(self, message: Any) -> Any:
+        if message is SET_TIMER:
+            self._set_timer()
+            return None
+        if isinstance(message, Sweep):
+            try:
+                self._sweep(message)
+            except Exception:
+                # It must cost nobody his connection actor.
+                logger.exception("idle circuits were not removed; the next sweep tries again")
+            return None
+        return await super().on_receive(message)
+
+    def _change_timer(self) -> None:
+        try:
+            self.actor_ref.tell(SET_TIMER)
+        except ActorDeadError:
+            pass  # its successor sets it anyhow
+
+    def _set_timer(self) -> None:
+        self.every(self._cleanup.interval, SWEEP, key=SWEEP)
+
+    def _sweep(self, message: Sweep) -> None:
+        if not message.goes_on:
+            self._cleanup.begin()
+        if self._cleanup.slice():
+            self.actor_ref.tell(GO_ON)  # behind whatever has come meanwhile
+        elif self._cleanup.removed:
+            tell_of_cleanup(self._cleanup.record(self._cleanup.removed), self.actor_system.names)
+
+
+def tell_of_cleanup(record: Record, names: Names) -> None:
+    """Send the event of what was removed to whoever wants it; at most once."""
+    registry = names.whereis(REGISTRY)
+    if registry is not None:
+        try:
+            registry.tell(Publish([record], _heard))
+        except ActorDeadError:
+            pass
+
+
+def _heard() -> None:
+    """Nobody waits for the publication of such an event."""

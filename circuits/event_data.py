@@ -52,9 +52,8 @@ DATA: Mapping[str, DataField] = {
         ),
         DataField("failure_threshold", _COUNT, "of the circuit's policy"),
         DataField("expiry", _WAIT, "of the circuit's policy, in seconds"),
-        DataField(
-            "removed", {"type": "array", "items": {}}, "the connections that a cleanup removed"
-        ),
+        DataField("removed", _COUNT, "how many idle connections a cleanup removed"),
+        DataField("remaining", _COUNT, "how many connections are registered after it"),
         DataField("lost", _COUNT, "how many events are missing here"),
         DataField("subject", {"type": "string"}, "what the alarm is about, `journal` for one"),
         DataField("status", {"enum": ["failing", "recovered"]}, "`failing` or `recovered`"),

@@ -85,7 +85,9 @@ _KINDS = (
     ),
     EventKind("success", False, Severity.DEBUG, "a call succeeded", _CALL, per_call=True),
     EventKind("expiry", False, Severity.INFO, "the open time of a circuit is over", _CALL),
-    EventKind("cleanup", False, Severity.DEBUG, "idle connections were removed", ("removed",)),
+    EventKind(
+        "cleanup", False, Severity.DEBUG, "idle connections were removed", ("removed", "remaining")
+    ),
     EventKind("circuit_opened", True, Severity.ERROR, "the circuit opened", _MOVE),
     EventKind("circuit_closed", True, Severity.INFO, "the circuit closed", _MOVE),
     EventKind("circuit_reset", True, Severity.INFO, "somebody reset the circuit", _MOVE),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .circuit import Circuit
 
-__all__ = ["Key", "Roster"]
+__all__ = ["SHARDS", "Key", "Roster"]
 
 Key = tuple[str | None, str]
 

@@ -18,7 +18,7 @@ from brama.circuits import DATA, EVENTS, Policy
 from brama.telemetry import names
 
 # Kinds that can be subscribed to and that nothing sends yet.
-LATER = frozenset({"cleanup", "connection_removed", "gap", "alarm"})
+LATER = frozenset({"gap", "alarm"})
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

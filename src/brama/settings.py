@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from brama.circuits import OPTIONS, Policy, check_options, seconds
+from brama.circuits import OPTIONS, Policy, check_cleanup, check_options, seconds
 from brama.telemetry import ConfigError, unknown
 
 __all__ = ["Settings"]
@@ -35,6 +35,8 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
     "cancel_counts_after": float,
     "stall_after": float,
     "stop_timeout": float,
+    "cleanup_interval": float,
+    "inactive_threshold": float,
     "expiry_strategy": str,
     "initial_state": str,
 }
@@ -52,6 +54,9 @@ class Settings:
 
     Args:
         stop_timeout: seconds that stopping the system may take.
+        cleanup_interval: seconds between two looks for idle circuits.
+        inactive_threshold: seconds without activity after which a circuit is removed, a day by
+            default; None removes none.
         clock: monotonic seconds for the circuits; for tests.
         options: those of `Policy`, for circuits that do not say otherwise.
 
@@ -63,10 +68,15 @@ class Settings:
         self,
         *,
         stop_timeout: float | timedelta = 5.0,
+        cleanup_interval: float | timedelta = 10.0,
+        inactive_threshold: float | timedelta | None = 86400.0,
         clock: Callable[[], float] = time.monotonic,
         **options: Any,
     ) -> None:
         self.stop_timeout = seconds("stop_timeout", stop_timeout)
+        self.cleanup: Mapping[str, float | None] = check_cleanup(
+            {"cleanup_interval": cleanup_interval, "inactive_threshold": inactive_threshold}
+        )
         if not callable(clock):
             raise ConfigError("clock", "a function that gives monotonic seconds", clock)
         self.clock = clock

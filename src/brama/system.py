@@ -28,11 +28,13 @@ from brama.actors import (
     TreeNode,
 )
 from brama.circuits import (
+    CLEANUP_OPTIONS,
     REGISTRY,
     Bells,
     Catalogue,
     Circuit,
     Circuits,
+    Cleanup,
     Group,
     Groups,
     GroupStatus,
@@ -40,9 +42,11 @@ from brama.circuits import (
     Shared,
     State,
     Status,
+    check_cleanup,
     check_options,
     merge,
     seconds,
+    tell_of_cleanup,
 )
 from brama.notifier import (
     Event,
@@ -92,6 +96,9 @@ class System:
         self._shared = Shared(clock=self.settings.clock)
         self._catalogue = Catalogue(self._shared, self._defaults)
         self._groups = Groups(self._catalogue.at)
+        self._catalogue.held = self._groups.holds
+        self._cleanup = Cleanup(self._catalogue)
+        self._cleanup.configure(**self.settings.cleanup)
         self._bells = Bells(self._call_soon)
         self._shared.bell = self._bells.ring
         self._subscriptions = Subscriptions(
@@ -116,7 +123,7 @@ class System:
             ChildSpec(
                 "registry", Registry, (self._subscriptions.index, self._bells), name=REGISTRY
             ),
-            ChildSpec("circuits", Circuits, (self._bells,)),
+            ChildSpec("circuits", Circuits, (self._bells, self._cleanup)),
         ]
 
     def _call_soon(self, function: Callable[..., object], *args: object) -> None:
@@ -144,12 +151,25 @@ class System:
         scope: str | None = None,
         policy: Policy | None = None,
         metadata: Mapping[str, Any] | None = None,
+        pinned: bool = False,
         **options: Any,
     ) -> Circuit:
         """The circuit of that name, made and registered if there is none; see `brama.circuit`."""
         return self._catalogue.circuit(
-            name, scope=scope, policy=policy, metadata=metadata, **options
+            name, scope=scope, policy=policy, metadata=metadata, pinned=pinned, **options
         )
+
+    def cleanup(self) -> int:
+        """Remove idle circuits now, without waiting for the next sweep; how many were removed.
+
+        What is removed: circuits that are closed, in no group and not `pinned`, have no call under
+        way, and saw none for `inactive_threshold` seconds. A function that such a circuit guards
+        registers it again on its next call.
+        """
+        removed = self._cleanup.run()
+        if removed:
+            tell_of_cleanup(self._cleanup.record(removed), self.actors.names)
+        return removed
 
     def circuits(self) -> tuple[Circuit, ...]:
         """All registered circuits at this instant."""
@@ -201,8 +221,10 @@ class System:
             return
         if scope is not None:
             raise ConfigError("scope", "given together with a name", scope)
-        checked = check_options(options)
+        cleanup = check_cleanup({k: v for k, v in options.items() if k in CLEANUP_OPTIONS})
+        checked = check_options({k: v for k, v in options.items() if k not in CLEANUP_OPTIONS})
         Policy(**merge(self._defaults(), checked))
+        self._cleanup.configure(**cleanup)
         self._configured = merge(self._configured, checked)
         self._catalogue.forget_defaults()
 

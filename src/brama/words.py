@@ -48,6 +48,7 @@ def circuit(
     scope: str | None = None,
     policy: Policy | None = None,
     metadata: Mapping[str, Any] | None = None,
+    pinned: bool = False,
     **options: Any,
 ) -> Circuit:
     """The circuit of that name; it is made and registered if there is none.
@@ -64,6 +65,7 @@ def circuit(
         options: single ones, see `Policy`. What is not given follows `configure`, then the
             environment (``BRAMA_EXPIRY``, …), then the defaults.
         metadata: whatever `Circuit.status` should carry along.
+        pinned: never removed for being idle.
 
     Raises:
         ConfigError: a wrong name or option, or one that contradicts those of the circuit that is
@@ -71,7 +73,9 @@ def circuit(
 
     Threads: any; so for all functions here.
     """
-    return default_system().circuit(name, scope=scope, policy=policy, metadata=metadata, **options)
+    return default_system().circuit(
+        name, scope=scope, policy=policy, metadata=metadata, pinned=pinned, **options
+    )
 
 
 register = circuit
@@ -272,7 +276,7 @@ def configure(name: str | None = None, *, scope: str | None = None, **options: A
 
     Args:
         name, scope: the circuit; without a name, the defaults of circuits that are made later.
-        options: see `Policy`.
+        options: see `Policy`; without a name also ``cleanup_interval`` and ``inactive_threshold``.
 
     Raises:
         UnknownConnectionError: no such circuit is registered.
