@@ -56,7 +56,7 @@ from .introspection import Health, StopReport, TreeNode
 from .links import ExitSignal
 from .monitors import Down, Monitor
 from .names import Names
-from .outside import kill, send_exit, watch
+from .outside import kill, send_after, send_exit, send_interval, watch
 from .process import reset_after_fork
 from .ref import ActorRef
 from .registry import Entry, Registered, Registry, Unregistered
@@ -135,7 +135,9 @@ __all__ = [
     "kill",
     "reset_after_fork",
     "restart_child",
+    "send_after",
     "send_exit",
+    "send_interval",
     "start_child",
     "terminate_child",
     "watch",

@@ -6,6 +6,7 @@ import inspect
 import logging
 import uuid
 from collections.abc import Hashable
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -21,7 +22,7 @@ from .monitors import Monitor
 from .ref import ActorRef
 from .static import PlainHooks, PykkaActor
 from .tasks import TaskCell
-from .timers import Timer
+from .timers import Timer, set_timer
 from .turns import InlineCell
 from .via import Via
 
@@ -117,7 +118,7 @@ class HostedActor(PykkaActor):
     # -- for use in hooks
     # -----------------------------------------------------------------------------
 
-    def after(self, seconds: float, message: Any, *, key: Hashable = None) -> Timer:
+    def after(self, seconds: float | timedelta, message: Any, *, key: Hashable = None) -> Timer:
         """Send ``message`` to yourself in ``seconds``.
 
         Args:
@@ -128,22 +129,20 @@ class HostedActor(PykkaActor):
 
         The timer dies with the actor.
         """
-        return self._cell.set_timer(seconds, False, message, key)
+        return set_timer(self._cell, seconds, message, every=False, key=key)
 
-    def every(self, seconds: float, message: Any, *, key: Hashable = None) -> Timer:
+    def every(self, seconds: float | timedelta, message: Any, *, key: Hashable = None) -> Timer:
         """Send ``message`` to yourself every ``seconds``, for the first time in ``seconds``.
 
-        Beats do not drift; those that a stalled loop has missed are skipped.
+        Beats do not drift: each is due a whole number of intervals after the timer was set, however
+        long the handling takes. Those that a stalled loop has missed are skipped, not made up for.
         """
-        return self._cell.set_timer(seconds, True, message, key)
+        return set_timer(self._cell, seconds, message, every=True, key=key)
 
     def cancel_timer(self, key: Hashable) -> bool:
         """Cancel the timer with this key; returns whether there was one."""
         timer = (self._cell.timers or {}).get(key)
-        if timer is None:
-            return False
-        timer.cancel()
-        return True
+        return timer is not None and timer.cancel()
 
     def monitor(self, ref: ActorRef[Any] | Via) -> Monitor:
         """Watch another actor: exactly one `Down` follows, at once if it is dead already."""

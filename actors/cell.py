@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Hashable
 from types import CoroutineType
 from typing import Any, ClassVar, Protocol
 
 import pykka
-import trio
 from attrs import frozen
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
@@ -23,7 +21,7 @@ from .latch import Latch
 from .links import ExitSignal, join, part, propagate, receives
 from .mailbox import Ask, Mailbox
 from .monitors import Down, Monitor
-from .timers import Timer
+from .timers import Timer, void_timers
 from .via import Via
 
 __all__ = ["SPECIAL", "Ack", "Cell", "Exit", "Signal", "cell_of"]
@@ -125,8 +123,8 @@ class Cell(Mailbox):
         self.owner: Callable[[Cell, ExitReason], None] | None = None
         self.ack: Ack | None = None
         self.ref: Any = None
-        # Invariant: links, watchers, monitors and entries change only under _lock, and not any more
-        # once the state is DEAD.
+        # Invariant: links, watchers, monitors, timers and entries change only under _lock, and not
+        # any more once the state is DEAD.
         self.links: dict[Cell, None] | None = None
         self.watchers: dict[Callable[[ExitReason], None], None] | None = None
         # Where it is registered, to be taken out of there at its end: (registry, key).
@@ -226,9 +224,9 @@ class Cell(Mailbox):
             entries, self.entries = self.entries, None
             links, self.links = self.links, None
             monitors = list(self.monitors or ())
+            timers, self.timers = self.timers, None
         self.host.cells.discard(self)
-        for timer in list((self.timers or {}).values()):
-            timer.cancel()
+        void_timers(self, timers)
         for monitor in monitors:
             monitor.cancel()
         for registry, key in entries or ():
@@ -410,40 +408,6 @@ class Cell(Mailbox):
         elif not isinstance(reason, Normal):
             self.kill(reason)
 
-    def set_timer(self, seconds: float, every: bool, message: Any, key: Hashable) -> Timer:
-        """Send ``message`` to itself later. From the actor's own hooks."""
-        if not seconds >= 0 or (every and seconds == 0):
-            expected = (
-                "a positive number of seconds" if every else "a number of seconds, at least 0"
-            )
-            raise ConfigError("seconds", expected, seconds)
-        timer = Timer(self, message, 0.0, seconds if every else None, key)
-        if self.timers is None:
-            self.timers = {}
-        old = self.timers.get(timer.key)
-        if old is not None:
-            old.cancel()
-        self.timers[timer.key] = timer
-        if self.host.on_loop_thread():
-            timer.due = trio.current_time() + seconds
-            self.host.timers.add(timer)
-        else:
-            # The loop may count another time than we do (a virtual one): only the remainder crosses
-            # over.
-            self.host.call_soon(_add_from_thread, self.host, timer, time.monotonic() + seconds)
-        return timer
-
-    def timer_done(self, timer: Timer) -> None:
-        timers = self.timers
-        if timers is None or timers.get(timer.key) is not timer:
-            return
-        del timers[timer.key]
-        if timer.cancelled:
-            if self.host.on_loop_thread():
-                self.host.timers.forget()
-            else:
-                self.host.call_soon(self.host.timers.forget)
-
 
 def cell_of(address: Any) -> Cell | None:
     """The cell behind a ref or a ``names.via(…)``; None when nobody holds the name.
@@ -458,8 +422,3 @@ def cell_of(address: Any) -> Cell | None:
     if not isinstance(cell, Cell):
         raise ConfigError("ref", "a ref of an actor of brama.actors", address)
     return cell
-
-
-def _add_from_thread(host: Host, timer: Timer, due: float) -> None:
-    timer.due = trio.current_time() + max(0.0, due - time.monotonic())
-    host.timers.add(timer)

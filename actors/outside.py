@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from datetime import timedelta
 from typing import Any
 
 from brama.telemetry import ConfigError
 
 from .cell import cell_of
+from .errors import ActorDeadError
 from .exits import ExitReason, Killed, NoProc
 from .ref import ActorRef
+from .timers import Timer, set_timer
 from .via import Via
 
-__all__ = ["kill", "send_exit", "watch"]
+__all__ = ["kill", "send_after", "send_exit", "send_interval", "watch"]
 
 
 def kill(ref: ActorRef[Any] | Via, reason: ExitReason | None = None) -> None:
@@ -66,3 +69,49 @@ def watch(ref: ActorRef[Any] | Via, callback: Callable[[ExitReason], None]) -> N
     cell = cell_of(ref)
     if cell is None or not cell.watch(callback):
         callback(NoProc())
+
+
+def send_after(
+    ref: ActorRef[Any] | Via, seconds: float | timedelta, message: Any, *, key: Hashable = None
+) -> Timer:
+    """Send ``message`` to the actor in ``seconds``; its own ``self.after`` for everybody else.
+
+    The timer belongs to the actor and ends with it.
+
+    Args:
+        seconds: at least 0, in the time of the actor's loop.
+        key: replaces an earlier timer of this actor with the same key.
+
+    Threads: any.
+
+    Failure: for an actor that is dead already, `ActorDeadError`.
+
+    Source: Elixir ``Process.send_after/3``.
+    """
+    return _timer(ref, seconds, message, every=False, key=key)
+
+
+def send_interval(
+    ref: ActorRef[Any] | Via, seconds: float | timedelta, message: Any, *, key: Hashable = None
+) -> Timer:
+    """Send ``message`` to the actor every ``seconds``; its own ``self.every`` for everybody else.
+
+    As `send_after` otherwise; beats do not drift, and missed ones are skipped.
+
+    Source: Erlang ``timer:send_interval/3``.
+    """
+    return _timer(ref, seconds, message, every=True, key=key)
+
+
+def _timer(
+    ref: ActorRef[Any] | Via,
+    seconds: float | timedelta,
+    message: Any,
+    *,
+    every: bool,
+    key: Hashable,
+) -> Timer:
+    cell = cell_of(ref)
+    if cell is None or cell.ended:
+        raise ActorDeadError(f"{ref} is dead, so that no timer can be set for it")
+    return set_timer(cell, seconds, message, every=every, key=key)

@@ -1,51 +1,167 @@
-"""Messages to oneself at a later time: all timers of a system on one heap."""
+"""Messages to actors at a later time: all timers of a system on one heap."""
 
 from __future__ import annotations
 
 import heapq
+import threading
+import time
 from collections.abc import Callable, Hashable
+from datetime import timedelta
 from itertools import count
 from typing import Any, Protocol
 
 import trio
 
-__all__ = ["Timer", "Timers"]
+from brama.telemetry import ConfigError
+
+__all__ = ["Timer", "Timers", "set_timer", "void_timers"]
+
+# Messages sent in one go, before the other tasks of the loop get their turn.
+_BURST = 1_000
+
+
+class Clockwork(Protocol):
+    """The system behind an owner."""
+
+    @property
+    def timers(self) -> Timers: ...
+
+    def on_loop_thread(self) -> bool: ...
+
+    def call_soon(self, fn: Callable[..., object], *args: object) -> bool: ...
 
 
 class Owner(Protocol):
     """The actor behind a timer."""
 
+    _lock: threading.Lock
+    # By key; changes only under the lock, and not any more once the actor has ended.
+    timers: dict[Hashable, Timer] | None
+
     @property
-    def closed(self) -> bool: ...
+    def host(self) -> Any: ...
+
+    @property
+    def ended(self) -> bool: ...
 
     def send(self, item: Any) -> bool: ...
 
-    def timer_done(self, timer: Timer) -> None: ...
-
 
 class Timer:
-    """One pending message; made by ``after`` and ``every``.
+    """One pending message, or one that is sent again and again.
 
-    Threads: `cancel` from the actor's own hooks, or from any thread with the usual race: a message
-    that is in the mailbox already still arrives.
+    Made by ``self.after`` and ``self.every`` in an actor, by `send_after` and `send_interval`
+    elsewhere.
+
+    Threads: any.
     """
 
-    __slots__ = ("cancelled", "due", "interval", "key", "message", "owner")
+    __slots__ = ("cancelled", "due", "interval", "key", "message", "owner", "_place")
 
-    def __init__(
-        self, owner: Owner, message: Any, due: float, interval: float | None, key: Hashable
-    ) -> None:
+    def __init__(self, owner: Owner, message: Any, interval: float | None, key: Hashable) -> None:
         self.owner = owner
         self.message = message
-        self.due = due
+        self.due = 0.0  # in the time of the loop; only the loop writes it
         self.interval = interval
         self.key: Hashable = self if key is None else key
         self.cancelled = False
+        # Only the loop touches it: off the heap, on it, or on it as a corpse that is counted.
+        self._place = _OFF
 
-    def cancel(self) -> None:
-        """Send nothing any more. Idempotent."""
-        self.cancelled = True
-        self.owner.timer_done(self)
+    def __repr__(self) -> str:
+        what = "every" if self.interval else "once"
+        return f"<Timer {what}: {type(self.message).__name__}>"
+
+    @property
+    def active(self) -> bool:
+        """Whether it is going to send anything."""
+        owner, timers = self.owner, self.owner.timers
+        return not owner.ended and timers is not None and timers.get(self.key) is self
+
+    def cancel(self) -> bool:
+        """Send nothing any more; False if it was over. Idempotent.
+
+        A message that is in the mailbox already still arrives.
+        """
+        owner = self.owner
+        with owner._lock:
+            mine = owner.timers is not None and owner.timers.get(self.key) is self
+            if mine and owner.timers is not None:
+                del owner.timers[self.key]
+            self.cancelled = True
+        if mine:
+            _bury(owner, (self,))
+        return mine
+
+    def _fired(self) -> bool:
+        """Note, on the loop, that it is due; False when it was cancelled at the last moment."""
+        owner = self.owner
+        with owner._lock:
+            if owner.timers is None or owner.timers.get(self.key) is not self:
+                return False
+            if self.interval is None:
+                del owner.timers[self.key]
+            return True
+
+
+_OFF, _ON, _CORPSE = range(3)
+
+
+def set_timer(
+    owner: Owner, seconds: float | timedelta, message: Any, *, every: bool, key: Hashable
+) -> Timer:
+    """Send ``message`` to ``owner`` later; for one that has ended, never. Any thread."""
+    delay: Any = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+    if (
+        isinstance(delay, bool)
+        or not isinstance(delay, int | float)
+        or not delay >= 0
+        or (every and delay == 0)
+    ):
+        expected = "a positive number of seconds" if every else "a number of seconds, at least 0"
+        raise ConfigError("seconds", expected, seconds)
+    timer = Timer(owner, message, float(delay) if every else None, key)
+    with owner._lock:
+        if owner.ended:
+            timer.cancelled = True
+            return timer
+        if owner.timers is None:
+            owner.timers = {}
+        replaced = owner.timers.get(timer.key)
+        owner.timers[timer.key] = timer
+        if replaced is not None:
+            replaced.cancelled = True
+    if replaced is not None:
+        _bury(owner, (replaced,))
+    host: Clockwork = owner.host
+    if host.on_loop_thread():
+        timer.due = trio.current_time() + delay
+        host.timers.add(timer)
+    else:
+        # The loop may count another time than we do (a virtual one): only the remainder crosses.
+        host.call_soon(_add_from_thread, host, timer, time.monotonic() + delay)
+    return timer
+
+
+def void_timers(owner: Owner, timers: dict[Hashable, Timer] | None) -> None:
+    """Cancel all timers of an actor that has ended, which it holds no more. Any thread."""
+    if timers:
+        for timer in timers.values():
+            timer.cancelled = True
+        _bury(owner, tuple(timers.values()))
+
+
+def _bury(owner: Owner, timers: tuple[Timer, ...]) -> None:
+    host: Clockwork = owner.host
+    if host.on_loop_thread():
+        host.timers.forget(timers)
+    else:
+        host.call_soon(host.timers.forget, timers)
+
+
+def _add_from_thread(host: Clockwork, timer: Timer, due: float) -> None:
+    timer.due = trio.current_time() + max(0.0, due - time.monotonic())
+    host.timers.add(timer)
 
 
 class Timers:
@@ -62,34 +178,38 @@ class Timers:
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._scope: trio.CancelScope | None = None
-        self._cancelled = 0
+        self._corpses = 0
 
     def __len__(self) -> int:
-        return len(self._heap) - self._cancelled
+        return len(self._heap) - self._corpses
 
     def add(self, timer: Timer) -> None:
         """Put ``timer`` on the heap; its ``due`` is in the loop's own time."""
         if timer.cancelled:
             return
+        timer._place = _ON
         heapq.heappush(self._heap, (timer.due, next(self._order), timer))
         if self._scope is not None and timer.due < self._scope.deadline:
             self._scope.deadline = timer.due
 
-    def forget(self) -> None:
-        """Note that a timer on the heap was cancelled.
+    def forget(self, timers: tuple[Timer, ...]) -> None:
+        """Note that these were cancelled.
 
-        It stays until it is due or until half of the heap is such corpses: taking one out of the
-        middle of a heap costs a pass over it.
+        They stay until they are due or until half of the heap is such corpses: taking one out of
+        the middle of a heap costs a pass over it.
         """
-        self._cancelled += 1
-        if self._cancelled > 64 and self._cancelled * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if not entry[2].cancelled]
+        for timer in timers:
+            if timer._place == _ON:
+                timer._place = _CORPSE
+                self._corpses += 1
+        if self._corpses > 64 and self._corpses * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2]._place == _ON]
             heapq.heapify(self._heap)
-            self._cancelled = 0
+            self._corpses = 0
 
     def clear(self) -> None:
         self._heap.clear()
-        self._cancelled = 0
+        self._corpses = 0
 
     async def run(self, guard: Callable[[Callable[[], None]], None]) -> None:
         """Fire what is due, for ever; ``guard`` calls a function and never raises."""
@@ -103,17 +223,22 @@ class Timers:
 
     def _fire(self) -> None:
         now = trio.current_time()
-        while self._heap and self._heap[0][0] <= now:
+        # What is left after a burst is due already, so that `run` only lets the others have a turn.
+        for _ in range(_BURST):
+            if not self._heap or self._heap[0][0] > now:
+                return
             timer = heapq.heappop(self._heap)[2]
-            if timer.cancelled:
-                self._cancelled -= 1
+            if timer._place == _CORPSE:
+                self._corpses -= 1
                 continue
-            if timer.interval is None:
-                timer.owner.timer_done(timer)
-            else:
+            timer._place = _OFF
+            if not timer._fired():
+                continue
+            if timer.interval is not None:
                 # From the due time and not from now, so that an interval does not drift; beats that
                 # a stalled loop has missed are skipped rather than delivered in a burst.
                 late = now - timer.due
                 timer.due += timer.interval * (1 + late // timer.interval)
+                timer._place = _ON
                 heapq.heappush(self._heap, (timer.due, next(self._order), timer))
             timer.owner.send(timer.message)

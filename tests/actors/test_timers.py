@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 import pytest
 import trio
 
-from brama.actors import Actor, BlockingActor, InlineActor, kill
+from brama.actors import (
+    Actor,
+    ActorDeadError,
+    BlockingActor,
+    InlineActor,
+    kill,
+    send_after,
+    send_interval,
+)
 from brama.actors.testing import settle
 from brama.telemetry import ConfigError
 
@@ -143,7 +152,159 @@ def test_a_blocking_actor_has_timers_on_its_own_thread(threaded):
     assert ref.proxy().where.get(timeout=5).startswith("Later-")
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan")])
+def test_a_blocking_actor_may_set_replace_and_cancel_as_fast_as_it_can(threaded):
+    class Busy(BlockingActor):
+        def on_receive(self, message):
+            for index in range(2_000):
+                self.after(0.0, "x", key=index % 7)
+                if index % 3 == 0:
+                    self.cancel_timer(index % 7)
+            return "done"
+
+    class Patient(Busy):
+        def on_receive(self, message):
+            return super().on_receive(message) if message == "go" else None
+
+    ref = threaded.spawn(Patient)
+    assert ref.ask("go", timeout=10) == "done"
+    ref.stop(timeout=5)
+    threaded.spawn(Clocked, [0]).ask(lambda self: None, timeout=5)
+    assert len(threaded.timers) == 0
+
+
+def test_a_killed_thread_that_goes_on_can_set_no_timer(threaded):
+    going, over, timers = threading.Event(), threading.Event(), []
+
+    class Stubborn(BlockingActor):
+        def on_receive(self, message):
+            going.set()
+            self.actor_stopped.wait(5)
+            timers.append(self.every(0.001, "beat"))
+            over.set()
+
+    ref = threaded.spawn(Stubborn)
+    ref.tell("go")
+    assert going.wait(5)
+    kill(ref)
+    assert over.wait(5)
+    assert not timers[0].active
+    threaded.spawn(Clocked, [0]).ask(lambda self: None, timeout=5)
+    assert len(threaded.timers) == 0
+
+
+@pytest.mark.requirement("actors:timers")
+@pytest.mark.parametrize("kind", [InlineActor, BlockingActor])
+def test_a_plain_thread_sets_timers_for_an_actor(threaded, kind):
+    got = threading.Event()
+
+    class Target(kind):
+        def on_receive(self, message):
+            got.set()
+
+    ref = threaded.spawn(Target)
+    late = send_after(ref, 1000, "late")
+    send_after(ref, 0.01, "now")
+    assert got.wait(5)
+    assert late.active
+    assert late.cancel() is True
+    assert late.cancel() is False
+    beat = send_interval(ref, 1000, "beat")
+    ref.stop(timeout=5)
+    assert not beat.active
+    assert beat.cancel() is False
+
+
+async def test_a_timer_from_outside_follows_the_virtual_clock(system, autojump_clock):
+    log = []
+    ref = clocked(system, log)
+    send_after(ref, timedelta(minutes=1), "once")
+    timer = send_interval(ref, 40, "beat")
+    await trio.sleep(100)
+    timer.cancel()
+    await trio.sleep(100)
+    assert log[1:] == [("beat", 40), ("once", 60), ("beat", 80)]
+
+
+async def test_a_timer_for_the_dead_is_refused(system):
+    ref = system.spawn(Clocked, [0])
+    kill(ref)
+    with pytest.raises(ActorDeadError, match="no timer can be set"):
+        send_after(ref, 1, "x")
+    with pytest.raises(ActorDeadError, match="<via 'nobody'> is dead"):
+        send_interval(system.names.via("nobody"), 1, "x")
+
+
+async def test_missed_beats_are_skipped_and_the_rhythm_is_kept(system, autojump_clock):
+    log = []
+    ref = clocked(system, log)
+    ref.tell(lambda self: self.every(10, "tick"))
+    await trio.sleep(15)
+    autojump_clock.jump(27)  # the loop is away until 42: the beats of 20, 30 and 40 are due at once
+    await trio.sleep(20)
+    assert log[1:] == [("tick", 10), ("tick", 42), ("tick", 50), ("tick", 60)]
+
+
+@pytest.mark.requirement("actors:timers")
+async def test_a_hundred_thousand_pending_timers_wake_nobody(system, autojump_clock):
+    class Steps(trio.abc.Instrument):
+        count = 0
+
+        def before_task_step(self, task):
+            self.count += 1
+
+    ref = clocked(system, [])
+
+    async def steps_of_an_hour():
+        steps = Steps()
+        trio.lowlevel.add_instrument(steps)
+        for _ in range(60):
+            await trio.sleep(60)
+        trio.lowlevel.remove_instrument(steps)
+        return steps.count
+
+    alone = await steps_of_an_hour()
+
+    def fill(self):
+        for index in range(100_000):
+            self.after(10_000 + index, "far", key=index)
+
+    ref.tell(fill)
+    await settle(system)
+    assert len(system.timers) == 100_000
+    assert await steps_of_an_hour() == alone
+    kill(ref)
+    assert len(system.timers) == 0
+    assert system.timers._heap == []
+
+
+async def test_many_timers_of_one_instant_leave_the_loop_to_others_in_between(
+    system, autojump_clock
+):
+    order = []
+
+    class Counter(InlineActor):
+        def on_receive(self, message):
+            if callable(message):
+                return message(self)
+            order.append(message)
+            return None
+
+    async def bystander():
+        while len(order) < 5_000:
+            order.append("bystander")
+            await trio.lowlevel.checkpoint()
+
+    system.spawn(Counter).tell(lambda self: [self.after(5, index) for index in range(5_000)])
+    await settle(system)
+    async with trio.open_nursery() as nursery:
+        await trio.sleep(5)
+        nursery.start_soon(bystander)
+    await settle(system)
+    assert [item for item in order if item != "bystander"] == list(range(5_000))
+    assert order.index("bystander") < order.index(4_999)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), "1", None, True])
 async def test_a_time_that_is_none_is_refused(system, seconds):
     with pytest.raises(ConfigError, match="seconds must be a number of seconds, at least 0"):
         await system.spawn(Clocked, [0]).ask(lambda self: self.after(seconds, "x"), block=False)
