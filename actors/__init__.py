@@ -12,9 +12,11 @@ crash, gives up when it happens too often, and ends them in reverse:
     ...     def on_receive(self, message):
     ...         self.seen += 1
     ...         return self.seen
-    >>> with ActorSystem("demo", children=[ChildSpec("counter", Counter, name="counter")]) as
-    system: ...     counter = system.names.via("counter") ...     counter.tell("one") ...
-    counter.ask("two", timeout=5) 2
+    >>> with ActorSystem("demo", children=[ChildSpec("counter", Counter, name="counter")]) as demo:
+    ...     counter = demo.names.via("counter")
+    ...     counter.tell("one")
+    ...     counter.ask("two", timeout=5)
+    2
 
 Three kinds of actors, by the base class: `InlineActor` (plain hooks that never block: an object,
 neither task nor thread), `Actor` (``async def`` hooks on trio), `BlockingActor` (plain hooks on a
@@ -28,6 +30,7 @@ own or, with ``await system.run()``, on a trio loop that is there already.
 from __future__ import annotations
 
 from .actor import Actor, HostedActor, InlineActor
+from .backoff import Backoff
 from .blocking import BlockingActor
 from .children import ChildInfo, ChildSpec
 from .dead_letters import DeadLetters
@@ -44,6 +47,7 @@ from .errors import (
     ChildRestartingError,
     ChildRunningError,
     HostError,
+    Ignore,
     NameNotFoundError,
     NameTakenError,
     SystemStoppedError,
@@ -51,8 +55,9 @@ from .errors import (
 )
 from .exits import Crash, ExitReason, Killed, NoProc, Normal, Shutdown
 from .future import Future
+from .health import Health, StopReport
 from .host import Host
-from .introspection import Health, StopReport, TreeNode
+from .introspection import TreeNode
 from .links import ExitSignal
 from .monitors import Down, Monitor
 from .names import Names
@@ -60,7 +65,8 @@ from .outside import kill, send_after, send_exit, send_interval, watch
 from .process import reset_after_fork
 from .ref import ActorRef
 from .registry import Entry, Registered, Registry, Unregistered
-from .strategy import Backoff, Restart, Strategy
+from .status import Status
+from .strategy import AutoShutdown, Restart, Strategy
 from .supervise import (
     ChildCounts,
     count_children,
@@ -83,6 +89,7 @@ __all__ = [
     "ActorRef",
     "ActorStartError",
     "ActorSystem",
+    "AutoShutdown",
     "Backoff",
     "BlockingActor",
     "ChildCounts",
@@ -107,6 +114,7 @@ __all__ = [
     "Host",
     "HostError",
     "HostedActor",
+    "Ignore",
     "InlineActor",
     "Killed",
     "Monitor",
@@ -119,6 +127,7 @@ __all__ = [
     "Registry",
     "Restart",
     "Shutdown",
+    "Status",
     "StopReport",
     "Strategy",
     "Supervisor",

@@ -21,6 +21,7 @@ from .mailbox import Mailbox
 from .monitors import Monitor
 from .ref import ActorRef
 from .static import PlainHooks, PykkaActor
+from .status import Status
 from .tasks import TaskCell
 from .timers import Timer, set_timer
 from .turns import InlineCell
@@ -204,6 +205,22 @@ class HostedActor(PykkaActor):
         """
         self._cell.exiting = Normal() if reason is None else reason
         self._cell._attention = True
+
+    @classmethod
+    def format_status(cls, status: Status) -> Status:
+        """Hide what nobody should see, before a state or an exit reason is logged or shown.
+
+        Example:
+            >>> @classmethod
+            ... def format_status(cls, status):
+            ...     return status.but(state={**status.state, "password": "…"})
+
+        A class method, because the actor may be gone by then. It is called from any thread, and
+        must be quick. If it raises, nothing is shown.
+
+        Source: ``GenServer.format_status/1``.
+        """
+        return status
 
     # -- for the runtime
     # ------------------------------------------------------------------------------

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Literal, cast
 
 from attrs import Attribute, Factory, evolve, field, frozen
 
 from brama.telemetry import ConfigError, unknown
 
 from .actor import HostedActor
+from .durations import INFINITY, duration
 from .strategy import Restart
 
-__all__ = ["ChildInfo", "ChildSpec", "check_children"]
+__all__ = ["ChildInfo", "ChildSpec", "as_spec", "check_children"]
 
 ChildType = Literal["worker", "supervisor"]
 
@@ -25,9 +28,20 @@ def _is_actor_class(_spec: object, _attribute: object, value: Any) -> None:
         )
 
 
-def _is_duration(_spec: object, attribute: Attribute[Any], value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ConfigError(f"ChildSpec.{attribute.name}", "a number of seconds, 0 or more", value)
+_SHUTDOWN = MappingProxyType({"brutal_kill": 0.0, **INFINITY})
+
+
+def _shutdown(value: float | timedelta | str) -> float:
+    return duration("ChildSpec.shutdown", value, zero=True, words=_SHUTDOWN)
+
+
+def _start_timeout(value: float | timedelta | str) -> float:
+    return duration("ChildSpec.start_timeout", value, zero=True, words=INFINITY)
+
+
+def _is_bool(_spec: object, attribute: Attribute[Any], value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"ChildSpec.{attribute.name}", "True or False", value)
 
 
 def _is_hashable(_spec: object, attribute: Attribute[Any], value: Any) -> None:
@@ -42,7 +56,15 @@ def _is_hashable(_spec: object, attribute: Attribute[Any], value: Any) -> None:
 
 
 def _arguments(value: Sequence[Any]) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise ConfigError("ChildSpec.args", "a sequence of arguments", value)
     return tuple(value)
+
+
+def _options(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError("ChildSpec.kwargs", "a mapping of arguments by name", value)
+    return dict(value)
 
 
 def _restart(value: Any) -> Restart:
@@ -67,31 +89,33 @@ class ChildSpec:
     Options:
         id: any hashable value, unique within the supervisor.
         start: the actor class.
-        args, kwargs: for its constructor, which runs on the loop at each (re)start.
+        args, kwargs: for its constructor, which runs on the loop at each (re)start. Of a temporary
+            child, which is never started again, the supervisor does not keep them.
         restart: `Restart`, ``permanent`` by default.
-        shutdown: seconds that the child has to end in good order before it is killed: 5.0 for
-        workers,
-            unlimited for supervisors; 0 kills at once (OTP's ``brutal_kill``).
-        significant: reserved for automatic shutdown of the supervisor; only for children that are
-        not
-            permanent.
-        start_timeout: seconds that `on_start` may take, 10.0.
+        shutdown: seconds (or a `timedelta`) that the child has to end in good order before it is
+            killed: 5.0 for workers, ``"infinity"`` for supervisors; 0 or ``"brutal_kill"`` kills
+            at once.
+        significant: its end may be its supervisor's, see ``auto_shutdown`` of `Supervisor`; not
+            for permanent children.
+        start_timeout: seconds that `on_start` may take, 10.0; ``"infinity"`` is possible.
         name: registered in ``system.names`` at each (re)start, before `on_start`.
 
     Raises:
         ConfigError: one of them is wrong, at the construction.
+
+    Source: Erlang/OTP ``supervisor:child_spec()``.
     """
 
     id: Hashable = field(validator=_is_hashable)
     start: builtins.type[HostedActor] = field(validator=_is_actor_class)
     args: tuple[Any, ...] = field(default=(), converter=_arguments)
-    kwargs: Mapping[str, Any] = field(factory=dict, converter=dict, hash=False)
+    kwargs: Mapping[str, Any] = field(factory=dict, converter=_options, hash=False)
     restart: Restart = field(default=Restart.PERMANENT, converter=_restart, kw_only=True)
     shutdown: float = field(
-        default=Factory(_default_shutdown, takes_self=True), validator=_is_duration, kw_only=True
+        default=Factory(_default_shutdown, takes_self=True), converter=_shutdown, kw_only=True
     )
-    significant: bool = field(default=False, kw_only=True)
-    start_timeout: float = field(default=10.0, validator=_is_duration, kw_only=True)
+    significant: bool = field(default=False, validator=_is_bool, kw_only=True)
+    start_timeout: float = field(default=10.0, converter=_start_timeout, kw_only=True)
     name: Hashable | None = field(default=None, validator=_is_hashable, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -109,18 +133,39 @@ class ChildSpec:
         """A copy with some options changed."""
         return evolve(self, **changes)
 
+    def without_arguments(self) -> ChildSpec:
+        """A copy that holds on to nothing that the child was given."""
+        return evolve(self, args=(), kwargs={}) if self.args or self.kwargs else self
 
-def check_children(option: str, children: Sequence[ChildSpec]) -> tuple[ChildSpec, ...]:
+
+def as_spec(option: str, child: Any) -> ChildSpec:
+    """``child`` as a spec; an actor class that needs no arguments is its own.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if isinstance(child, ChildSpec):
+        return child
+    if isinstance(child, type) and issubclass(child, HostedActor):
+        return ChildSpec(cast("Hashable", child), child)
+    raise ConfigError(option, "a ChildSpec, or an actor class", child)
+
+
+def check_children(option: str, children: Iterable[Any]) -> tuple[ChildSpec, ...]:
     """The specs as a tuple. Raises `ConfigError` for what is no spec and for a repeated id."""
-    specs = tuple(children)
+    if isinstance(children, ChildSpec | str | bytes) or not isinstance(children, Iterable):
+        raise ConfigError(option, "a sequence of ChildSpec", children)
+    specs: list[ChildSpec] = []
     seen: set[Hashable] = set()
-    for spec in specs:
-        if not isinstance(spec, ChildSpec):
-            raise ConfigError(option, "a sequence of ChildSpec", spec)
+    for child in children:
+        if not isinstance(child, ChildSpec | type):
+            raise ConfigError(option, "a sequence of ChildSpec", child)
+        spec = as_spec(option, child)
+        specs.append(spec)
         if spec.id in seen:
             raise ConfigError(option, "child specs with different ids", spec.id)
         seen.add(spec.id)
-    return specs
+    return tuple(specs)
 
 
 @frozen
@@ -131,7 +176,7 @@ class ChildInfo:
     ref: Any
     """The `ActorRef` of the running incarnation, or None."""
     status: str
-    """``starting``, ``running``, ``restarting``, ``stopping`` or ``stopped``."""
+    """``starting``, ``running``, ``restarting``, ``stopping``, ``stopped`` or ``quarantined``."""
     type: ChildType
     actor_class: builtins.type[HostedActor]
     restarts: int

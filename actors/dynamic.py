@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import trio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
 
 from brama.telemetry import ConfigError
 
-from .cell import Cell
-from .child import STOPPED, Child
+from .backoff import Backoff
 from .children import ChildSpec
 from .errors import ChildLimitError
-from .exits import ExitReason, Killed, Shutdown
-from .strategy import Backoff
-from .supervisor import GRACE, Supervisor
+from .supervisor import Supervisor
 
 __all__ = ["DynamicSupervisor"]
 
@@ -22,12 +21,17 @@ class DynamicSupervisor(Supervisor):
 
     Example:
         >>> pool = system.spawn(DynamicSupervisor, max_children=100)
-        >>> worker = start_child(pool, ChildSpec("job 1", Worker,
-        restart="temporary")).get(timeout=5)
+        >>> job = ChildSpec("job 1", Worker, restart="temporary")
+        >>> worker = start_child(pool, job).get(timeout=5)
 
     Options:
-        intensity, period, backoff: as of `Supervisor`; the strategy is ``one_for_one``.
-        max_children: None for no limit; a child that waits for its restart keeps its place.
+        intensity, period, backoff, quarantine: as of `Supervisor`; the strategy is
+            ``one_for_one``.
+        max_children: None for no limit. A child that waits for its restart, or is quarantined,
+            keeps its place.
+        extra_arguments: put before the arguments of each child, at each (re)start.
+
+    A child that has ended and is not restarted is forgotten, with its spec, whatever its type.
 
     Order: none among children; told to end, it tells all of them at the same moment, and kills
     those that are left when their own deadlines have passed.
@@ -39,14 +43,19 @@ class DynamicSupervisor(Supervisor):
         self,
         *,
         intensity: int = 3,
-        period: float = 5.0,
+        period: float | timedelta = 5.0,
         backoff: Backoff | None = None,
         max_children: int | None = None,
+        extra_arguments: Sequence[Any] = (),
+        quarantine: bool = False,
     ) -> None:
-        super().__init__(intensity=intensity, period=period, backoff=backoff)
-        if max_children is not None and not max_children > 0:
+        super().__init__(intensity=intensity, period=period, backoff=backoff, quarantine=quarantine)
+        if max_children is not None and (type(max_children) is not int or max_children < 1):
             raise ConfigError("max_children", "a positive number, or None", max_children)
+        if isinstance(extra_arguments, str | bytes) or not isinstance(extra_arguments, Sequence):
+            raise ConfigError("extra_arguments", "a sequence of arguments", extra_arguments)
         self._max_children = max_children
+        self._extra_arguments = tuple(extra_arguments)
 
     def _check_room(self, spec: ChildSpec) -> None:
         if self._max_children is not None and len(self._children) >= self._max_children:
@@ -54,56 +63,11 @@ class DynamicSupervisor(Supervisor):
                 spec.id, f"was refused: {self} has max_children={self._max_children} already"
             )
 
+    def _arguments(self, spec: ChildSpec) -> tuple[Any, ...]:
+        return self._extra_arguments + spec.args
+
     def _forgets(self, spec: ChildSpec) -> bool:
         return True
 
     async def _end_all(self) -> None:
-        pending: dict[Cell, Child] = {}
-        everybody_gone = trio.Event()
-        host = self.actor_system
-
-        def gone(cell: Cell) -> None:
-            pending.pop(cell, None)
-            if not pending:
-                everybody_gone.set()
-
-        def watcher(cell: Cell) -> object:
-            def ended(_reason: ExitReason) -> None:
-                if host.on_loop_thread():
-                    gone(cell)
-                else:
-                    host.call_soon(gone, cell)
-
-            return ended
-
-        for child in self._children.values():
-            cell, child.cell = child.cell, None
-            child.status = STOPPED
-            if cell is not None:
-                pending[cell] = child
-        for cell in list(pending):
-            if not cell.watch(watcher(cell)):  # type: ignore[arg-type]  # called alike
-                del pending[cell]
-        for cell, child in list(pending.items()):
-            if child.spec.shutdown > 0:
-                cell.request_exit(Shutdown())
-            else:
-                cell.kill(Killed("brutal kill"))
-        # One wait per distinct deadline, the shortest first.
-        began = trio.current_time()
-        for deadline in sorted({child.spec.shutdown for child in pending.values()}):
-            if not pending:
-                break
-            with trio.move_on_at(began + deadline):
-                await everybody_gone.wait()
-            for cell, child in list(pending.items()):
-                if child.spec.shutdown <= deadline:
-                    cell.kill(Killed("did not end in time"))
-                    if cell.busy_thread:
-                        self._report_unstoppable(child.spec, cell)
-        if pending:
-            with trio.move_on_after(GRACE):
-                await everybody_gone.wait()
-        for cell, child in list(pending.items()):
-            self._report_unstoppable(child.spec, cell)
-        self._children.clear()
+        await self._end(self._children)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import Context
 from typing import Any, Protocol
@@ -12,18 +13,22 @@ from typing import Any, Protocol
 import trio
 
 from .actor import make
+from .backoff import Backoff
 from .cell import DEAD, Cell
 from .children import ChildSpec, check_children
+from .ending import GRACE
 from .exits import ExitReason, Killed, Shutdown, describe
+from .health import StopReport
 from .host import Host
-from .introspection import StopReport
 from .scheduler import Scheduler
-from .strategy import Backoff
-from .supervisor import GRACE, Supervisor
+from .supervisor import Supervisor
 
 __all__ = ["Engine", "Tenancy"]
 
 logger = logging.getLogger("brama.actors")
+
+# Seconds of a stop's time that the report itself may need on a busy machine.
+_LAST_WORDS = 0.1
 
 
 class Tenancy(Host, Protocol):
@@ -66,6 +71,8 @@ class Engine:
         self.user_stop = threading.Event()
         self.over = threading.Event()
         self._stop_timeout: float = 0.0
+        self._stop_asked = 0.0
+        self._stranded = False
         self._root_options: dict[str, Any] = {}
         # Set when there is something to look at: the root has come up, has ended, or a stop is
         # wanted.
@@ -78,8 +85,15 @@ class Engine:
         """Ask for the ordered end, within ``timeout`` seconds. The first request counts."""
         if not self.stop_wanted.is_set():
             self._stop_timeout = timeout
+            self._stop_asked = time.monotonic()
             self.stop_wanted.set()
         self._system.call_soon(self._wake)
+
+    def strand(self) -> None:
+        """The loop is gone for good: what is left of `main` must touch nothing any more."""
+        self._stranded = True
+        self.root = self._news = None
+        self.stop_wanted.set()
 
     def revive(self) -> None:
         """Be ready for another `main` after a loop that died. On the thread that runs the loops."""
@@ -109,7 +123,8 @@ class Engine:
                     await over.wait()
             finally:
                 # Also when the host's scope was cancelled, or the loop is dying around us.
-                self.stop_soon(stop_timeout)
+                if not self._stranded:
+                    self.stop_soon(stop_timeout)
 
     async def _life(self, booted: trio.Event, over: trio.Event) -> None:
         scheduler = self._system.scheduler
@@ -216,18 +231,22 @@ class Engine:
     async def _end(self, nursery: trio.Nursery) -> None:
         system = self._system
         began = trio.current_time()
-        timeout = self._stop_timeout
+        # The request may have waited for a busy loop, and its time does not wait with it.
+        timeout = max(0.0, self._stop_timeout - (time.monotonic() - self._stop_asked))
+        # The last part belongs to those who do not end by themselves, so that whoever waits for
+        # the stop gets a report within the time that they gave.
+        orderly = timeout - min(GRACE, timeout / 5)
         system.dead_letters.quiet = True
         # Actors outside the tree are its clients, so they go first, with half of the time at most.
-        with trio.move_on_at(began + timeout / 2):
+        with trio.move_on_at(began + orderly / 2):
             await self._end_cells([cell for cell in system.cells if cell.owner is None])
         if self.root is not None:
-            with trio.move_on_at(began + timeout):
+            with trio.move_on_at(began + orderly):
                 await self._end_cells([self.root])
         killed = [cell for cell in list(system.cells) if cell.state is not DEAD]
         for cell in killed:
             cell.kill(Killed("the system's stop took too long"))
-        with trio.move_on_after(GRACE):
+        with trio.move_on_at(began + timeout - min(_LAST_WORDS, timeout / 20)):
             await system.scheduler.idle()
         unstoppable = [name for cell in killed if (name := cell.busy_thread)]
         unstoppable += [f"task of {cell.ref}" for cell in killed if cell.state is not DEAD]

@@ -1,19 +1,22 @@
 """What the actor floor raises.
 
-BramaError
-└── ActorError
-    ├── ActorDeadError      (also a pykka.ActorDeadError)  the target is gone, or went before it
-    answered │   └── NameNotFoundError                              nobody is registered under the
-    name right now ├── ActorStartError                                    a child did not come up;
-    the cause is its error ├── ChildError                                         a supervisor
-    refuses a request │   ├── ChildExistsError        a child with this id exists already │   ├──
-    ChildNotFoundError      there is no child with this id │   ├── ChildRunningError       the
-    request needs a stopped child │   ├── ChildRestartingError    the request needs a stopped child,
-    this one waits for its restart │   └── ChildLimitError         max_children are there already
-    ├── NameTakenError              another live actor holds the name ├── WouldBlockError
-    (also a RuntimeError)  a wait that would freeze the actors' own loop ├── SystemStoppedError
-    (also a RuntimeError)  the system has ended └── HostError                   (also a
-    RuntimeError)  this process cannot host actors
+    BramaError
+    └── ActorError
+        ├── ActorDeadError (also pykka's)            the target is gone, or went without an answer
+        │   └── NameNotFoundError                    nobody holds the name right now
+        ├── ActorStartError                          a child did not come up
+        ├── ChildError                               a supervisor refuses a request
+        │   ├── ChildExistsError                     there is a child with this id
+        │   ├── ChildNotFoundError                   there is none
+        │   ├── ChildRunningError                    it runs, and should not
+        │   ├── ChildRestartingError                 it waits for its restart, and should not
+        │   └── ChildLimitError                      there are max_children already
+        ├── NameTakenError                           another live actor holds the name
+        ├── WouldBlockError (also a RuntimeError)    a wait that would freeze the actors' own loop
+        ├── SystemStoppedError (also a RuntimeError) the system has ended
+        └── HostError (also a RuntimeError)          this process cannot host actors
+
+`Ignore` is raised by actors and is no error: "do not start me".
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ __all__ = [
     "ChildRestartingError",
     "ChildRunningError",
     "HostError",
+    "Ignore",
     "NameNotFoundError",
     "NameTakenError",
     "SystemStoppedError",
@@ -112,3 +116,19 @@ class SystemStoppedError(ActorError, RuntimeError):
 
 class HostError(ActorError, RuntimeError):
     """This process cannot host actors, and the text says why."""
+
+
+class Ignore(Exception):
+    """Raised by a constructor or an `on_start`: do not start me, and that is no fault.
+
+    Example:
+        >>> class Exporter(InlineActor):
+        ...     def on_start(self):
+        ...         if "EXPORT_TO" not in os.environ:
+        ...             raise Ignore("nothing is configured")
+
+    The supervisor goes on with the next child. It keeps the spec, for `restart_child`, with no
+    actor behind it; of a temporary child, and in a `DynamicSupervisor`, it forgets the spec.
+
+    Source: ``ignore`` as the result of an Erlang ``init``.
+    """

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from .cell import Cell
 from .supervisor import Supervisor
 
-__all__ = ["Health", "StopReport", "TreeNode", "snapshot"]
+__all__ = ["TreeNode", "snapshot"]
 
 
 @frozen
@@ -65,30 +65,6 @@ def _lines(node: TreeNode, first: str, rest: str) -> Iterator[str]:
         )
 
 
-@frozen
-class Health:
-    """Whether a system is well: ``ok``, ``degraded`` or ``stopped``, with the reasons."""
-
-    status: Literal["ok", "degraded", "stopped"]
-    reasons: tuple[str, ...] = ()
-    dead_letters: int = 0
-    tree_restarts: int = 0
-    """How often the whole tree had to be started again, by exhaustion or because the loop died."""
-
-
-@frozen
-class StopReport:
-    """How a stop went."""
-
-    complete: bool
-    """True when everything has ended."""
-    killed: tuple[str, ...] = ()
-    """Actors that did not end in good order within the time."""
-    unstoppable: tuple[str, ...] = ()
-    """Threads and tasks that go on after all."""
-    elapsed: float = 0.0
-
-
 def snapshot(
     cell: Cell, node_id: Hashable, restarts: int = 0, last_exit: str | None = None
 ) -> TreeNode:
@@ -108,7 +84,7 @@ def snapshot(
             # Read once: its own task may set it to None meanwhile.
             if (inner := child.cell) is None
             else snapshot(inner, child.spec.id, child.restarts, child.last_exit)
-            for child in actor._snapshot()
+            for child in actor._children.copy()
         )
     return TreeNode(
         id=node_id,

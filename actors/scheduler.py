@@ -53,6 +53,7 @@ class Scheduler:
         # wake-up is lost.
         self._parked = False
         self._token: trio.lowlevel.TrioToken | None = None
+        self._clock: trio.abc.Clock | None = None
         self._thread: int | None = None
         self._task: trio.lowlevel.Task | None = None
         self._nursery: trio.Nursery | None = None
@@ -86,6 +87,11 @@ class Scheduler:
             self._wake()
         return True
 
+    def now(self) -> float:
+        """The time by the clock of the loop; the last one's while there is none."""
+        clock = self._clock
+        return 0.0 if clock is None else clock.current_time()
+
     def on_loop_thread(self) -> bool:
         return threading.get_ident() == self._thread
 
@@ -117,6 +123,7 @@ class Scheduler:
     def attach(self, nursery: trio.Nursery) -> None:
         """Begin to serve the calling trio loop."""
         self._token = trio.lowlevel.current_trio_token()
+        self._clock = trio.lowlevel.current_clock()
         self._nursery = nursery
         self._thread = threading.get_ident()
         self._tasks = 0

@@ -14,7 +14,8 @@ from typing import Any, Protocol, cast
 
 from attrs import frozen
 
-from .children import ChildInfo, ChildSpec
+from .actor import HostedActor
+from .children import ChildInfo, ChildSpec, as_spec
 from .future import Future
 from .ref import ActorRef
 
@@ -42,9 +43,13 @@ class ChildCounts:
     """The answer of `count_children`."""
 
     specs: int
+    """All children, whether they run or not."""
     active: int
+    """Those that run."""
     supervisors: int
+    """Of all, those that are supervisors."""
     workers: int
+    """Of all, the others."""
 
 
 @frozen
@@ -82,13 +87,22 @@ class CountChildren:
     pass
 
 
-def start_child(supervisor: Supervised, spec: ChildSpec) -> Future[ActorRef[Any]]:
+def start_child(
+    supervisor: Supervised, spec: ChildSpec | type[HostedActor]
+) -> Future[ActorRef[Any]]:
     """Add a child and start it; the future holds its ref once its `on_start` has run.
+
+    It holds None when the child raised `Ignore`. A class that needs no arguments may stand for its
+    spec.
 
     Fails with `ChildExistsError`, `ChildLimitError`, or `ActorStartError`; after the last the spec
     is forgotten.
+
+    Raises:
+        ConfigError: `spec` is none.
     """
-    return cast("Future[Any]", supervisor.ask(StartChild(spec), block=False))
+    request = StartChild(as_spec("spec", spec))
+    return cast("Future[Any]", supervisor.ask(request, block=False))
 
 
 def terminate_child(supervisor: Supervised, id: Hashable) -> Future[None]:
@@ -103,7 +117,7 @@ def terminate_child(supervisor: Supervised, id: Hashable) -> Future[None]:
 
 
 def restart_child(supervisor: Supervised, id: Hashable) -> Future[ActorRef[Any]]:
-    """Start a child that was terminated, or that ended and was not restarted.
+    """Start a child that was terminated, ended and was not restarted, or is quarantined.
 
     Fails with `ChildNotFoundError`, `ChildRunningError`, `ChildRestartingError` or
     `ActorStartError`.
@@ -112,7 +126,7 @@ def restart_child(supervisor: Supervised, id: Hashable) -> Future[ActorRef[Any]]
 
 
 def delete_child(supervisor: Supervised, id: Hashable) -> Future[None]:
-    """Forget the spec of a child that does not run.
+    """Forget the spec of a child that does not run, or is quarantined.
 
     Fails with `ChildNotFoundError`, `ChildRunningError` or `ChildRestartingError`.
     """

@@ -6,27 +6,31 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
+from datetime import timedelta
 from typing import Any, Self, TypeVar
 
 import trio
 from pykka import ActorRegistry
 
-from brama.telemetry import ConfigError
+from brama.telemetry import ConfigError, attached, execute, hook_names
 
 from . import future, latch, process
 from .actor import HostedActor, make
+from .backoff import Backoff
 from .cell import Cell
 from .children import ChildSpec, check_children
 from .dead_letters import DeadLetters
+from .durations import duration
 from .engine import Engine
 from .errors import SystemStoppedError
+from .health import Faults, Health, StopReport
 from .host import provide_default
-from .introspection import Health, StopReport, TreeNode, snapshot
+from .intensity import Intensity
+from .introspection import TreeNode, snapshot
 from .names import Names
 from .ref import ActorRef
+from .residence import HostLoop, own_thread
 from .scheduler import Scheduler
-from .strategy import Backoff, Intensity
-from .supervisor import GRACE
 from .timers import Timers
 
 __all__ = ["ActorSystem", "default_actor_system"]
@@ -34,9 +38,6 @@ __all__ = ["ActorSystem", "default_actor_system"]
 logger = logging.getLogger("brama.actors")
 
 A = TypeVar("A", bound=HostedActor)
-
-# How long a loss of the tree or the loop keeps the health degraded, in seconds.
-_FAULT_MEMORY = 60.0
 
 
 class ActorSystem:
@@ -55,13 +56,11 @@ class ActorSystem:
     Options:
         name: for logs, threads, and the root supervisor, which is registered under it.
         children: specs of the root's children, or a function that returns them, called at each
-        (re)start of
-            the tree. The root is ``one_for_one``.
-        stop_timeout: seconds for an ordered stop of everything, 5.0.
-        intensity, period: of the root, 3 in 5.0 s. When it is exceeded, or the loop dies, that is a
-        CRITICAL
-            log line and ``health().status == "degraded"``, and the tree starts again after a
-            back-off.
+            (re)start of the tree. The root is ``one_for_one``.
+        stop_timeout: seconds for a stop of everything, 5.0; a `timedelta` is accepted.
+        intensity, period: of the root, 3 in 5.0 s. When it is exceeded, or the loop dies, that is
+            a CRITICAL log line and ``health().status == "degraded"``, and the tree starts again
+            after a back-off.
         backoff: of those restarts, 0.5 to 30 s.
 
     Nothing starts before `start`, `run` or the first `spawn`. The loop's thread is a daemon with an
@@ -77,27 +76,24 @@ class ActorSystem:
         name: str = "brama",
         *,
         children: Sequence[ChildSpec] | Callable[[], Sequence[ChildSpec]] = (),
-        stop_timeout: float = 5.0,
+        stop_timeout: float | timedelta = 5.0,
         intensity: int = 3,
-        period: float = 5.0,
+        period: float | timedelta = 5.0,
         backoff: Backoff | None = None,
     ) -> None:
         if type(name) is not str or not name:
             raise ConfigError("name", "a non-empty text", name)
-        if not stop_timeout > 0:
-            raise ConfigError("stop_timeout", "a positive number of seconds", stop_timeout)
         Intensity(intensity, period)  # complains here and now
         self._name = name
         self._children = children if callable(children) else check_children("children", children)
         self._root_options = {"intensity": intensity, "period": period}
-        self.stop_timeout = stop_timeout
+        self.stop_timeout = duration("stop_timeout", stop_timeout)
         self.backoff = backoff or Backoff(min=0.5, max=30.0)
         self.on_ready: list[Callable[[], object]] = []
         """Called on the loop each time that the tree has come up; what one raises is logged."""
         self._dead_letters = DeadLetters(name)
         self._names = Names(self._dead_letters)
         self._report: StopReport | None = None
-        self._restarts = 0
         self._stopped = False
         self._finished = False
         self._renew()
@@ -111,8 +107,7 @@ class ActorSystem:
         self.timers = Timers()
         # Every live cell, which also keeps its actor alive: a ref alone does not.
         self.cells: set[Cell] = set()
-        self._faults: list[tuple[float, str]] = []
-        self._unstoppable: list[str] = []
+        self.faults = Faults()
 
     def __repr__(self) -> str:
         return f"<ActorSystem {self._name!r} {'running' if self.running else 'not running'}>"
@@ -158,9 +153,7 @@ class ActorSystem:
             self._check_may_start()
             engine = self._engine = Engine(self)
             self._stopped = False
-            self._thread = threading.Thread(
-                target=self._thread_main, args=(engine,), name=f"{self._name}-loop", daemon=True
-            )
+            self._thread = own_thread(self, engine)
             process.adopt(self)
             self._thread.start()
         return engine
@@ -194,6 +187,9 @@ class ActorSystem:
 
         Example:
             >>> await nursery.start(system.run)      # returns once the tree is up
+
+        Failure: a loop that dies beneath it takes every actor with it; the system goes on, after
+        a back-off, on a thread of its own.
         """
         with self._lock:
             if self._engine is not None:
@@ -202,45 +198,49 @@ class ActorSystem:
             engine = self._engine = Engine(self)
             self._stopped = False
             process.adopt(self)
+        host = HostLoop(lambda: self._host_died(engine))
         try:
-            await engine.main(lambda: task_status.started(self), self.stop_timeout)
+            with host:
+                await engine.main(lambda: task_status.started(self), self.stop_timeout)
         finally:
-            self._over(engine)
+            if not host.gone:
+                self.over(engine)
         if engine.boot_error is not None:
             raise engine.boot_error
 
-    def _thread_main(self, engine: Engine) -> None:
-        failures = 0
-        while True:
-            began = time.monotonic()
-            try:
-                trio.run(engine.main, lambda: None, self.stop_timeout)
-                break
-            except BaseException as error:
-                if time.monotonic() - began >= self.backoff.reset_after:
-                    failures = 0
-                failures += 1
-                delay = self.backoff.delay(failures, lambda: 0.5)
-                logger.critical(
-                    "%s: the loop died; starting it again in %.1f s",
-                    self._name,
-                    delay,
-                    exc_info=error,
-                )
-                self._loop_died(error)
-                if engine.user_stop.wait(delay):
-                    break
-                engine.revive()
-        self._over(engine)
+    def _host_died(self, engine: Engine) -> None:
+        delay = self.backoff.delay(1, lambda: 0.5)
+        logger.critical(
+            "%s: the host's loop died beneath run(), and every actor with it; going on in %.1f s, "
+            "on a thread of its own. Circuits go on protecting, their events wait",
+            self._name,
+            delay,
+        )
+        engine.strand()
+        self.loop_died("the host's loop died beneath run()")
+        with self._lock:
+            if self._engine is not engine:
+                return
+            thread = None
+            if not (engine.user_stop.is_set() or process.exiting()):
+                self._engine = Engine(self)
+                thread = self._thread = own_thread(self, self._engine, delay)
+        if thread is None:
+            self.over(engine)
+        else:
+            thread.start()
+            engine.over.set()
 
-    def _loop_died(self, error: BaseException) -> None:
-        self.tree_is_lost(f"the loop died: {error!r}")
+    def loop_died(self, why: str) -> None:
+        """The loop is gone, and nothing that was on it will run again."""
+        self.tree_is_lost(why)
         self.scheduler.abandon()
         self.timers.clear()
         for cell in list(self.cells):
             cell.abandon("the loop died")
 
-    def _over(self, engine: Engine) -> None:
+    def over(self, engine: Engine) -> None:
+        """The engine has ended for good."""
         if self.cells:
             self.scheduler.abandon()
             for cell in list(self.cells):
@@ -261,31 +261,37 @@ class ActorSystem:
             engine.user_stop.set()
             engine.stop_soon(self.stop_timeout if timeout is None else timeout)
 
-    def stop(self, timeout: float | None = None) -> StopReport:
+    def stop(self, timeout: float | timedelta | None = None) -> StopReport:
         """Stop all in order, within ``timeout`` seconds (default ``stop_timeout``). Idempotent.
 
-        First actors outside the tree, then the tree in reverse. What does not end in time is
-        killed; what cannot be killed is named in the report. On the loop's own thread it returns at
-        once with ``complete=False``, and the stop goes on.
+        First actors outside the tree, then the tree in reverse. What has not ended when a fifth of
+        the time (at most 1 s) is left is killed; what cannot be killed is named in the report, as
+        is a loop that does not answer. It returns within the time in any case, and what is under
+        way goes on. On the loop's own thread it returns at once with ``complete=False``.
+
+        Raises:
+            ConfigError: `timeout` is negative, or no duration.
         """
-        timeout = self.stop_timeout if timeout is None else timeout
+        seconds = self.stop_timeout if timeout is None else duration("timeout", timeout, zero=True)
+        end = time.monotonic() + seconds
         with self._lock:
             engine, thread = self._engine, self._thread
             if engine is None:
                 self._stopped = True
                 return self._report or StopReport(complete=True)
-        self.request_stop(timeout)
+        self.request_stop(seconds)
         if self.on_loop_thread():
             return StopReport(complete=False)
-        if not engine.over.wait(timeout + 2 * GRACE):
+        if not engine.over.wait(max(0.0, end - time.monotonic())):
             stuck = tuple(name for cell in list(self.cells) if (name := cell.busy_thread))
             return StopReport(
                 complete=False,
                 unstoppable=(*stuck, f"the loop of {self._name}"),
-                elapsed=timeout + 2 * GRACE,
+                elapsed=seconds,
             )
         if thread is not None:
-            thread.join(GRACE)  # it has nothing left to do but to end
+            # It has nothing left to do but to end.
+            thread.join(max(0.0, end - time.monotonic()))
         return engine.report or StopReport(complete=True)
 
     def finish(self, timeout: float) -> None:
@@ -409,24 +415,29 @@ class ActorSystem:
             status = "restarting" if self.running else "stopped"
             top = TreeNode(self._name, "Supervisor", "async", status)
         else:
-            top = snapshot(root, self._name, self._restarts)
+            top = snapshot(root, self._name, self.faults.losses)
         if not others:
             return top
         return top.with_children((*top.children, spawned))
 
     def health(self) -> Health:
         """Whether it is well, and if not, why."""
-        engine = self._engine
-        oldest = time.monotonic() - _FAULT_MEMORY
-        reasons = [text for at, text in self._faults if at >= oldest]
-        reasons += [f"cannot be stopped: {who}" for who in self._unstoppable]
+        engine, faults = self._engine, self.faults
+        reasons = faults.reasons()
         if engine is None:
             status = "stopped"
         else:
             if engine.up.is_set() and engine.root is None and not engine.stop_wanted.is_set():
-                reasons.append("the tree is down and waits for its restart")
+                reasons += ("the tree is down and waits for its restart",)
             status = "degraded" if reasons else "ok"
-        return Health(status, tuple(reasons), self._dead_letters.count, self._restarts)  # type: ignore[arg-type]
+        return Health(
+            status,  # type: ignore[arg-type]  # a literal
+            reasons,
+            self._dead_letters.count,
+            faults.losses,
+            faults.lasting,
+            faults.unstoppable,
+        )
 
     # -- for actors and the engine
     # ---------------------------------------------------------------------
@@ -441,8 +452,18 @@ class ActorSystem:
     def task_ended(self) -> None:
         self.scheduler.task_ended()
 
-    def report_unstoppable(self, who: str) -> None:
-        self._unstoppable.append(who)
+    def now(self) -> float:
+        """The time by the clock of the loop, which may be a virtual one. From any thread."""
+        return self.scheduler.now()
+
+    def report_unstoppable(self, cell: Cell, who: str) -> None:
+        self.faults.left_behind(cell, who)
+
+    def report_fault(self, key: object, text: str) -> None:
+        self.faults.report(key, text)
+
+    def forget_fault(self, key: object) -> None:
+        self.faults.forget(key)
 
     def child_specs(self) -> Sequence[ChildSpec]:
         return self._children() if callable(self._children) else self._children
@@ -455,8 +476,13 @@ class ActorSystem:
             self.scheduler.guarded(callback)
 
     def tree_is_lost(self, why: str) -> None:
-        self._restarts += 1
-        self._faults = [*self._faults[-7:], (time.monotonic(), why)]
+        self.faults.lost(why)
+        if attached(hook_names.TREE_LOST):
+            execute(
+                hook_names.TREE_LOST,
+                {"system_time": time.time(), "count": self.faults.losses},
+                {"system": self._name, "reason": why},
+            )
 
 
 _default: ActorSystem | None = None

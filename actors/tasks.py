@@ -10,6 +10,7 @@ import trio
 from pykka.messages import _ActorStop
 
 from .cell import DEAD, RUNNING, SPECIAL, STARTING, STOPPING, Cell, Exit
+from .errors import Ignore
 from .exits import Crash, ExitReason, Killed, Normal
 from .mailbox import Ask
 from .monitors import Down
@@ -114,10 +115,12 @@ class TaskCell(Cell):
         except _UNWINDING:
             raise
         except BaseException as error:  # noqa: BLE001  (an exit is a value)
-            self.report(error)
+            ignored = isinstance(error, Ignore)
+            if not ignored:
+                self.report(error)
             stops = self._retire()
             self._acknowledge(error)
-            self._finish(Crash(error), stops)
+            self._finish(Normal() if ignored else Crash(error), stops)
             return False
         if self.state is not STARTING:
             # Killed in the very step in which `on_start` was woken for the last time: no

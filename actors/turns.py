@@ -10,6 +10,7 @@ import pykka
 from pykka.messages import _ActorStop
 
 from .cell import DEAD, NEW, RUNNING, SPECIAL, STARTING, Cell, Exit
+from .errors import Ignore
 from .exits import Crash, ExitReason, Normal
 from .mailbox import Ask
 from .monitors import Down
@@ -63,10 +64,12 @@ class PlainCell(Cell):
     def _start_failed(self, error: BaseException) -> None:
         if self.state is DEAD:
             return
-        self.report(error)
+        ignored = isinstance(error, Ignore)
+        if not ignored:
+            self.report(error)
         stops = self._retire()
         self._acknowledge(error)
-        self._finish(Crash(error), stops)
+        self._finish(Normal() if ignored else Crash(error), stops)
 
     def _work(self) -> bool:
         receive = self.actor.on_receive

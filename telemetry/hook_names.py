@@ -22,6 +22,7 @@ __all__ = [
     "CALL_FAILED",
     "CALL_REFUSED",
     "CALL_SUCCEEDED",
+    "CHILD_QUARANTINED",
     "CIRCUIT_TRANSITION",
     "EVENT_DROPPED",
     "EVENT_PROCESS",
@@ -32,6 +33,7 @@ __all__ = [
     "REGISTRY_DISPATCH_FAILED",
     "SUBSCRIPTION_QUARANTINED",
     "SUPERVISOR_EXHAUSTED",
+    "TREE_LOST",
     "HookName",
 ]
 
@@ -58,6 +60,8 @@ ACTOR_STALL: Final = "brama.actor.stall"
 ACTOR_DEAD_LETTER: Final = "brama.actor.dead_letter"
 REGISTRY_DISPATCH_FAILED: Final = "brama.registry.dispatch_failed"
 SUPERVISOR_EXHAUSTED: Final = "brama.supervisor.exhausted"
+CHILD_QUARANTINED: Final = "brama.supervisor.quarantined"
+TREE_LOST: Final = "brama.supervisor.tree_lost"
 CIRCUIT_TRANSITION: Final = "brama.circuit.transition"
 CALL_REFUSED: Final = "brama.circuit.call.refused"
 CALL_FAILED: Final = "brama.circuit.call.failed"
@@ -92,7 +96,8 @@ HOOKS: Final = (
     ),
     HookName(
         ACTOR_RESTART,
-        "a supervisor has started a child again; `count` is its restarts so far",
+        "a supervisor has started a child again; `count` is its restarts so far, `duration` how "
+        "long it was away",
         ("system_time", "count", "duration"),
         (*_ACTOR, "supervisor", "strategy", "reason", "error_type", "context"),
     ),
@@ -118,7 +123,20 @@ HOOKS: Final = (
         SUPERVISOR_EXHAUSTED,
         "a supervisor has seen more restarts than its intensity allows, and gives up",
         ("system_time", "count", "seconds"),
-        ("supervisor", "strategy", "reason", "error_type"),
+        (*_ACTOR, "supervisor", "strategy", "reason", "error_type", "context"),
+    ),
+    HookName(
+        CHILD_QUARANTINED,
+        "a child has ended too often and is set aside; its supervisor goes on",
+        ("system_time", "count", "seconds"),
+        (*_ACTOR, "supervisor", "strategy", "reason", "error_type", "context"),
+    ),
+    HookName(
+        TREE_LOST,
+        "a whole supervision tree is gone, by exhaustion of its root or because its loop died, "
+        "and starts again after a pause; `count` is how often so far",
+        ("system_time", "count"),
+        ("system", "reason"),
     ),
     HookName(
         CIRCUIT_TRANSITION,

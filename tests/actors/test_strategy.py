@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from brama import BramaError
 from brama.actors import Backoff, Crash, Killed, NoProc, Normal, Restart, Shutdown, Strategy
-from brama.actors.strategy import Intensity, affected, wants_restart
+from brama.actors.intensity import Intensity
+from brama.actors.strategy import affected, wants_restart
 
 REASONS = [Normal(), Shutdown(), Shutdown("why"), Crash(ValueError()), Killed(), NoProc()]
 
@@ -84,7 +85,7 @@ def test_a_backoff_grows_by_its_factor_up_to_its_maximum():
     ("options", "text"),
     [
         ({"min": 0}, "Backoff.min must be a positive number of seconds, got: 0"),
-        ({"min": 2, "max": 1}, "Backoff.max must be at least Backoff.min (2), got: 1"),
+        ({"min": 2, "max": 1}, "Backoff.max must be at least Backoff.min (2.0), got: 1.0"),
         ({"factor": 0.5}, "Backoff.factor must be a number, 1 or more, got: 0.5"),
         ({"jitter": 1}, "Backoff.jitter must be a share from 0 to below 1, got: 1"),
     ],

@@ -154,7 +154,7 @@ def test_the_death_of_the_loop_loses_nothing(until, monkeypatch):
             deaths.append(1)
             # trio treats an exception in such a callback as a bug in itself, and ends the run.
             token.run_sync_soon(die)
-            until(lambda: system.actors._restarts >= len(deaths))
+            until(lambda: system.actors.health().tree_restarts >= len(deaths))
 
     try:
         run_load(system, strike, until)
@@ -176,9 +176,9 @@ def test_the_end_of_the_whole_tree_loses_nothing(until, recorder):
         for number in range(10):
             circuit.open_circuit()
             if number % 3 == 0:
-                restarts = system.actors._restarts
+                restarts = system.actors.health().tree_restarts
                 kill(system.actors.root)
-                until(lambda: system.actors._restarts > restarts)  # noqa: B023
+                until(lambda: system.actors.health().tree_restarts > restarts)  # noqa: B023
                 until(lambda: system.tree().status == "running")
             circuit.close_circuit()
         found = seen.wait_until(lambda events: events and events[-1].seq == 39)
