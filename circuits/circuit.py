@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from inspect import isawaitable
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
+from .answer import NOTHING, Refused, terms
 from .breaker import Breaker
 from .decorator import decorate
+from .lasting import run
 from .options import check_reason, seconds
 from .permit import Bystander, Permit
 from .state import State
 from .status import Status
+from .stream import GuardedStream, is_stream
 
 __all__ = ["Circuit"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
+
+Kinds: TypeAlias = type[Exception] | Iterable[type[Exception]]
+Stream: TypeAlias = (
+    AbstractContextManager[T, Any]
+    | AbstractAsyncContextManager[T, Any]
+    | Iterable[T]
+    | AsyncIterable[T]
+    | Awaitable[T]
+)
+
+
+class Decorator(Protocol):
+    """What ``circuit(...)`` returns without a function."""
+
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+class ReturningDecorator(Protocol):
+    """What ``circuit(on_open="return")`` returns."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Callable[P, Coroutine[Any, Any, R | Refused]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, R | Refused]: ...
 
 
 class Circuit:
@@ -46,40 +78,104 @@ class Circuit:
 
     # Calls
 
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+    @overload
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]: ...
+    @overload
+    def __call__(
+        self,
+        function: Callable[P, Coroutine[Any, Any, R]],
+        *,
+        on_open: Literal["return"],
+        probe: bool = ...,
+    ) -> Callable[P, Coroutine[Any, Any, R | Refused]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, R], *, on_open: Literal["return"], probe: bool = ...
+    ) -> Callable[P, R | Refused]: ...
+    @overload
+    def __call__(
+        self,
+        function: Callable[P, R],
+        *,
+        fallback: Any = ...,
+        fallback_on: Kinds = ...,
+        on_open: Literal["raise"] = ...,
+        probe: bool = ...,
+    ) -> Callable[P, R]: ...
+    @overload
+    def __call__(
+        self, function: None = None, *, on_open: Literal["return"], probe: bool = ...
+    ) -> ReturningDecorator: ...
+    @overload
+    def __call__(
+        self,
+        function: None = None,
+        *,
+        fallback: Any = ...,
+        fallback_on: Kinds = ...,
+        on_open: Literal["raise"] = ...,
+        probe: bool = ...,
+    ) -> Decorator: ...
+
+    def __call__(
+        self,
+        function: Any = None,
+        *,
+        fallback: Any = NOTHING,
+        fallback_on: Kinds = (),
+        on_open: str = "raise",
+        probe: bool = True,
+    ) -> Any:
         """Guard every call of `function`; its signature and name stay.
 
         A generator is guarded for as long as it runs: its end is the success, an early
-        ``close()`` is neutral. The result is a plain function, so methods are decorated where
-        they are defined. It outlives `brama.unregister`: the circuit registers again on the
+        ``close()`` is neutral. So is what a plain function returns and what is not over then: a
+        coroutine, a generator, a future. The result is a plain function, so methods are decorated
+        where they are defined. It outlives `brama.unregister`: the circuit registers again on the
         next call.
+
+        Example:
+            >>> @payments
+            ... def charge(card): ...
+            >>> @payments(fallback=[], fallback_on=TimeoutError)
+            ... def orders(): ...
 
         Args:
             function: a function of any kind (def, async def, generator, async generator), a
-                partial or another callable object.
+                partial or another callable object. Without it: the decorator for one.
+            fallback: what a refused call returns instead of raising: a value, or a function that
+                makes one, called with the error if it takes an argument. An async function may
+                have an async one; that of a generator gives items.
+            fallback_on: exceptions of the call itself that the fallback stands in for, too. They
+                are counted all the same. A generator that has given an item raises them.
+            on_open: ``"raise"``, or ``"return"``: a refused call returns ``("error", status)``.
+            probe: whether the calls may be a half-open circuit's probes; see `guard`.
 
         Raises:
             TypeError: `function` is a class, a coroutine object or nothing callable.
+            ConfigError: an option is wrong or does not suit this kind of function.
         """
-        return decorate(self._breaker, function)
+        answer = terms(
+            self._breaker,
+            fallback=fallback,
+            fallback_on=fallback_on,
+            on_open=on_open,
+            probe=probe,
+        )
+        if function is None:
+            return partial(decorate, self._breaker, answer=answer)
+        return decorate(self._breaker, function, answer)
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `function` now, guarded, and return what it returns.
 
+        A generator that it returns is guarded until its end, as is a future.
+
         Raises:
             CircuitOpenError: the call was refused.
-            TypeError: `function` returned a coroutine, which `acall` is for.
+            TypeError: `function` returned a coroutine or the like, which `acall` is for.
         """
-        with Permit(self._breaker) as permit:
-            result: Any = function(*args, **kwargs)
-            if type(result) is CoroutineType:
-                permit.ignore()
-                result.close()
-                raise TypeError(
-                    f"call() got the coroutine of {function!r}; "
-                    "write: await circuit.acall(function, ...)"
-                )
-            return cast("R", result)
+        return cast("R", run(Permit(self._breaker), function, args, kwargs, awaitable=False))
 
     async def acall(
         self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
@@ -138,6 +234,35 @@ class Circuit:
             return None
         permit = Permit(breaker) if probe else Bystander(breaker)
         return permit if permit.acquire() else None
+
+    def guard_stream(
+        self, source: Stream[T] | Callable[[], Stream[T]], *, probe: bool = True
+    ) -> GuardedStream[T]:
+        """Guard what is read piece by piece and may die halfway.
+
+        Example:
+            >>> with search.guard_stream(client.stream("GET", url)) as response:
+            ...     for line in response.iter_lines(): ...
+            >>> for row in search.guard_stream(cursor): ...
+            >>> async for message in search.guard_stream(subscribe): ...
+
+        Args:
+            source: a (sync or async) iterable, context manager or awaitable, or a function without
+                arguments that makes one when the call is admitted. The stream is used as it is.
+            probe: whether the call may be a half-open circuit's probe; see `guard`.
+
+        Returns:
+            A `GuardedStream`. Nothing is asked of the circuit before it is used.
+
+        Raises:
+            TypeError: `source` is none of these.
+        """
+        if not is_stream(source) and not callable(source):
+            raise TypeError(
+                "guard_stream() takes an iterable, a context manager, an awaitable or a function "
+                f"that makes one, got: {source!r}"
+            )
+        return GuardedStream(self.guard(probe=probe), source)
 
     # Reading
 

@@ -1,18 +1,25 @@
 """Guarded functions of the four kinds.
 
 The closed path and the refusal of the first two stand here once more, written out: a ``with``
-block would cost as much again as all the rest of a guarded call.
+block would cost as much again as all the rest of a guarded call. Functions that answer a refusal
+themselves are in `brama.circuits.answering`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import Callable
+from types import NoneType
 from typing import Any, ParamSpec, TypeVar, cast
 
+from .answer import Answer
+from .answering import answering
 from .breaker import Breaker
 from .errors import CircuitOpenError, new_refusal
+from .generators import async_generator, generator
+from .kind import Kind, kind_of
+from .lasting import follow, lasts, run
 from .permit import Permit, settle_error
 from .state import State
 
@@ -24,19 +31,24 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def decorate(breaker: Breaker, function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, guarded by `breaker`; of the same kind and with the same signature."""
+def decorate(
+    breaker: Breaker, function: Callable[P, R], answer: Answer | None = None
+) -> Callable[P, R]:
+    """`function`, guarded by `breaker`; of the same kind and with the same signature.
+
+    Args:
+        answer: what the function answers in place of a result; None: errors are raised.
+    """
+    guarded: Any
+    if isinstance(function, classmethod | staticmethod):
+        guarded = type(function)(decorate(breaker, function.__func__, answer))
+        return cast("Callable[P, R]", guarded)
     _check(function)
-    if _is(function, inspect.iscoroutinefunction):
-        guarded: Any = _coroutine(breaker, cast(Any, function))
-    elif _is(function, inspect.isasyncgenfunction):
-        guarded = _async_generator(breaker, cast(Any, function))
-    elif _is(function, inspect.isgeneratorfunction):
-        guarded = _generator(breaker, cast(Any, function))
-    elif _is(_innermost(function), inspect.iscoroutinefunction):
-        guarded = _wrapper(breaker, function)
+    kind = kind_of(function)
+    if answer is not None:
+        guarded = answering(kind, function, answer)
     else:
-        guarded = _plain(breaker, function)
+        guarded = KINDS[kind](breaker, cast(Any, function))
     return cast("Callable[P, R]", functools.update_wrapper(guarded, function))
 
 
@@ -46,40 +58,19 @@ def _check(function: object) -> None:
         raise TypeError(
             "a circuit decorates a function, got a coroutine object; leave out the call brackets"
         )
-    if isinstance(function, classmethod | staticmethod):
-        kind = type(function).__name__
-        raise TypeError(
-            f"a circuit decorates a function, got a {kind}; write @{kind} above the circuit"
-        )
     if isinstance(function, type) or not callable(function):
         raise TypeError(f"a circuit decorates a function, got: {function!r}")
 
 
-def _is(function: Any, kind: Callable[[Any], bool]) -> bool:
-    """Whether calling `function` makes what `kind` asks for, through partials and objects."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    if kind(function):
-        return True
-    call = getattr(type(function), "__call__", None)  # noqa: B004 - the function is asked about
-    return call is not None and not inspect.isroutine(function) and kind(call)
-
-
-def _innermost(function: Any) -> Any:
-    """What stands behind partials and ``functools.wraps``."""
-    while True:
-        inner = inspect.unwrap(function)
-        while isinstance(inner, functools.partial):
-            inner = inner.func
-        if inner is function:
-            return inner
-        function = inner
-
-
 def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]:
     shared = breaker.shared
+    # The type that was returned last and does not last: to look closely at every result would
+    # cost as much as the rest of the call. Threads: any of them may write it, always one that
+    # has been looked at.
+    usual: type = NoneType
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        nonlocal usual
         generation = breaker.admission
         if generation is None:
             wait = breaker.reopen_at - shared.clock()
@@ -88,8 +79,7 @@ def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]
                 raise new_refusal(
                     CircuitOpenError, breaker.name, breaker.scope, OPEN, wait, breaker.reason
                 )
-            with Permit(breaker):
-                return function(*args, **kwargs)
+            return run(Permit(breaker), function, args, kwargs)
         # Inside the try from the first count on: an interrupt that comes right behind it must
         # give the call back, too, and then knows no number.
         number = -1
@@ -99,6 +89,10 @@ def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]
         except BaseException as error:
             settle_error(breaker, generation, number, error)
             raise
+        if type(result) is not usual:
+            if lasts(type(result)):
+                return follow(Permit.of(breaker, generation, number), result)
+            usual = type(result)
         if shared.watched:
             breaker.succeeded(generation, number)
         else:
@@ -120,7 +114,7 @@ def _coroutine(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., 
                 raise new_refusal(
                     CircuitOpenError, breaker.name, breaker.scope, OPEN, wait, breaker.reason
                 )
-            with Permit(breaker):
+            async with Permit(breaker):
                 return await function(*args, **kwargs)
         number = -1
         try:
@@ -138,63 +132,18 @@ def _coroutine(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., 
     return guarded
 
 
-def _wrapper(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A plain function around a coroutine function (``functools.wraps``).
-
-    It may hand the coroutine on or run it itself; only what it returns can tell.
-    """
-
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        permit = Permit(breaker)
-        if not permit.acquire():
-            raise breaker.refusal()
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            permit.__exit__(type(error), error, None)
-            raise
-        if inspect.isawaitable(result):
-            return _settled(permit, result)
-        permit.success()
-        return result
-
-    return guarded
+def _generator(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]:
+    return generator(functools.partial(Permit, breaker), function)
 
 
-async def _settled(permit: Permit, result: Awaitable[Any]) -> Any:
-    with permit:
-        return await result
+def _async_generator(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]:
+    return async_generator(functools.partial(Permit, breaker), function)
 
 
-def _generator(
-    breaker: Breaker, function: Callable[..., Generator[Any, Any, Any]]
-) -> Callable[..., Generator[Any, Any, Any]]:
-    def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        with Permit(breaker):
-            return (yield from function(*args, **kwargs))
-
-    return guarded
-
-
-def _async_generator(
-    breaker: Breaker, function: Callable[..., AsyncGenerator[Any, Any]]
-) -> Callable[..., AsyncGenerator[Any, Any]]:
-    async def guarded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        with Permit(breaker):
-            source = function(*args, **kwargs)
-            try:
-                item = await source.__anext__()
-                while True:
-                    try:
-                        sent = yield item
-                    except GeneratorExit:
-                        await source.aclose()
-                        raise
-                    except BaseException as error:  # noqa: BLE001 - thrown on, as `yield from` does
-                        item = await source.athrow(error)
-                    else:
-                        item = await source.asend(sent)
-            except StopAsyncIteration:
-                return
-
-    return guarded
+KINDS: dict[Kind, Callable[[Breaker, Any], Callable[..., Any]]] = {
+    Kind.PLAIN: _plain,
+    Kind.HANDING_ON: _plain,
+    Kind.COROUTINE: _coroutine,
+    Kind.GENERATOR: _generator,
+    Kind.ASYNC_GENERATOR: _async_generator,
+}

@@ -126,6 +126,25 @@ class Permit:
         self._pending = True
         return True
 
+    @classmethod
+    def of(cls, breaker: Breaker, generation: Generation, number: int) -> Self:
+        """The permit of a call that was admitted and has begun without one."""
+        permit = cls(breaker)
+        permit._generation, permit._number = generation, number
+        permit._stage = ACQUIRED
+        permit._pending = True
+        return permit
+
+    def enclose(self, frame: FrameType) -> None:
+        """Guard the block of this frame, if this is a probe: the one that entered it returns."""
+        if getattr(self, "_frame", None) is not None:
+            self._frame = frame
+
+    def suspend(self) -> None:
+        """Leave the block without a word: the call goes on elsewhere, and is entered there."""
+        self._leave_context()
+        self._stage = ACQUIRED
+
     def _encloses(self) -> bool:
         """Whether the caller runs inside the block that this probe guards.
 
