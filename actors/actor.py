@@ -55,6 +55,11 @@ class HostedActor(PykkaActor):
     supervises: ClassVar[bool] = False
     """True for supervisors: told to stop, they do so before the rest of their mail."""
 
+    in_actor_registry: ClassVar[bool] = False
+    """True puts spawned and supervised actors of this class into ``pykka.ActorRegistry``, too,
+    where those of ``Cls.start()`` always are. pykka takes an actor out by a search through all of
+    them, so leave it off for classes with thousands of actors."""
+
     trap_exit: bool = False
     """Whether the end of a linked actor is an `ExitSignal` in the mailbox (True) or, unless that
     end was `Normal`, this actor's own end. Set it in the class, or on ``self`` at any time."""

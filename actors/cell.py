@@ -107,8 +107,8 @@ class Cell(Mailbox):
         self.host = host
         self.latch = Latch()
         self.state = NEW
-        # True for actors that a user started with `Cls.start()`: only those are in pykka's
-        # registry.
+        # True for actors in pykka's registry: those that a user started with `Cls.start()`, and
+        # those whose class asks for it.
         self.registered = False
         # The request that is being answered right now, so that it can be failed if the actor ends
         # meanwhile.
@@ -139,6 +139,9 @@ class Cell(Mailbox):
         """Begin to live; ``ack(error or None)`` is called once `on_start` has run."""
         self.ack = ack
         self.host.cells.add(self)
+        if self.actor.in_actor_registry and not self.registered:
+            self.registered = True
+            pykka.ActorRegistry.register(self.ref)
         if self.has_on_start():
             self.state = STARTING
             self._call_on_start()

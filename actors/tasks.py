@@ -6,6 +6,7 @@ from operator import length_hint
 from types import CoroutineType
 from typing import Any
 
+import pykka
 import trio
 from pykka.messages import _ActorStop
 
@@ -199,6 +200,12 @@ class TaskCell(Cell):
 
     async def _failed(self, error: BaseException, future: Any) -> bool:
         expected = isinstance(error, Exception)
+        if not expected and self.stop_everything(error):
+            await self._stop(Crash(error))
+            if future is not None:
+                future.fail(error)
+            pykka.ActorRegistry.stop_all(block=False)
+            return False
         if future is not None:
             self.report_to_caller(error)
             if expected and self.actor.error_policy == "reply":
