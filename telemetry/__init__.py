@@ -49,8 +49,11 @@ This is the lowest floor of Brama: it imports no other part, and OpenTelemetry's
 from typing import TYPE_CHECKING
 
 from . import hook_names, names
+from .actors import listen as _listen
+from .calls import Call, call, failed, refused, succeeded
 from .context import capture, context_of, traceparent
 from .errors import BramaError, ConfigError, unknown
+from .flags import watching
 from .handle import Telemetry
 from .hooks import (
     Attachment,
@@ -63,8 +66,12 @@ from .hooks import (
     handlers,
     span,
 )
+from .lines import quieten as _quieten
+from .metrics import source
 from .pools import pool
-from .tracing import Process, Publication, process, publish, transition
+from .processing import Process, process
+from .publications import Publication, publish
+from .transitions import Change, transition
 
 if TYPE_CHECKING:
     from .export import configure
@@ -72,6 +79,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Attachment",
     "BramaError",
+    "Call",
+    "Change",
     "ConfigError",
     "Handler",
     "Occurrence",
@@ -80,22 +89,31 @@ __all__ = [
     "Telemetry",
     "attach",
     "attached",
+    "call",
     "capture",
     "configure",
     "context_of",
     "detach",
     "execute",
+    "failed",
     "handlers",
     "hook_names",
     "names",
     "pool",
     "process",
     "publish",
+    "refused",
+    "source",
     "span",
+    "succeeded",
     "traceparent",
     "transition",
     "unknown",
+    "watching",
 ]
+
+_quieten()
+_listen()
 
 
 def __getattr__(name: str) -> object:
