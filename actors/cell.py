@@ -15,7 +15,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 from brama.telemetry import ConfigError
 
 from .errors import ActorDeadError
-from .exits import ExitReason, Killed, NoProc, Normal
+from .exits import Crash, ExitReason, Killed, NoProc, Normal
 from .host import Host
 from .latch import Latch
 from .links import ExitSignal, join, part, propagate, receives
@@ -90,6 +90,7 @@ class Cell(Mailbox):
         "latch",
         "links",
         "entries",
+        "epitaph",
         "monitors",
         "owner",
         "ref",
@@ -123,6 +124,8 @@ class Cell(Mailbox):
         self.owner: Callable[[Cell, ExitReason], None] | None = None
         self.ack: Ack | None = None
         self.ref: Any = None
+        # Why it ended; of a crash only the class of the error, which would keep its frames alive.
+        self.epitaph: ExitReason | type[BaseException] | None = None
         # Invariant: links, watchers, monitors, timers and entries change only under _lock, and not
         # any more once the state is DEAD.
         self.links: dict[Cell, None] | None = None
@@ -223,6 +226,7 @@ class Cell(Mailbox):
             if self.state is DEAD:
                 return
             self.state = DEAD
+            self.epitaph = type(reason.error) if isinstance(reason, Crash) else reason
             watchers, self.watchers = self.watchers, None
             entries, self.entries = self.entries, None
             links, self.links = self.links, None
