@@ -33,13 +33,14 @@ from .actor import Actor, HostedActor, InlineActor
 from .backoff import Backoff
 from .blocking import BlockingActor
 from .children import ChildInfo, ChildSpec
-from .dead_letters import DeadLetters
+from .dead_letters import DeadLetter, DeadLetterReason, DeadLetters
 from .duplicates import DuplicateRegistry
 from .dynamic import DynamicSupervisor
 from .errors import (
     ActorDeadError,
     ActorError,
     ActorStartError,
+    CallTimeoutError,
     ChildError,
     ChildExistsError,
     ChildLimitError,
@@ -48,6 +49,7 @@ from .errors import (
     ChildRunningError,
     HostError,
     Ignore,
+    MailboxFullError,
     NameNotFoundError,
     NameTakenError,
     SystemStoppedError,
@@ -62,9 +64,13 @@ from .links import ExitSignal
 from .monitors import Down, Monitor
 from .names import Names
 from .outside import kill, send_after, send_exit, send_interval, watch
+from .overflow import MailboxPolicy
 from .process import reset_after_fork
 from .ref import ActorRef
 from .registry import Entry, Registered, Registry, Unregistered
+from .replies import Reply
+from .stalls import LoopLag, Stall
+from .statistics import MailboxStatistics
 from .status import Status
 from .strategy import AutoShutdown, Restart, Strategy
 from .supervise import (
@@ -92,6 +98,7 @@ __all__ = [
     "AutoShutdown",
     "Backoff",
     "BlockingActor",
+    "CallTimeoutError",
     "ChildCounts",
     "ChildError",
     "ChildExistsError",
@@ -102,6 +109,8 @@ __all__ = [
     "ChildRunningError",
     "ChildSpec",
     "Crash",
+    "DeadLetter",
+    "DeadLetterReason",
     "DeadLetters",
     "Down",
     "DuplicateRegistry",
@@ -117,6 +126,10 @@ __all__ = [
     "Ignore",
     "InlineActor",
     "Killed",
+    "LoopLag",
+    "MailboxFullError",
+    "MailboxPolicy",
+    "MailboxStatistics",
     "Monitor",
     "NameNotFoundError",
     "NameTakenError",
@@ -125,8 +138,10 @@ __all__ = [
     "Normal",
     "Registered",
     "Registry",
+    "Reply",
     "Restart",
     "Shutdown",
+    "Stall",
     "Status",
     "StopReport",
     "Strategy",

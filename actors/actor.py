@@ -5,26 +5,33 @@ from __future__ import annotations
 import inspect
 import logging
 import uuid
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import pykka
+import trio
+
+from brama.telemetry import ConfigError
 
 from .cell import Cell
+from .crew import Crew
+from .errors import ActorDeadError
 from .exits import ExitReason, Normal
 from .future import Future
 from .host import Host, birth, default_host, host_of_newborn
 from .latch import Latch
 from .mailbox import Mailbox
 from .monitors import Monitor
-from .ref import ActorRef
+from .overflow import MailboxPolicy
+from .ref import ActorRef, CarryingRef, PlainRef
+from .replies import Reply
 from .static import PlainHooks, PykkaActor
 from .status import Status
-from .tasks import TaskCell
+from .tasks import BoundedTaskCell, TaskCell
 from .timers import Timer, set_timer
-from .turns import InlineCell
+from .turns import BoundedInlineCell, InlineCell
 from .via import Via
 
 __all__ = ["Actor", "HostedActor", "InlineActor", "make"]
@@ -52,6 +59,14 @@ class HostedActor(PykkaActor):
     """What an exception does while an *ask* is handled. It goes to the asker, and with ``"reply"``
     the actor lives on (pykka), with ``"crash"`` it ends with `Crash` (OTP)."""
 
+    mailbox: ClassVar[MailboxPolicy | None] = None
+    """How many messages may wait, and what happens to one more; None for any number."""
+
+    carries_context: ClassVar[bool | None] = None
+    """Whether the sender's context variables, OpenTelemetry's current span among them, are those of
+    the handler. None: while somebody is tracing. True: always. False: never. See
+    `brama.actors.context`."""
+
     supervises: ClassVar[bool] = False
     """True for supervisors: told to stop, they do so before the rest of their mail."""
 
@@ -68,6 +83,8 @@ class HostedActor(PykkaActor):
     actor_stopped: Latch
     _actor_ref: ActorRef[Any]
     _cell_class: ClassVar[type[Cell]]
+    _bounded_cell_class: ClassVar[type[Any]]
+    _ref_class: ClassVar[type[ActorRef[Any]]] = ActorRef
     _async_hooks: ClassVar[bool] = False
     _own_on_start: ClassVar[bool] = False
 
@@ -78,6 +95,17 @@ class HostedActor(PykkaActor):
             if is_async != cls._async_hooks:
                 raise TypeError(_wrong_kind(cls, hook, is_async))
         hook_on_start = getattr(cls, "on_start")  # noqa: B009  (the hooks are declared per kind)
+        if cls.error_policy not in ("reply", "crash"):
+            raise ConfigError(
+                f"{cls.__name__}.error_policy", "'reply' or 'crash'", cls.error_policy
+            )
+        if not (cls.mailbox is None or isinstance(cls.mailbox, MailboxPolicy)):
+            raise ConfigError(f"{cls.__name__}.mailbox", "a MailboxPolicy or None", cls.mailbox)
+        if cls.carries_context not in (None, True, False):
+            raise ConfigError(
+                f"{cls.__name__}.carries_context", "None, True or False", cls.carries_context
+            )
+        cls._ref_class = _REFS[cls.carries_context]
         cls._own_on_start = not getattr(hook_on_start, "_brama_default", False) and (
             hook_on_start is not pykka.Actor.on_start
         )
@@ -86,11 +114,19 @@ class HostedActor(PykkaActor):
         # Not pykka's __init__: its inbox and its threading.Event alone weigh more than a whole idle
         # actor may.
         host = host_of_newborn()
+        policy, birth.mailbox = birth.mailbox, None  # an actor that ours makes in turn has its own
+        if policy is None:
+            policy = self.mailbox
+        cell: Cell
+        if policy is None or policy.limit is None:
+            cell = self._cell_class(self, host)
+        else:
+            cell = self._bounded_cell_class(self, host)
+            cell.bind(policy)  # type: ignore[attr-defined]  # what makes the class a bounded one
         self.actor_urn = uuid.uuid4().urn
-        cell = self._cell_class(self, host)
         self.actor_inbox = cell
         self.actor_stopped = cell.latch
-        self._actor_ref = cell.ref = ActorRef(self, cell, cell.latch)
+        self._actor_ref = cell.ref = self._ref_class(self, cell, cell.latch)
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
@@ -227,6 +263,31 @@ class HostedActor(PykkaActor):
         """
         return status
 
+    def continue_with(self, message: Any) -> None:
+        """Handle ``message`` next, before anything that waits in the mailbox.
+
+        The way to finish in peace what was begun: called in `on_start`, it lets the actor count as
+        started at once, and the rest of its setting up is still done before any message.
+
+        Source: Erlang ``gen_server``, ``{continue, Term}``.
+        """
+        self._cell.continuing = (message,)
+        self._cell._attention = True
+
+    def defer_reply(self) -> Reply:
+        """Answer the present request later: the handler's own result is not the reply then.
+
+        Example:
+            >>> async def on_receive(self, order):
+            ...     self.spawn(self._fetch, order, self.defer_reply())
+
+        The reply may be given from anywhere, once. If the actor ends first, the request fails with
+        `ActorDeadError`. While no request is handled, the reply goes nowhere.
+
+        Source: Erlang ``gen_server:reply/2``.
+        """
+        return Reply(self._cell, self._cell.defer())
+
     # -- for the runtime
     # ------------------------------------------------------------------------------
 
@@ -260,13 +321,26 @@ def _wrong_kind(cls: type, hook: str, is_async: bool) -> str:
     )
 
 
-def make(host: Host, cls: type[Any], args: Any, kwargs: Any) -> Any:
-    """Construct an actor for ``host`` and return its cell, not launched."""
-    before, birth.host = birth.host, host
+_REFS: dict[bool | None, type[ActorRef[Any]]] = {
+    None: ActorRef,
+    True: CarryingRef,
+    False: PlainRef,
+}
+
+
+def make(
+    host: Host, cls: type[Any], args: Any, kwargs: Any, mailbox: MailboxPolicy | None = None
+) -> Any:
+    """Construct an actor for ``host`` and return its cell, not launched.
+
+    Args:
+        mailbox: overrides the policy of the class.
+    """
+    before, birth.host, birth.mailbox = birth.host, host, mailbox
     try:
         actor = cls(*args, **kwargs)
     finally:
-        birth.host = before
+        birth.host, birth.mailbox = before, None
     cell = getattr(actor, "actor_inbox", None)
     assert cell is not None, (
         "Actor.__init__() have not been called. Did you forget to call super() in your override?"
@@ -295,6 +369,7 @@ class InlineActor(HostedActor, PlainHooks):
 
     __slots__ = ()
     _cell_class = InlineCell
+    _bounded_cell_class = BoundedInlineCell
 
 
 class Actor(HostedActor):
@@ -318,6 +393,39 @@ class Actor(HostedActor):
     __slots__ = ()
     _async_hooks = True
     _cell_class = TaskCell
+    _bounded_cell_class = BoundedTaskCell
+
+    def spawn(
+        self, async_fn: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None
+    ) -> trio.CancelScope:
+        """Run ``async_fn(*args)`` beside the messages, as long as the actor lives at most.
+
+        Example:
+            >>> async def on_start(self):
+            ...     self.spawn(self._read, self.stream)
+
+        What it does to the actor's state happens between the lines of a handler that awaits.
+
+        Args:
+            async_fn: an async function, of the actor or not.
+            name: for reports of a task that does not end.
+
+        Returns:
+            Its scope; ``scope.cancel()`` ends it alone. When the actor ends, it is cancelled; in
+            good order that is before `on_stop` runs, which finds it gone.
+
+        Failure: what it raises ends the actor with `Crash`, at once; `on_failure` does not run.
+
+        Threads: from the actor's own hooks.
+        """
+        cell = self._cell
+        assert isinstance(cell, TaskCell)
+        if cell.state in ("stopping", "dead"):
+            raise ActorDeadError(f"{self} is ending and cannot spawn a task")
+        if cell.crew is None:
+            cell.crew = Crew(cell)
+        named = name or str(getattr(async_fn, "__name__", "a task"))
+        return cell.crew.spawn(async_fn, args, named)
 
     async def on_start(self) -> None:
         """Run before the first message. If it raises, the actor has not started."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+from contextvars import Context
 from itertools import count
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any, ClassVar
 
 from .actor import HostedActor
+from .bounded import Bounded
 from .cell import DEAD, NEW, ORPHAN, RUNNING, STARTING
 from .exits import ExitReason
 from .static import PlainHooks, PykkaThreadingActor
 from .turns import PlainCell
 
-__all__ = ["BlockingActor", "BlockingCell"]
+__all__ = ["BlockingActor", "BlockingCell", "BoundedBlockingCell"]
 
 _number = count()
 
@@ -21,7 +24,7 @@ _number = count()
 class BlockingCell(PlainCell):
     """A `PlainCell` that works on a thread of its own."""
 
-    __slots__ = ("_doorbell", "thread")
+    __slots__ = ("_began", "_doorbell", "thread")
     kind = "blocking"
 
     def __init__(self, actor: Any, host: Any) -> None:
@@ -29,6 +32,7 @@ class BlockingCell(PlainCell):
         self._doorbell: SimpleQueue[None] = SimpleQueue()
         self._wake = self._ring
         self.thread: threading.Thread | None = None
+        self._began = 0.0
 
     def _ring(self, _cell: object) -> None:
         self._doorbell.put(None)
@@ -38,7 +42,9 @@ class BlockingCell(PlainCell):
 
     def launch(self, ack: Any = None) -> None:
         self.thread = threading.Thread(
-            target=self._run,
+            # In an empty context, also where new threads inherit their creator's.
+            target=Context().run,
+            args=(self._run,),
             name=f"{type(self.actor).__name__}-{next(_number)}",
             daemon=self.actor.use_daemon_thread,
         )
@@ -49,8 +55,11 @@ class BlockingCell(PlainCell):
         try:
             while self.state in (STARTING, RUNNING):
                 self._doorbell.get()
+                began = self._began = perf_counter()
                 while self.turn():
                     pass
+                self._began = 0.0
+                self.busy += perf_counter() - began
         finally:
             self.actor = None
 
@@ -71,10 +80,27 @@ class BlockingCell(PlainCell):
         super().abandon(why)
         self._doorbell.put(None)
 
+    def busy_for(self) -> float:
+        began = self._began
+        return self.busy + (perf_counter() - began if began else 0.0)
+
+    def runs_here(self) -> bool:
+        thread = self.thread
+        return thread is not None and thread.ident == threading.get_ident()
+
     @property
     def busy_thread(self) -> str | None:
         thread = self.thread
         return thread.name if self.executing and thread is not None and thread.is_alive() else None
+
+
+class BoundedBlockingCell(Bounded, BlockingCell):
+    """A blocking actor's cell with a limit on its mail."""
+
+    __slots__ = ()
+
+    def own_thread(self) -> bool:
+        return self.runs_here()
 
 
 class BlockingActor(HostedActor, PlainHooks, PykkaThreadingActor):
@@ -94,5 +120,6 @@ class BlockingActor(HostedActor, PlainHooks, PykkaThreadingActor):
 
     __slots__ = ()
     _cell_class = BlockingCell
+    _bounded_cell_class = BoundedBlockingCell
 
     use_daemon_thread: ClassVar[bool] = True

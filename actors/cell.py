@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable
+from contextvars import Context
+from time import perf_counter
 from types import CoroutineType
 from typing import Any, ClassVar, Protocol
 
@@ -14,13 +16,15 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from brama.telemetry import ConfigError
 
-from .errors import ActorDeadError
-from .exits import Crash, ExitReason, Killed, NoProc, Normal
+from .dead_letters import DeadLetterReason
+from .errors import ActorDeadError, MailboxFullError
+from .exits import ExitReason, Killed, NoProc, Normal
 from .host import Host
 from .latch import Latch
 from .links import ExitSignal, join, part, propagate, receives
-from .mailbox import Ask, Mailbox
+from .mailbox import Ask, Carried, Mailbox, unwrapped
 from .monitors import Down, Monitor
+from .occurrences import announce_end, announce_start
 from .timers import Timer, void_timers
 from .via import Via
 
@@ -47,7 +51,7 @@ class Exit:
 
 # Everything in a mailbox that is not simply handed to `on_receive`. A set of exact types, because
 # the test runs for each message.
-SPECIAL = frozenset({Ask, Exit, Down, _ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr})
+SPECIAL = frozenset({Ask, Carried, Exit, Down, _ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr})
 
 
 class Registrar(Protocol):
@@ -62,8 +66,8 @@ class Signal:
     __slots__ = ()
 
 
-# What may stay unread at the end without being a dead letter.
-_NO_LOSS = (Exit, Down, ExitSignal, Signal, _ActorStop)
+# What the runtime sends: no bounded mailbox counts it, and unread at the end it is no dead letter.
+_OURS = (Exit, Down, ExitSignal, Signal, _ActorStop)
 
 
 class Cell(Mailbox):
@@ -83,15 +87,18 @@ class Cell(Mailbox):
         "ack",
         "actor",
         "asking",
+        "born",
         "by_stop",
+        "context",
+        "continuing",
         "exiting",
         "host",
         "killed",
         "latch",
         "links",
         "entries",
-        "epitaph",
         "monitors",
+        "owed",
         "owner",
         "ref",
         "registered",
@@ -101,11 +108,17 @@ class Cell(Mailbox):
     )
 
     kind: ClassVar[str] = "?"
+    # What to do about a coroutine that a hook has returned.
+    _mend: ClassVar[str] = "make it a plain function, or derive from Actor"
 
     def __init__(self, actor: Any, host: Host) -> None:
         super().__init__(host.schedule)
         self.actor: Any = actor  # None once it has ended
         self.host = host
+        # When it was launched, by ``time.perf_counter()``.
+        self.born = 0.0
+        # The actor's own context variables. None until one of its hooks sets one.
+        self.context: Context | None = None
         self.latch = Latch()
         self.state = NEW
         # True for actors in pykka's registry: those that a user started with `Cls.start()`, and
@@ -114,6 +127,10 @@ class Cell(Mailbox):
         # The request that is being answered right now, so that it can be failed if the actor ends
         # meanwhile.
         self.asking: Any = None
+        # Requests to be answered later than in their handler. Invariant: changes only under _lock.
+        self.owed: set[Any] | None = None
+        # What to handle next, before any mail; a tuple of one.
+        self.continuing: tuple[Any] | None = None
         self.exiting: ExitReason | None = None
         self.killed: ExitReason | None = None
         # Stopped through `ref.stop()`: for a supervisor that is terminate_child, not an exit to
@@ -124,8 +141,6 @@ class Cell(Mailbox):
         self.owner: Callable[[Cell, ExitReason], None] | None = None
         self.ack: Ack | None = None
         self.ref: Any = None
-        # Why it ended; of a crash only the class of the error, which would keep its frames alive.
-        self.epitaph: ExitReason | type[BaseException] | None = None
         # Invariant: links, watchers, monitors, timers and entries change only under _lock, and not
         # any more once the state is DEAD.
         self.links: dict[Cell, None] | None = None
@@ -141,6 +156,7 @@ class Cell(Mailbox):
     def launch(self, ack: Ack | None = None) -> None:
         """Begin to live; ``ack(error or None)`` is called once `on_start` has run."""
         self.ack = ack
+        self.born = perf_counter()
         self.host.cells.add(self)
         if self.actor.in_actor_registry and not self.registered:
             self.registered = True
@@ -162,6 +178,7 @@ class Cell(Mailbox):
         with self._lock:
             if self._user is None:
                 self._user = []
+                self._since = perf_counter()
         self._rouse()
 
     def turn(self) -> bool:
@@ -193,6 +210,8 @@ class Cell(Mailbox):
             self.send(Exit(reason))
 
     def _acknowledge(self, error: BaseException | None) -> None:
+        if error is None:
+            announce_start(self)
         ack, self.ack = self.ack, None
         if ack is not None:
             ack(error)
@@ -208,6 +227,10 @@ class Cell(Mailbox):
         asking, self.asking = self.asking, None
         if asking is not None:
             asking.fail(ActorDeadError(f"{self.ref} ended while handling the message"))
+        with self._lock:
+            owed, self.owed = self.owed, None
+        for future in owed or ():
+            future.fail(ActorDeadError(f"{self.ref} ended and owed the reply"))
         for item in left:
             if item.__class__ is Ask:
                 if item.message.__class__ is _ActorStop:
@@ -216,9 +239,61 @@ class Cell(Mailbox):
                     item.future.fail(
                         ActorDeadError(f"{self.ref} stopped before handling the message")
                     )
-            elif not isinstance(item, _NO_LOSS):
-                self.host.dead_letters.record(self.ref, item, "stopped before handling it")
+            elif self.counts(item):
+                self.host.dead_letters.record(self.ref, item, DeadLetterReason.STOPPED)
         return stops
+
+    # -- mail that is not handled
+    # -------------------------------------------------------------------------
+
+    def counts(self, item: Any) -> bool:
+        """Whether ``item`` is somebody's mail and not what the runtime itself sends."""
+        return not isinstance(unwrapped(item), _OURS)
+
+    def undelivered(self, item: Any, *, evicted: bool) -> None:
+        """A full mailbox has refused ``item``, or given it up for another. Any thread."""
+        if item.__class__ is Ask:
+            item.future.fail(
+                MailboxFullError(
+                    f"the mailbox of {self.ref} is full ({self.limit} messages) and has dropped "
+                    "the request"
+                )
+            )
+            return
+        reason = DeadLetterReason.EVICTED if evicted else DeadLetterReason.MAILBOX_FULL
+        self.host.dead_letters.record(self.ref, item, reason)
+
+    def reply(self, future: Any, result: Any) -> None:
+        """Answer a request; an answer that comes too late is a dead letter."""
+        if not future.resolve(result) and future.abandoned:
+            self.host.dead_letters.record(self.ref, result, DeadLetterReason.LATE_REPLY)
+
+    def reply_error(self, future: Any, error: BaseException) -> None:
+        """Answer a request with an error."""
+        if not future.fail(error) and future.abandoned:
+            self.host.dead_letters.record(self.ref, error, DeadLetterReason.LATE_REPLY)
+
+    def defer(self) -> Any:
+        """Take the request that is being handled off its handler; returns its future, or None."""
+        future, self.asking = self.asking, None
+        if future is not None:
+            with self._lock:
+                if self.owed is None:
+                    self.owed = set()
+                self.owed.add(future)
+        return future
+
+    def pay(self, future: Any) -> bool:
+        """Whether the deferred reply is still owed; it is not from now on. Any thread."""
+        with self._lock:
+            if self.owed is None or future not in self.owed:
+                return False
+            self.owed.discard(future)
+            return True
+
+    def runs_here(self) -> bool:
+        """Whether the caller is on the thread that runs this actor. Any thread."""
+        return self.host.on_loop_thread()
 
     def _finish(self, reason: ExitReason, stops: list[Ask]) -> None:
         """The last step of every ending: tell everybody who has to know. Never raises."""
@@ -226,13 +301,13 @@ class Cell(Mailbox):
             if self.state is DEAD:
                 return
             self.state = DEAD
-            self.epitaph = type(reason.error) if isinstance(reason, Crash) else reason
             watchers, self.watchers = self.watchers, None
             entries, self.entries = self.entries, None
             links, self.links = self.links, None
             monitors = list(self.monitors or ())
             timers, self.timers = self.timers, None
         self.host.cells.discard(self)
+        announce_end(self, entries, reason)
         void_timers(self, timers)
         for monitor in monitors:
             monitor.cancel()
@@ -268,6 +343,7 @@ class Cell(Mailbox):
         self.state = ORPHAN
         self.latch.set()
         asks = [item.future for item in left if item.__class__ is Ask]
+        asks += self.owed or ()
         if self.asking is not None:
             asks.append(self.asking)
         for future in asks:
@@ -290,7 +366,7 @@ class Cell(Mailbox):
             return False
         # The interpreter is exiting; nothing is gained by an error in some daemon thread's last
         # moments.
-        self.host.dead_letters.record(ref, message, "the process is exiting")
+        self.host.dead_letters.record(ref, message, DeadLetterReason.EXITING)
         return True
 
     # -- faults
@@ -326,8 +402,8 @@ class Cell(Mailbox):
         if result.__class__ is CoroutineType:
             result.close()
             raise TypeError(
-                f"{type(self.actor).__name__} is an {self.kind} actor, and {result.__qualname__} "
-                "is a coroutine that nobody awaits: make it a plain function, or derive from Actor"
+                f"{type(self.actor).__name__} is an actor of the kind {self.kind}, and "
+                f"{result.__qualname__} is a coroutine that nobody awaits: {self._mend}"
             )
 
     # -- names, watchers, timers

@@ -14,6 +14,7 @@ from brama.telemetry import ConfigError, unknown
 
 from .actor import HostedActor
 from .durations import INFINITY, duration
+from .overflow import MailboxPolicy
 from .strategy import Restart
 
 __all__ = ["ChildInfo", "ChildSpec", "as_spec", "check_children"]
@@ -53,6 +54,11 @@ def _is_hashable(_spec: object, attribute: Attribute[Any], value: Any) -> None:
         raise ConfigError(f"ChildSpec.{attribute.name}", "a hashable value", value) from None
     if value is None or value == "":
         raise ConfigError(f"ChildSpec.{attribute.name}", "a non-empty value", value)
+
+
+def _is_policy(_spec: object, _attribute: object, value: Any) -> None:
+    if not (value is None or isinstance(value, MailboxPolicy)):
+        raise ConfigError("ChildSpec.mailbox", "a MailboxPolicy or None", value)
 
 
 def _arguments(value: Sequence[Any]) -> tuple[Any, ...]:
@@ -99,6 +105,7 @@ class ChildSpec:
             for permanent children.
         start_timeout: seconds that `on_start` may take, 10.0; ``"infinity"`` is possible.
         name: registered in ``system.names`` at each (re)start, before `on_start`.
+        mailbox: a `MailboxPolicy`, instead of the one of the class.
 
     Raises:
         ConfigError: one of them is wrong, at the construction.
@@ -117,6 +124,7 @@ class ChildSpec:
     significant: bool = field(default=False, validator=_is_bool, kw_only=True)
     start_timeout: float = field(default=10.0, converter=_start_timeout, kw_only=True)
     name: Hashable | None = field(default=None, validator=_is_hashable, kw_only=True)
+    mailbox: MailboxPolicy | None = field(default=None, validator=_is_policy, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.significant and self.restart is Restart.PERMANENT:

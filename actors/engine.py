@@ -130,7 +130,7 @@ class Engine:
         scheduler = self._system.scheduler
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
-                scheduler.attach(nursery)
+                scheduler.attach()
                 self.attached.set()
                 nursery.start_soon(scheduler.run)
                 nursery.start_soon(self._system.timers.run, scheduler.guarded)
@@ -249,7 +249,7 @@ class Engine:
         with trio.move_on_at(began + timeout - min(_LAST_WORDS, timeout / 20)):
             await system.scheduler.idle()
         unstoppable = [name for cell in killed if (name := cell.busy_thread)]
-        unstoppable += [f"task of {cell.ref}" for cell in killed if cell.state is not DEAD]
+        unstoppable += [f"task of {name}" for name in system.scheduler.tasks]
         for who in unstoppable:
             logger.error("%s: cannot be stopped: %s; leaving it behind", system.name, who)
         self.report = StopReport(

@@ -5,12 +5,14 @@
         ├── ActorDeadError (also pykka's)            the target is gone, or went without an answer
         │   └── NameNotFoundError                    nobody holds the name right now
         ├── ActorStartError                          a child did not come up
+        ├── CallTimeoutError (also a pykka.Timeout)  no answer came in time
         ├── ChildError                               a supervisor refuses a request
         │   ├── ChildExistsError                     there is a child with this id
         │   ├── ChildNotFoundError                   there is none
         │   ├── ChildRunningError                    it runs, and should not
         │   ├── ChildRestartingError                 it waits for its restart, and should not
         │   └── ChildLimitError                      there are max_children already
+        ├── MailboxFullError                         a full mailbox has dropped the request
         ├── NameTakenError                           another live actor holds the name
         ├── WouldBlockError (also a RuntimeError)    a wait that would freeze the actors' own loop
         ├── SystemStoppedError (also a RuntimeError) the system has ended
@@ -31,6 +33,7 @@ __all__ = [
     "ActorDeadError",
     "ActorError",
     "ActorStartError",
+    "CallTimeoutError",
     "ChildError",
     "ChildExistsError",
     "ChildLimitError",
@@ -39,6 +42,7 @@ __all__ = [
     "ChildRunningError",
     "HostError",
     "Ignore",
+    "MailboxFullError",
     "NameNotFoundError",
     "NameTakenError",
     "SystemStoppedError",
@@ -68,6 +72,14 @@ class ActorStartError(ActorError):
 
     def __str__(self) -> str:
         return f"child {self.child!r} did not start: {self.why}"
+
+
+class CallTimeoutError(ActorError, pykka.Timeout, TimeoutError):
+    """No answer came in time. The target may still be at it; its reply will be a dead letter."""
+
+
+class MailboxFullError(ActorError):
+    """The target's mailbox is full and its `MailboxPolicy` drops the request."""
 
 
 class ChildError(ActorError):

@@ -14,9 +14,9 @@ from typing import Any, TypeVar, cast
 import pykka
 import trio
 
-from .errors import WouldBlockError
+from .errors import CallTimeoutError, WouldBlockError
 
-__all__ = ["Future", "after_fork", "forbid_blocking", "permit_blocking"]
+__all__ = ["Future", "after_fork", "forbid_blocking", "may_block", "permit_blocking"]
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -39,6 +39,11 @@ def forbid_blocking() -> None:
 def permit_blocking() -> None:
     """Take `forbid_blocking` back."""
     _loop_threads.discard(threading.get_ident())
+
+
+def may_block() -> bool:
+    """Whether the caller may be held up: no thread that runs actors may, and no event loop."""
+    return threading.get_ident() not in _loop_threads and not _in_trio() and _asyncio_loop() is None
 
 
 def after_fork() -> None:
@@ -75,6 +80,8 @@ class Future(pykka.Future[T]):
         self._get_hook_result: Any = _PENDING
         # What a derived future waits for; None: unknown, a hook that may block.
         self._sources: tuple[pykka.Future[Any], ...] | None = None
+        # True once whoever asked has stopped waiting for good: a reply after that is a late one.
+        self.abandoned = False
 
     def __repr__(self) -> str:
         return f"<brama Future {'done' if self.done() else 'pending'}>"
@@ -161,13 +168,57 @@ class Future(pykka.Future[T]):
             if self._get_hook_result is _PENDING:
                 self._get_hook_result = self._get_hook(timeout)
             return cast("T", self._get_hook_result)
-        if self._value is _PENDING:
-            self._block(timeout)
+        if self._value is _PENDING and not self._block(timeout):
+            raise pykka.Timeout(f"{timeout} seconds")
         return self._outcome()
 
-    def _block(self, timeout: float | None) -> None:
+    def claim(self, timeout: float | None, who: object, *, of: float | None = None) -> T:
+        """`get`, but giving up for good at the timeout: a later reply is a late one.
+
+        Args:
+            timeout: seconds; None waits as long as it takes.
+            who: of whom the reply is wanted.
+            of: the whole time there was, if some of it is spent.
+
+        Raises:
+            CallTimeoutError: nothing came in time.
+        """
+        if self._value is _PENDING and not self._block(timeout):
+            self._give_up(timeout if of is None else of, who)
+        return self._outcome()
+
+    async def aclaim(self, timeout: float | None, who: object) -> T:
+        """`claim` for trio and asyncio. Cancellation gives up, too."""
+        try:
+            await self.wait(timeout)
+        finally:
+            if self._value is _PENDING:
+                self._give_up(timeout, who)
+        return self.get()
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait on trio or asyncio until the result is there; returns whether it is."""
+        if not self.done():
+            if _in_trio():
+                with trio.move_on_after(float("inf") if timeout is None else timeout):
+                    await self._wait_trio()
+            elif (loop := _asyncio_loop()) is not None:
+                await self._wait_asyncio(loop, timeout)
+            else:
+                raise WouldBlockError("there is no trio or asyncio loop here to await it on")
+        return self.done()
+
+    def _give_up(self, timeout: float | None, who: object) -> None:
+        error = CallTimeoutError(f"{who} gave no answer within {timeout} s")
+        # In this order: the reply that is refused by the second finds the first.
+        self.abandoned = True
+        if not self._settle(None, (CallTimeoutError, error, None)):
+            self.abandoned = False
+
+    def _block(self, timeout: float | None) -> bool:
+        """Wait for the result; returns whether it is there."""
         if timeout is not None and timeout <= 0:
-            raise pykka.Timeout(f"{timeout} seconds")
+            return False
         if threading.get_ident() in _loop_threads:
             raise WouldBlockError(
                 "Future.get() would block the thread that runs the actors, and the reply could "
@@ -179,13 +230,11 @@ class Future(pykka.Future[T]):
         release = gate.release
         self.add_done_callback(release)
         if timeout is None:
-            gate.acquire()
-            return
+            return gate.acquire()
         # A lock refuses to wait longer than TIMEOUT_MAX.
         if not gate.acquire(timeout=min(timeout, threading.TIMEOUT_MAX)):
             self.remove_done_callback(release)
-            if self._value is _PENDING:
-                raise pykka.Timeout(f"{timeout} seconds")
+        return self._value is not _PENDING
 
     def _outcome(self) -> T:
         if self._error is not None:
@@ -253,7 +302,7 @@ class Future(pykka.Future[T]):
             self._callbacks.append(done)
         await trio.lowlevel.wait_task_rescheduled(abort)
 
-    async def _wait_asyncio(self, loop: Any) -> None:
+    async def _wait_asyncio(self, loop: Any, timeout: float | None = None) -> None:
         if self._get_hook is not None:
             if self._sources is None:
                 await loop.run_in_executor(None, self._peek)
@@ -273,10 +322,13 @@ class Future(pykka.Future[T]):
                 pass  # the loop is closed: nobody waits any more
 
         self.add_done_callback(done)
+        timer = None if timeout is None else loop.call_later(timeout, wake)
         try:
             await waiter
         finally:
             self.remove_done_callback(done)
+            if timer is not None:
+                timer.cancel()
 
     def _peek(self) -> None:
         try:

@@ -12,8 +12,11 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from .dead_letters import DeadLetters
     from .names import Names
+    from .overflow import MailboxPolicy
     from .ref import ActorRef
     from .timers import Timers
 
@@ -50,7 +53,7 @@ class Host(Protocol):
 
     def call_soon(self, fn: Callable[..., object], *args: object) -> bool: ...
 
-    def spawn_task(self, async_fn: Callable[[], Any]) -> None: ...
+    def spawn_task(self, async_fn: Callable[[], Any], context: Context, name: str) -> None: ...
 
     def task_ended(self) -> None: ...
 
@@ -68,9 +71,10 @@ class Host(Protocol):
 
 
 class _Birth(threading.local):
-    """The host for which the calling thread is constructing an actor right now."""
+    """What the actor that the calling thread is constructing right now has to know."""
 
     host: Host | None = None
+    mailbox: MailboxPolicy | None = None
 
 
 # A thread-local and not an argument: the arguments of `start()` belong to the user's constructor.

@@ -83,7 +83,7 @@ async def incarnate(host: Host, child: Child, arguments: tuple[Any, ...]) -> Any
 
 def _construct(host: Host, spec: ChildSpec, arguments: tuple[Any, ...]) -> Cell:
     try:
-        cell: Cell = make(host, spec.start, arguments, spec.kwargs)
+        cell: Cell = make(host, spec.start, arguments, spec.kwargs, spec.mailbox)
     except (Ignore, trio.Cancelled):
         raise
     # Whatever it is, SystemExit included: a constructor must not take its supervisor down.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from .dead_letters import DeadLetters
+from .dead_letters import DeadLetterReason, DeadLetters
 from .errors import NameNotFoundError, NameTakenError
 from .ref import ActorRef
 from .registry import Entry, Registered, Registry, Unregistered
@@ -132,7 +132,7 @@ class Names(Registry):
         return Via(self, name)
 
     def undelivered(self, name: Hashable, message: object) -> None:
-        self.dead_letters.record(f"name {name!r}", message, "nobody holds the name")
+        self.dead_letters.record(f"name {name!r}", message, DeadLetterReason.NO_NAME)
 
     def clear(self) -> None:
         """Forget all. For the child of a fork, where every actor is gone."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import time
 import weakref
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 import pykka
 from pykka.messages import _ActorStop
 
-from .errors import ActorDeadError
+from brama.telemetry import beacon
+
+from .context import bring, captured
+from .errors import ActorDeadError, WouldBlockError
 from .future import Future
-from .mailbox import Ask
+from .mailbox import Ask, Carried, unwrapped
 
 if TYPE_CHECKING:
     from .latch import Latch
+    from .statistics import MailboxStatistics
 
-__all__ = ["ActorRef"]
+__all__ = ["ActorRef", "CarryingRef", "PlainRef"]
 
 A = TypeVar("A")
 
@@ -24,6 +30,18 @@ class Inbox(Protocol):
     """What a ref needs of the mailbox behind it."""
 
     def send(self, item: Any) -> bool: ...
+
+    def send_ask(self, ask: Ask, timeout: float | None) -> bool: ...
+
+    def offer(self, item: Any) -> Future[Any] | bool: ...
+
+    def refuse(self, item: Any, room: Future[Any]) -> None: ...
+
+    def withdraw(self, room: Future[Any]) -> None: ...
+
+    def runs_here(self) -> bool: ...
+
+    def statistics(self) -> MailboxStatistics: ...
 
     def obituary(self, ref: object) -> str: ...
 
@@ -62,13 +80,69 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
     def tell(self, message: Any) -> None:
         """Send ``message``; it is queued when this returns.
 
+        A full mailbox does by its `MailboxPolicy`, and raises nothing.
+
         Raises:
             ActorDeadError: the actor has ended.
         """
+        if beacon.ours._tracer_provider is not None or beacon.api._TRACER_PROVIDER is not None:
+            message = bring(message)
         if not self.actor_inbox.send(message):
             self._refused(message)
 
+    async def atell(self, message: Any, *, timeout: float | None = 10.0) -> bool:
+        """`tell`, but waiting for room in a full mailbox that blocks; on trio or asyncio.
+
+        Args:
+            message: anything.
+            timeout: seconds to wait for room; None waits as long as the actor lives.
+
+        Returns:
+            Whether it was queued in time; otherwise it is a dead letter. With any policy other than
+            ``"block"``, True at once.
+
+        Raises:
+            ActorDeadError: the actor has ended, or ends meanwhile.
+        """
+        message = self._brought(message)
+        inbox = self.actor_inbox
+        outcome = inbox.offer(message)
+        if isinstance(outcome, bool):
+            if not outcome:
+                self._refused(message)
+            return True
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                granted = await outcome.wait(left)
+            except BaseException:
+                inbox.withdraw(outcome)
+                raise
+            if not granted:
+                inbox.refuse(message, outcome)
+                return False
+            again = inbox.offer(message)
+            if isinstance(again, bool):
+                if not again:
+                    self._refused(message)
+                return True
+            outcome = again
+
+    def _context(self) -> Context | None:
+        """What the sender's context is to a request, by the class of the actor."""
+        if beacon.ours._tracer_provider is not None or beacon.api._TRACER_PROVIDER is not None:
+            return captured()
+        return None
+
+    def _brought(self, message: Any) -> Any:
+        """The message as `tell` would send it."""
+        if beacon.ours._tracer_provider is not None or beacon.api._TRACER_PROVIDER is not None:
+            return bring(message)
+        return message
+
     def _refused(self, message: Any) -> None:
+        message = unwrapped(message)
         if not self.actor_inbox.swallow(self, message):
             self._dead()
 
@@ -81,17 +155,63 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
         Args:
             message: anything.
             block: False returns the future, which can be awaited on asyncio and trio.
-            timeout: seconds to wait when blocking; None waits as long as the target lives.
+            timeout: seconds to wait when blocking; None waits as long as the target lives. `call`
+                is the same with a default.
 
         Raises:
-            pykka.Timeout: no reply in time.
+            CallTimeoutError: no reply in time (a ``pykka.Timeout``). A later one is a dead letter.
             ActorDeadError: the actor has ended, or ends before it replies.
+            MailboxFullError: its full mailbox drops the request.
             WouldBlockError: a blocking ask on the thread that runs the actors.
         """
         future: Future[Any] = Future()
-        if not self.actor_inbox.send(Ask(message, future)):
+        ask = Ask(message, future, self._context())
+        if not block or timeout is None:
+            if not self.actor_inbox.send_ask(ask, None):
+                future.fail(ActorDeadError(self.actor_inbox.obituary(self)))
+            return future.claim(None, self) if block else future
+        # The wait for room in a full mailbox and the wait for the reply share the time.
+        deadline = time.monotonic() + timeout
+        if not self.actor_inbox.send_ask(ask, timeout):
             future.fail(ActorDeadError(self.actor_inbox.obituary(self)))
-        return future.get(timeout=timeout) if block else future
+        return future.claim(max(0.0, deadline - time.monotonic()), self, of=timeout)
+
+    def call(self, message: Any, timeout: float | None = 5.0) -> Any:
+        """Send ``message``, wait for the reply and return it: `ask` with OTP's limit of 5 s.
+
+        Args:
+            message: anything.
+            timeout: seconds to wait; None waits as long as the target lives.
+
+        Raises:
+            CallTimeoutError: no reply in time. A later one is counted as a dead letter.
+            ActorDeadError: the actor has ended, or ends before it replies.
+            MailboxFullError: its full mailbox drops the request.
+            WouldBlockError: called where the reply would have to be made; nothing was sent.
+
+        Source: Elixir ``GenServer.call/3``.
+        """
+        inbox = self.actor_inbox
+        if self.is_alive() and inbox.runs_here():
+            raise WouldBlockError(
+                f"a call of {self} from the thread that runs it could never be answered: use "
+                "'await ref.acall(…)' in an Actor, or tell() and handle the answer as a message"
+            )
+        return self.ask(message, timeout=timeout)
+
+    async def acall(self, message: Any, timeout: float | None = 5.0) -> Any:
+        """`call` for trio and asyncio, which it does not block.
+
+        Failure: a cancelled caller stops waiting; the reply will be a dead letter.
+        """
+        return await self.ask(message, block=False).aclaim(timeout, self)
+
+    def statistics(self) -> MailboxStatistics:
+        """The figures of the actor's mailbox: what waits, what was handled, what was dropped.
+
+        Threads: any; it stops nothing.
+        """
+        return self.actor_inbox.statistics()
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
         """Ask the actor to stop once it has handled what is queued; True if it was alive."""
@@ -106,3 +226,38 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
 
         result = asked.derive(stopped)
         return result.get(timeout=timeout) if block else result
+
+
+class CarryingRef(ActorRef[A]):
+    """The ref of an actor that wants each sender's context, whether anybody is tracing or not."""
+
+    __slots__ = ()
+
+    def tell(self, message: Any) -> None:
+        """As `ActorRef.tell`."""
+        message = self._brought(message)
+        if not self.actor_inbox.send(message):
+            self._refused(message)
+
+    def _context(self) -> Context | None:
+        return copy_context()
+
+    def _brought(self, message: Any) -> Any:
+        return Carried(message, copy_context())
+
+
+class PlainRef(ActorRef[A]):
+    """The ref of an actor that wants no sender's context."""
+
+    __slots__ = ()
+
+    def tell(self, message: Any) -> None:
+        """As `ActorRef.tell`."""
+        if not self.actor_inbox.send(message):
+            self._refused(message)
+
+    def _context(self) -> Context | None:
+        return None
+
+    def _brought(self, message: Any) -> Any:
+        return message

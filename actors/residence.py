@@ -56,7 +56,7 @@ def _run(system: Resident, engine: Engine, delay: float) -> None:
     while not (delay and engine.user_stop.wait(delay)):
         began = time.monotonic()
         try:
-            trio.run(engine.main, lambda: None, system.stop_timeout)
+            trio.run(_main, system, engine)
             break
         except BaseException as error:
             if time.monotonic() - began >= system.backoff.reset_after:
@@ -64,7 +64,7 @@ def _run(system: Resident, engine: Engine, delay: float) -> None:
             failures += 1
             delay = system.backoff.delay(failures, lambda: 0.5)
             logger.critical(
-                "%s: the loop died after %.1f s, and every actor with it; starting it again in "
+                "%s: the loop died after %.3g s, and every actor with it; starting it again in "
                 "%.1f s. Circuits go on protecting, their events wait",
                 system.name,
                 time.monotonic() - began,
@@ -73,6 +73,12 @@ def _run(system: Resident, engine: Engine, delay: float) -> None:
             )
             system.loop_died(f"the loop died: {error!r}")
             engine.revive()
+    system.over(engine)
+
+
+async def _main(system: Resident, engine: Engine) -> None:
+    await engine.main(lambda: None, system.stop_timeout)
+    # Here and not only after the run: trio waits for tasks that do not end, and nobody else should.
     system.over(engine)
 
 

@@ -12,7 +12,10 @@ from typing import Any
 
 import trio
 
+from brama.telemetry import beacon
+
 from .future import forbid_blocking, permit_blocking
+from .stalls import StallWatch
 
 __all__ = ["Scheduler"]
 
@@ -25,11 +28,15 @@ _SLICE = 0.002
 class _Call:
     """A function on the queue, in the place of a cell."""
 
-    __slots__ = ("args", "fn")
+    __slots__ = ("args", "busy", "fn")
+
+    # A call has no context of its own.
+    context = None
 
     def __init__(self, fn: Callable[..., object], args: tuple[object, ...]) -> None:
         self.fn = fn
         self.args = args
+        self.busy = 0.0
 
     def turn(self) -> bool:
         self.fn(*self.args)
@@ -43,10 +50,17 @@ class Scheduler:
     is parked. A wake from another thread drains the queue right in trio's callback and not in a
     task of ours: that saves one pass through trio's own scheduler for each request.
 
+    Turns share an empty context as long as none of them sets a variable in it. One that does keeps
+    it as the cell's own, and the others get a new one: so actors do not see each other's variables,
+    and those that use none pay for none.
+
     Threads: `schedule` and `call_soon` from any thread; the rest on the loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: StallWatch) -> None:
+        self.watch = watch
+        # Bound once: each cell holds it.
+        self.schedule: Callable[[Any], None] = self._schedule
         self._ready: deque[Any] = deque()
         # Invariant: a sender appends first and reads `_parked` second; the loop sets `_parked`
         # first and looks at the queue second. So at least one of the two sees the other, and no
@@ -56,18 +70,19 @@ class Scheduler:
         self._clock: trio.abc.Clock | None = None
         self._thread: int | None = None
         self._task: trio.lowlevel.Task | None = None
-        self._nursery: trio.Nursery | None = None
         self._context = Context()
         self._idle: list[trio.Event] = []
         # Invariant: guards _open, so that `call_soon` knows for certain whether its call will run.
         self._gate = threading.Lock()
         self._open = False
-        self._tasks = 0
+        # The tasks of actors. They stand in trio's system nursery and not in one of ours: a task
+        # that does not end would keep ours from ending, and whoever runs the system with it.
+        self._tasks: set[trio.lowlevel.Task] = set()
 
     # -- from anywhere
     # --------------------------------------------------------------------------------
 
-    def schedule(self, cell: Any) -> None:
+    def _schedule(self, cell: Any) -> None:
         """Give ``cell`` a turn soon. Never raises."""
         self._ready.append(cell)
         if self._parked:
@@ -120,14 +135,15 @@ class Scheduler:
     # -- on the loop
     # ----------------------------------------------------------------------------------
 
-    def attach(self, nursery: trio.Nursery) -> None:
+    def attach(self) -> None:
         """Begin to serve the calling trio loop."""
         self._token = trio.lowlevel.current_trio_token()
         self._clock = trio.lowlevel.current_clock()
-        self._nursery = nursery
         self._thread = threading.get_ident()
-        self._tasks = 0
+        self._tasks = set()
         forbid_blocking()
+        beacon.watch()
+        self.watch.start()
         with self._gate:
             self._open = True
 
@@ -144,24 +160,29 @@ class Scheduler:
         """Forget the loop: it is gone."""
         with self._gate:
             self._open = False
+        self.watch.stop()
         self._parked = False
-        self._token = self._nursery = self._thread = self._task = None
+        self._token = self._thread = self._task = None
         self._ready.clear()
 
-    def spawn_task(self, async_fn: Callable[[], Any]) -> None:
+    def spawn_task(self, async_fn: Callable[[], Any], context: Context, name: str) -> None:
         """Run ``async_fn()``, which must not raise, as a task; it ends with `task_ended`."""
-        assert self._nursery is not None
-        self._tasks += 1
-        self._nursery.start_soon(async_fn)
+        self._tasks.add(trio.lowlevel.spawn_system_task(async_fn, name=name, context=context))
 
     def task_ended(self) -> None:
-        self._tasks -= 1
+        """The calling task is about to end. One that was left behind may do so at any time."""
+        self._tasks.discard(trio.lowlevel.current_task())
         self._notify_idle()
+
+    @property
+    def tasks(self) -> list[str]:
+        """The names of the tasks that live."""
+        return [task.name for task in self._tasks]
 
     @property
     def busy(self) -> bool:
         """Whether any cell waits for its turn or any actor's task is alive."""
-        return bool(self._ready) or self._tasks > 0
+        return bool(self._ready) or bool(self._tasks)
 
     async def idle(self) -> None:
         """Wait until the scheduler is not busy, if only for a moment."""
@@ -176,6 +197,8 @@ class Scheduler:
             self._context.run(fn)
         except BaseException:  # the loop must outlive it
             logger.exception("a call on the loop of the actors failed: %r", fn)
+        if self._context:
+            self._context = Context()
 
     def _notify_idle(self) -> None:
         if self._idle and not self.busy:
@@ -214,8 +237,10 @@ class Scheduler:
         """Give turns for a while; True when there are more to give, else parked."""
         self._parked = False
         ready = self._ready
-        end = perf_counter() + _SLICE
-        turns = 0
+        context = self._context
+        watch = self.watch
+        before = perf_counter()
+        end = before + _SLICE
         while True:
             try:
                 cell = ready.popleft()
@@ -226,11 +251,21 @@ class Scheduler:
                     continue
                 self._notify_idle()
                 return False
+            # What this turn began with is what the last one ended with: one look at the clock each.
+            watch.since = before
+            own = cell.context
             try:
-                if cell.turn():
+                if cell.turn() if own is None else own.run(cell.turn):
                     ready.append(cell)
             except BaseException:  # the loop must outlive whatever a turn does
                 logger.exception("a call on the loop of the actors failed: %r", cell)
-            turns += 1
-            if not turns & 15 and perf_counter() > end:
+            now = perf_counter()
+            cell.busy += now - before
+            before = now
+            if context:
+                if cell.__class__ is not _Call:
+                    cell.context = context
+                self._context = Context()
+                return True  # and go on in the new one
+            if now > end:
                 return True

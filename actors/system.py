@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
+from contextvars import Context
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
@@ -31,6 +32,7 @@ from .names import Names
 from .ref import ActorRef
 from .residence import HostLoop, own_thread
 from .scheduler import Scheduler
+from .stalls import LoopLag, Stall, StallWatch
 from .timers import Timers
 
 __all__ = ["ActorSystem", "default_actor_system"]
@@ -62,6 +64,9 @@ class ActorSystem:
             a CRITICAL log line and ``health().status == "degraded"``, and the tree starts again
             after a back-off.
         backoff: of those restarts, 0.5 to 30 s.
+        stall_threshold: seconds that a hook may hold the loop before that is a `Stall`, 0.05: a
+            WARNING with its stack (one in 10 s at most), `brama.actor.stall` on the hook bus, and
+            ``stalls``. None: nobody watches.
 
     Nothing starts before `start`, `run` or the first `spawn`. The loop's thread is a daemon with an
     empty context; the interpreter's exit stops the system within its deadline, and finishes it.
@@ -80,6 +85,7 @@ class ActorSystem:
         intensity: int = 3,
         period: float | timedelta = 5.0,
         backoff: Backoff | None = None,
+        stall_threshold: float | timedelta | None = 0.05,
     ) -> None:
         if type(name) is not str or not name:
             raise ConfigError("name", "a non-empty text", name)
@@ -89,6 +95,9 @@ class ActorSystem:
         self._root_options = {"intensity": intensity, "period": period}
         self.stop_timeout = duration("stop_timeout", stop_timeout)
         self.backoff = backoff or Backoff(min=0.5, max=30.0)
+        self._stall_threshold = (
+            None if stall_threshold is None else duration("stall_threshold", stall_threshold)
+        )
         self.on_ready: list[Callable[[], object]] = []
         """Called on the loop each time that the tree has come up; what one raises is logged."""
         self._dead_letters = DeadLetters(name)
@@ -103,7 +112,7 @@ class ActorSystem:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._thread: threading.Thread | None = None
-        self.scheduler = Scheduler()
+        self.scheduler = Scheduler(StallWatch(self._name, self._stall_threshold))
         self.timers = Timers()
         # Every live cell, which also keeps its actor alive: a ref alone does not.
         self.cells: set[Cell] = set()
@@ -439,6 +448,15 @@ class ActorSystem:
             faults.unstoppable,
         )
 
+    def lag(self) -> LoopLag:
+        """How long the loop makes timers and I/O wait: now, recently, at worst."""
+        return self.scheduler.watch.lag()
+
+    @property
+    def stalls(self) -> tuple[Stall, ...]:
+        """What has held the loop for longer than ``stall_threshold``: the latest, at most 32."""
+        return self.scheduler.watch.stalls
+
     # -- for actors and the engine
     # ---------------------------------------------------------------------
 
@@ -446,8 +464,8 @@ class ActorSystem:
     def schedule(self) -> Callable[[Any], None]:
         return self.scheduler.schedule
 
-    def spawn_task(self, async_fn: Callable[[], Any]) -> None:
-        self.scheduler.spawn_task(async_fn)
+    def spawn_task(self, async_fn: Callable[[], Any], context: Context, name: str) -> None:
+        self.scheduler.spawn_task(async_fn, context, name)
 
     def task_ended(self) -> None:
         self.scheduler.task_ended()

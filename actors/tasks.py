@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from operator import length_hint
+from time import perf_counter
 from types import CoroutineType
-from typing import Any
+from typing import Any, ClassVar
 
 import pykka
 import trio
 from pykka.messages import _ActorStop
 
+from .bounded import Bounded
 from .cell import DEAD, RUNNING, SPECIAL, STARTING, STOPPING, Cell, Exit
+from .context import lay, lift
+from .crew import Crew
 from .errors import Ignore
 from .exits import Crash, ExitReason, Killed, Normal
-from .mailbox import Ask
+from .mailbox import Ask, Carried
 from .monitors import Down
+from .unwinding import unwinds
+from .whose import calls_hooks
 
-__all__ = ["TaskCell"]
+__all__ = ["BoundedTaskCell", "TaskCell"]
 
 # Messages between two checkpoints, so that handlers that never really wait leave room for others.
 _THROUGHPUT = 64
-
-# The task is being taken down and not failing. GeneratorExit: the loop itself died, and Python
-# closes the coroutines that it left behind; an await in answer to that is an error.
-_UNWINDING = (trio.Cancelled, GeneratorExit)
 
 
 class TaskCell(Cell):
     """A cell whose hooks are awaited, one message at a time, also across awaits.
 
-    Idle, it is an object. Mail starts a task in the system's nursery, which ends when the mailbox
-    is empty. The task never raises: every ending is a value, so no nursery ever sees an exception
-    of an actor.
+    Idle, it is an object. Mail starts a task beside the system's own, which ends when the mailbox
+    is empty. The task never raises: every ending is a value, so nothing on the loop ever sees an
+    exception of an actor.
     """
 
-    __slots__ = ("scope",)
+    __slots__ = ("_began", "crew", "scope", "task")
     kind = "async"
+    _mend: ClassVar[str] = "await it"
 
     def __init__(self, actor: Any, host: Any) -> None:
         super().__init__(actor, host)
-        # Not None exactly while the task lives.
+        # Not None exactly while the task lives, or is about to.
         self.scope: trio.CancelScope | None = None
+        self.task: trio.lowlevel.Task | None = None
+        self._began = 0.0
+        # The tasks that the actor has spawned, if it ever did.
+        self.crew: Crew | None = None
 
     def has_on_start(self) -> bool:
         return bool(self.actor._own_on_start)
@@ -50,24 +58,32 @@ class TaskCell(Cell):
         # it marks itself as gone, so mail that finds it alive is seen.
         if self.scope is None and self.state in (STARTING, RUNNING):
             self.scope = trio.CancelScope()
-            self.host.spawn_task(self._run)
+            context = Context() if self.context is None else self.context
+            self.host.spawn_task(self._run, context, str(self.ref))
         return False
 
     async def _run(self) -> None:
         scope = self.scope
         assert scope is not None
+        task = self.task = trio.lowlevel.current_task()
+        self._began = perf_counter()
         try:
             with scope:
                 await self._work()
-        except _UNWINDING:
-            # The nursery goes down beneath us: not our kill, but the end all the same.
-            self._end(Killed("the loop is shutting down"))
-            raise
-        except BaseException as error:  # noqa: BLE001  (a bug of ours; it must not reach the nursery)
+        except BaseException as error:
+            if unwinds(error, scope, task):
+                # The loop goes down beneath us: not our kill, but the end all the same.
+                self._end(Killed("the loop is shutting down"))
+                raise
+            # A bug of ours, or a stale cancellation out of a hook; nobody else must see it.
             self.report(error)
             self._end(Crash(error))
         finally:
-            self.scope = None
+            self.scope = self.task = None
+            if task.context:
+                self.context = task.context
+            self.busy += perf_counter() - self._began
+            self._began = 0.0
             self.host.task_ended()
         if scope.cancelled_caught:
             self._end(self.killed or Killed())
@@ -76,6 +92,17 @@ class TaskCell(Cell):
         if self.state is not DEAD:
             self._finish(reason, self._retire())
 
+    def _unwinds(self, error: BaseException) -> bool:
+        return unwinds(error, self.scope, self.task)
+
+    def busy_for(self) -> float:
+        began = self._began
+        return self.busy + (perf_counter() - began if began else 0.0)
+
+    # -- messages
+    # -------------------------------------------------------------------------------------
+
+    @calls_hooks("on_receive")
     async def _work(self) -> None:
         if self.state is STARTING and not await self._begin():
             return
@@ -96,10 +123,12 @@ class TaskCell(Cell):
                         return
                 else:
                     try:
-                        await self.actor.on_receive(item)
-                    except _UNWINDING:
-                        raise
-                    except BaseException as error:  # noqa: BLE001  (an exit is a value)
+                        result = await self.actor.on_receive(item)
+                        if result is not None:
+                            self.unawaited(result)
+                    except BaseException as error:
+                        if self._unwinds(error):
+                            raise
                         if not await self._failed(error, None):
                             return
                 handled += 1
@@ -110,12 +139,13 @@ class TaskCell(Cell):
             if not length_hint(rest):
                 self._rest = None
 
+    @calls_hooks("on_start")
     async def _begin(self) -> bool:
         try:
-            await self.actor.on_start()
-        except _UNWINDING:
-            raise
-        except BaseException as error:  # noqa: BLE001  (an exit is a value)
+            self.unawaited(await self.actor.on_start())
+        except BaseException as error:
+            if self._unwinds(error):
+                raise
             ignored = isinstance(error, Ignore)
             if not ignored:
                 self.report(error)
@@ -137,26 +167,52 @@ class TaskCell(Cell):
         if self.state is not RUNNING:
             self._end(self.killed or Killed())  # killed, and its handler swallowed the cancellation
             return False
+        if self.continuing is not None and self.exiting is None:
+            (item,), self.continuing = self.continuing, None
+            if not await self._told(item):
+                return False
         for item in control:
             if item.__class__ is Exit:
                 await self._stop(item.reason)
                 return False
-            try:
-                await self.actor.on_receive(item)
-            except _UNWINDING:
-                raise
-            except BaseException as error:  # noqa: BLE001  (an exit is a value)
-                if not await self._failed(error, None):
-                    return False
+            if not await self._told(item):
+                return False
         if self.exiting is not None:
             await self._stop(self.exiting)
             return False
         return True
 
+    @calls_hooks("on_receive")
+    async def _told(self, item: Any) -> bool:
+        """Handle an item that came neither in a batch nor as a request; False when it ended it."""
+        try:
+            self.unawaited(await self.actor.on_receive(item))
+        except BaseException as error:
+            if self._unwinds(error):
+                raise
+            return await self._failed(error, None)
+        return True
+
+    @calls_hooks("on_receive")
     async def _special(self, item: Any) -> bool:
         kind = item.__class__
         if kind is Ask:
-            return await self._answer(item)
+            if item.context is None:
+                return await self._answer(item)
+            laid = lay(item.context)
+            try:
+                return await self._answer(item)
+            finally:
+                lift(laid)
+        if kind is Carried:
+            message = item.message
+            laid = lay(item.context)
+            try:
+                if message.__class__ in SPECIAL:
+                    return await self._special(message)
+                return await self._told(message)
+            finally:
+                lift(laid)
         if kind is Exit:
             await self._stop(item.reason)
             return False
@@ -168,9 +224,9 @@ class TaskCell(Cell):
             return True
         try:
             await self._handle(item)
-        except _UNWINDING:
-            raise
-        except BaseException as error:  # noqa: BLE001  (an exit is a value)
+        except BaseException as error:
+            if self._unwinds(error):
+                raise
             return await self._failed(error, None)
         return True
 
@@ -178,7 +234,10 @@ class TaskCell(Cell):
         result = self.actor._handle_receive(message)
         # Only a coroutine is awaited: a method may return a future as its reply, as pykka's proxies
         # allow.
-        return await result if result.__class__ is CoroutineType else result
+        if result.__class__ is CoroutineType:
+            result = await result
+            self.unawaited(result)
+        return result
 
     async def _answer(self, ask: Ask) -> bool:
         if ask.message.__class__ is _ActorStop:
@@ -189,52 +248,60 @@ class TaskCell(Cell):
         self.asking = ask.future
         try:
             result = await self._handle(ask.message)
-        except _UNWINDING:
-            raise  # `_retire` fails the request
-        except BaseException as error:  # noqa: BLE001  (an exit is a value)
+        except BaseException as error:
+            if self._unwinds(error):
+                raise  # `_retire` fails the request
+            future, self.asking = self.asking, None
+            return await self._failed(error, future)
+        if self.asking is not None:  # else it was deferred, or failed when a kill came
             self.asking = None
-            return await self._failed(error, ask.future)
-        self.asking = None
-        ask.future.resolve(result)
+            self.reply(ask.future, result)
         return True
 
+    # -- endings
+    # --------------------------------------------------------------------------------------
+
+    @calls_hooks("on_failure")
     async def _failed(self, error: BaseException, future: Any) -> bool:
         expected = isinstance(error, Exception)
         if not expected and self.stop_everything(error):
             await self._stop(Crash(error))
             if future is not None:
-                future.fail(error)
+                self.reply_error(future, error)
             pykka.ActorRegistry.stop_all(block=False)
             return False
         if future is not None:
             self.report_to_caller(error)
             if expected and self.actor.error_policy == "reply":
-                future.fail(error)
+                self.reply_error(future, error)
                 return True
         self.report(error)
         stops = self._retire()
         if future is not None:
-            future.fail(error)
+            self.reply_error(future, error)
         try:
-            await self.actor.on_failure(type(error), error, error.__traceback__)
-        except _UNWINDING:
-            self._finish(Crash(error), stops)
-            raise
-        except BaseException as second:  # noqa: BLE001  (an exit is a value)
+            await self._dismiss_crew()
+            self.unawaited(await self.actor.on_failure(type(error), error, error.__traceback__))
+        except BaseException as second:
+            if self._unwinds(second):
+                self._finish(Crash(error), stops)
+                raise
             self.report(second)
         self._finish(Crash(error), stops)
         return False
 
+    @calls_hooks("on_stop")
     async def _stop(self, reason: ExitReason) -> None:
         stops = self._retire()
         self._log_stopped()
         try:
-            await self.actor.on_stop()
-        except _UNWINDING:
-            # Killed while it cleaned up; `killed` says by whom.
-            self._finish(self.killed or reason, stops)
-            raise
-        except BaseException as error:  # noqa: BLE001  (an exit is a value)
+            await self._dismiss_crew()
+            self.unawaited(await self.actor.on_stop())
+        except BaseException as error:
+            if self._unwinds(error):
+                # Killed while it cleaned up; `killed` says by whom.
+                self._finish(self.killed or reason, stops)
+                raise
             self.report(error)
             reason = Crash(error)
         self._finish(reason, stops)
@@ -253,3 +320,28 @@ class TaskCell(Cell):
                 stop.future.resolve(None)
             self._attention = True
         self.scope.cancel(reason=f"{self.ref} was killed: {reason}")
+
+    # -- spawned tasks
+    # --------------------------------------------------------------------------------
+
+    async def _dismiss_crew(self) -> None:
+        if self.crew is not None:
+            self.crew.cancel()
+            await self.crew.gone()
+
+    def _release_actor(self) -> None:
+        if self.crew is not None:
+            self.crew.cancel()
+        super()._release_actor()
+
+    def crew_failed(self, error: BaseException) -> None:
+        """A spawned task has raised: nobody waits for it, so it is the actor's own crash."""
+        if self.state in (STARTING, RUNNING):
+            self.report(error)
+            self.kill(Crash(error))
+
+
+class BoundedTaskCell(Bounded, TaskCell):
+    """An async actor's cell with a limit on its mail."""
+
+    __slots__ = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from itertools import islice
 from operator import length_hint
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import pykka
 from pykka.messages import _ActorStop
 
+from .bounded import Bounded
 from .cell import DEAD, NEW, RUNNING, SPECIAL, STARTING, Cell, Exit
+from .context import lay, lift
 from .errors import Ignore
 from .exits import Crash, ExitReason, Normal
-from .mailbox import Ask
+from .mailbox import Ask, Carried
 from .monitors import Down
+from .whose import calls_hooks
 
-__all__ = ["InlineCell", "PlainCell"]
+__all__ = ["BoundedInlineCell", "InlineCell", "PlainCell"]
 
 # Messages of one actor before it is another's turn.
 _THROUGHPUT = 256
@@ -46,10 +50,11 @@ class PlainCell(Cell):
         finally:
             self.executing = False
 
+    @calls_hooks("on_start")
     def _begin(self) -> bool:
         self.executing = True
         try:
-            self.actor.on_start()
+            self.unawaited(self.actor.on_start())
         except BaseException as error:  # noqa: BLE001  (whatever it is, it ends this actor and no more)
             self._start_failed(error)
             return False
@@ -71,6 +76,7 @@ class PlainCell(Cell):
         self._acknowledge(error)
         self._finish(Normal() if ignored else Crash(error), stops)
 
+    @calls_hooks("on_receive")
     def _work(self) -> bool:
         receive = self.actor.on_receive
         budget = _THROUGHPUT
@@ -115,25 +121,51 @@ class PlainCell(Cell):
         if self.killed is not None:
             self._finish(self.killed, self._retire())
             return False
+        if self.continuing is not None and self.exiting is None:
+            (item,), self.continuing = self.continuing, None
+            if not self._told(item):
+                return False
         for item in control:
             if item.__class__ is Exit:
                 self._stop(item.reason)
                 return False
-            try:
-                self.unawaited(self.actor.on_receive(item))
-            except BaseException as error:  # noqa: BLE001  (an exit is a value)
-                if not self._failed(error, None):
-                    return False
+            if not self._told(item):
+                return False
         if self.exiting is not None:
             self._stop(self.exiting)
             return False
         return True
 
+    @calls_hooks("on_receive")
+    def _told(self, item: Any) -> bool:
+        """Handle an item that came neither in a batch nor as a request."""
+        try:
+            self.unawaited(self.actor.on_receive(item))
+        except BaseException as error:  # noqa: BLE001  (an exit is a value)
+            return self._failed(error, None)
+        return True
+
+    @calls_hooks("on_receive")
     def _special(self, item: Any) -> bool:
         """Handle what is not simply given to `on_receive`; False when that was the end."""
         kind = item.__class__
         if kind is Ask:
-            return self._answer(item)
+            if item.context is None:
+                return self._answer(item)
+            laid = lay(item.context)
+            try:
+                return self._answer(item)
+            finally:
+                lift(laid)
+        if kind is Carried:
+            message = item.message
+            laid = lay(item.context)
+            try:
+                if message.__class__ in SPECIAL:
+                    return self._special(message)
+                return self._told(message)
+            finally:
+                lift(laid)
         if kind is Exit:
             self._stop(item.reason)
             return False
@@ -160,12 +192,15 @@ class PlainCell(Cell):
             result = self.actor._handle_receive(ask.message)
             self.unawaited(result)
         except BaseException as error:  # noqa: BLE001  (every ask gets an answer, whatever was raised)
+            # None: it was deferred, so somebody else has it, or it failed when a kill came.
+            future, self.asking = self.asking, None
+            return self._failed(error, future)
+        if self.asking is not None:
             self.asking = None
-            return self._failed(error, ask.future)
-        self.asking = None
-        ask.future.resolve(result)
+            self.reply(ask.future, result)
         return self.state is RUNNING
 
+    @calls_hooks("on_failure")
     def _failed(self, error: BaseException, future: Any) -> bool:
         """A handler raised; True when the actor lives on."""
         if self.state is not RUNNING:
@@ -174,26 +209,27 @@ class PlainCell(Cell):
         if not expected and self.stop_everything(error):
             self._stop(Crash(error))
             if future is not None:
-                future.fail(error)
+                self.reply_error(future, error)
             pykka.ActorRegistry.stop_all(block=False)
             return False
         if future is not None:
             self.report_to_caller(error)
             if expected and self.actor.error_policy == "reply":
-                future.fail(error)
+                self.reply_error(future, error)
                 return True
         self.report(error)
         # Retired before the caller hears of it: whoever sees the error finds the actor dead.
         stops = self._retire()
         if future is not None:
-            future.fail(error)
+            self.reply_error(future, error)
         try:
-            self.actor.on_failure(type(error), error, error.__traceback__)
+            self.unawaited(self.actor.on_failure(type(error), error, error.__traceback__))
         except BaseException as second:  # noqa: BLE001  (an exit is a value)
             self.report(second)
         self._finish(Crash(error), stops)
         return False
 
+    @calls_hooks("on_stop")
     def _stop(self, reason: ExitReason) -> None:
         stops = self._retire()
         self._log_stopped()
@@ -226,6 +262,17 @@ class InlineCell(PlainCell):
         if not self.host.on_loop_thread():
             super()._call_on_start()
             return
-        # On the loop already: the acknowledgement is there when `launch` returns, at no switch.
-        if self._begin() and (self.length or self._attention):
+        # On the loop already: the acknowledgement is there when `launch` returns, at no switch. But
+        # in a context of its own, not in that of whoever launches it.
+        context = Context()
+        begun = context.run(self._begin)
+        if context:
+            self.context = context
+        if begun and (self.length or self._attention):
             self._rouse()
+
+
+class BoundedInlineCell(Bounded, InlineCell):
+    """An inline actor's cell with a limit on its mail."""
+
+    __slots__ = ()

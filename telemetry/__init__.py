@@ -49,11 +49,10 @@ This is the lowest floor of Brama: it imports no other part, and OpenTelemetry's
 from typing import TYPE_CHECKING
 
 from . import hook_names, names
-from .actors import listen as _listen
-from .calls import Call, call, failed, refused, succeeded
+from .beacon import beacon
 from .context import capture, context_of, traceparent
 from .errors import BramaError, ConfigError, unknown
-from .flags import watching
+from .faults import error_type
 from .handle import Telemetry
 from .hooks import (
     Attachment,
@@ -66,12 +65,8 @@ from .hooks import (
     handlers,
     span,
 )
-from .lines import quieten as _quieten
-from .metrics import source
 from .pools import pool
-from .processing import Process, process
-from .publications import Publication, publish
-from .transitions import Change, transition
+from .tracing import Process, Publication, process, publish, transition
 
 if TYPE_CHECKING:
     from .export import configure
@@ -79,8 +74,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Attachment",
     "BramaError",
-    "Call",
-    "Change",
     "ConfigError",
     "Handler",
     "Occurrence",
@@ -89,31 +82,24 @@ __all__ = [
     "Telemetry",
     "attach",
     "attached",
-    "call",
+    "beacon",
     "capture",
     "configure",
     "context_of",
     "detach",
+    "error_type",
     "execute",
-    "failed",
     "handlers",
     "hook_names",
     "names",
     "pool",
     "process",
     "publish",
-    "refused",
-    "source",
     "span",
-    "succeeded",
     "traceparent",
     "transition",
     "unknown",
-    "watching",
 ]
-
-_quieten()
-_listen()
 
 
 def __getattr__(name: str) -> object:

@@ -73,7 +73,8 @@ SUBSCRIPTION_QUARANTINED: Final = "brama.notification.quarantined"
 HANDLER_FAILURE: Final = "brama.telemetry.handler_failure"
 METRICS_OVERFLOW: Final = "brama.telemetry.pools_exhausted"
 
-_ACTOR: Final = ("actor_class", "name")
+# `name` is what it is registered as, or None; `actor` is its ref as text.
+_ACTOR: Final = ("actor_class", "name", "actor", "system")
 
 HOOKS: Final = (
     HookName(
@@ -103,15 +104,15 @@ HOOKS: Final = (
     ),
     HookName(
         ACTOR_STALL,
-        "a hook has held its loop for longer than it may",
+        "a hook has held its loop for longer than it may; `duration` is how long it has so far",
         ("system_time", "duration"),
-        _ACTOR,
+        (*_ACTOR, "hook", "message_type", "task", "stack"),
     ),
     HookName(
         ACTOR_DEAD_LETTER,
         "a message had no one left to take it",
         ("system_time", "count"),
-        (*_ACTOR, "reason"),
+        (*_ACTOR, "reason", "message", "message_type", "sender"),
     ),
     HookName(
         REGISTRY_DISPATCH_FAILED,
