@@ -78,8 +78,10 @@ def _run(system: Resident, engine: Engine, delay: float) -> None:
 
 async def _main(system: Resident, engine: Engine) -> None:
     await engine.main(lambda: None, system.stop_timeout)
-    # Here and not only after the run: trio waits for tasks that do not end, and nobody else should.
-    system.over(engine)
+    if engine.report is not None and not engine.report.complete:
+        # Here and not only after the run: trio waits for a task that does not end, and nobody else
+        # should.
+        system.over(engine)
 
 
 class HostLoop(trio.abc.Instrument):

@@ -298,7 +298,7 @@ class ActorSystem:
                 unstoppable=(*stuck, f"the loop of {self._name}"),
                 elapsed=seconds,
             )
-        if thread is not None:
+        if thread is not None and (engine.report is None or engine.report.complete):
             # It has nothing left to do but to end.
             thread.join(max(0.0, end - time.monotonic()))
         return engine.report or StopReport(complete=True)
