@@ -413,6 +413,49 @@ class Breaker:
             due = self._due(now)
         return None if due is None else max(0.0, due - now)
 
+    def checked(self, generation: Generation, fault: str | None) -> None:
+        """A health check that began in `generation` has passed, or found a `fault`.
+
+        One that passes is a successful probe, and makes an open circuit half-open for it. One that
+        fails is a failed probe in half-open, and says nothing new about an open circuit.
+        """
+        now = self.shared.clock()
+        with self.lock:
+            if generation is not self.current or not self.registered:
+                return  # somebody else has decided meanwhile
+            state = self.state
+            healthy = fault is None
+            self._tell("health_check", {"healthy": healthy, "reason": fault}, now)
+            if state is State.OPEN and healthy:
+                self._move(
+                    State.HALF_OPEN,
+                    "health check passed",
+                    now,
+                    ("state_change", "circuit_half_opened"),
+                )
+            ring = self._unrung()
+        if ring:
+            self.shared.bell(self)
+        if healthy:
+            self.report_success()
+        elif state is State.HALF_OPEN:
+            self.report_failure(f"health check failed: {fault}")
+
+    def announce(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Tell whoever wants it of something that was noticed and moves nothing."""
+        now = self.shared.clock()
+        with self.lock:
+            if self.registered:
+                self._tell(event, fields, now)
+            ring = self._unrung()
+        if ring:
+            self.shared.bell(self)
+
+    def _tell(self, event: str, fields: Mapping[str, Any], now: float) -> None:
+        if self._wants(event):
+            told = {"state": self.state, "failure_count": self._failure_count(), **fields}
+            self._append((event,), told, now)
+
     def _report(self, apply: Callable[[float], None], *, ring: bool = False) -> None:
         self._before()
         if not self.registered:
@@ -444,7 +487,8 @@ class Breaker:
         now = self.shared.clock()
         with self.lock:
             self._shut(event, now)
-            return self._unrung()
+            # An actor that manages it has nothing to wait for any more.
+            return self._unrung() or self.log is not None
 
     def _shut(self, event: str, now: float) -> None:
         self.admission = None

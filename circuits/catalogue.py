@@ -130,6 +130,8 @@ class Catalogue:
             made = self._policies.get(key)
         except TypeError:  # an option that does not hash: a list of exceptions, say
             return Policy(**merge(self._defaults(), asked)), asked
+        if "health_check" in asked:
+            made = None  # an async one belongs to the loop of whoever asks, not of the first
         if made is None:
             policy = asked.get("policy")
             if policy is None:

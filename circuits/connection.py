@@ -32,6 +32,7 @@ from brama.telemetry import transition
 
 from .breaker import Breaker
 from .cleanup import Cleanup
+from .health import Checker, Checks
 from .log import Record
 
 __all__ = ["REGISTRY", "Bells", "Circuits", "ConnectionActor", "Publish", "tell_of_cleanup"]
@@ -100,6 +101,7 @@ class Bells:
         # ones would tell it nothing and, under a flood of reports, pile up.
         self._rung: set[Breaker] = set()
         self.supervisor: ActorRef[Any] | None = None
+        self.checks = Checks()
 
     def ring(self, breaker: Breaker) -> None:
         """Something is in the log of `breaker`: tell its actor, or have one started."""
@@ -150,9 +152,18 @@ class Bells:
                 self.actors.pop(breaker, None)
                 self._rung.discard(breaker)
 
+    def have_checked(self, breaker: Breaker) -> None:
+        """Have the circuit's remote asked while it is open, if its policy wants that."""
+        if self.supervisor is not None and self.checks.missing(breaker):
+            id = (breaker.scope, breaker.name, "health", breaker.current.number)
+            spec = ChildSpec(id, Checker, (breaker, self.checks), restart=Restart.TRANSIENT)
+            # It may be there already, on its way: the next look at the circuit tells.
+            _ = start_child(self.supervisor, spec)
+
     def adopt(self, supervisor: ActorRef[Any]) -> None:
         """`supervisor` is new: give it every circuit that was managed."""
         self.supervisor = supervisor
+        self.checks.renew()
         for breaker in list(self.actors):
             self.actors[breaker] = None
             self._start(breaker)
@@ -188,6 +199,7 @@ class Bells:
         self.actors = {}
         self._rung = set()
         self.supervisor = None
+        self.checks = Checks()
 
 
 def _spec(breaker: Breaker, bells: Bells) -> ChildSpec:
@@ -221,6 +233,8 @@ class ConnectionActor(InlineActor):
         delay = self.breaker.tick()
         records = self.breaker.pending()
         self._publish(records)
+        if self.breaker.policy.health_check is not None:
+            self._bells.have_checked(self.breaker)
         if delay is not None:
             self.after(delay, TICK, key="tick")
         elif not records and self._bells.leave(self.breaker):

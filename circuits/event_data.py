@@ -52,6 +52,7 @@ DATA: Mapping[str, DataField] = {
         ),
         DataField("failure_threshold", _COUNT, "of the circuit's policy"),
         DataField("expiry", _WAIT, "of the circuit's policy, in seconds"),
+        DataField("healthy", {"type": "boolean"}, "whether the check passed"),
         DataField("removed", _COUNT, "how many idle connections a cleanup removed"),
         DataField("remaining", _COUNT, "how many connections are registered after it"),
         DataField("lost", _COUNT, "how many events are missing here"),

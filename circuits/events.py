@@ -98,6 +98,13 @@ _KINDS = (
     EventKind("circuit_half_opened", True, Severity.WARNING, "probes are admitted", _MOVE),
     EventKind("connection_removed", False, Severity.INFO, "an idle connection was removed", _LIFE),
     EventKind("probe_lost", False, Severity.WARNING, "a probe ended without an outcome", _CALL),
+    EventKind(
+        "health_check",
+        False,
+        Severity.DEBUG,
+        "the health check of an open circuit has answered",
+        ("healthy", *_CALL),
+    ),
     EventKind("gap", False, Severity.WARNING, "events before this one were lost", ("lost",)),
     EventKind(
         "alarm",

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from math import isfinite
 from typing import Any
 
 from brama.telemetry import ConfigError
 
-__all__ = ["check_name", "check_reason", "check_scope", "seconds", "whole"]
+__all__ = [
+    "check_function",
+    "check_name",
+    "check_reason",
+    "check_scope",
+    "present_loop",
+    "seconds",
+    "whole",
+]
 
 NAME_LIMIT = 255
 
@@ -55,3 +64,22 @@ def check_reason(value: Any) -> str | None:
 def check_scope(value: Any) -> str | None:
     """`value` as a scope; None is a circuit without one."""
     return None if value is None else check_name("scope", value)
+
+
+def present_loop() -> asyncio.AbstractEventLoop | None:
+    """The asyncio loop that the caller runs on, if any: where its async functions belong."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def check_function(option: str, value: Any) -> Any:
+    """`value` as a function without arguments, plain or async.
+
+    Raises:
+        ConfigError: it cannot be called.
+    """
+    if not callable(value):
+        raise ConfigError(option, "a function without arguments, plain or async", value)
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, cast
@@ -10,7 +11,7 @@ import attrs
 
 from brama.telemetry import ConfigError, unknown
 
-from .options import seconds, whole
+from .options import check_function, present_loop, seconds, whole
 from .outcome import Outcome, Verdict
 from .state import State
 from .trip import ConsecutiveFailures, Trip, check_trip, least_failures
@@ -107,6 +108,19 @@ def _callable(_policy: object, field: attrs.Attribute[Any], value: Any) -> None:
         raise ConfigError(field.name, "a function of one argument", value)
 
 
+def _health_check(_policy: object, _field: object, value: Any) -> None:
+    if value is not None:
+        check_function("health_check", value)
+
+
+def _health_interval(value: float | timedelta) -> float:
+    return seconds("health_interval", value)
+
+
+def _health_timeout(value: float | timedelta | None) -> float:
+    return FOLLOWS if value is None else seconds("health_timeout", value)
+
+
 def _initial_state(value: str) -> State:
     if value not in STABLE:
         raise ConfigError("initial_state", f"one of {', '.join(STABLE)}", value)
@@ -193,6 +207,12 @@ class Policy:
             neutral; None, as by default: never.
         stall_after: seconds of a pause of this process or its event loop during a call that make
             its failure neutral, as our own; None, as by default, looks for none.
+        health_check: a function without arguments, asked while the circuit is open, so that no call
+            has to be the probe: one that returns is a success, one that raises or returns False
+            is a failure. A plain one runs on a worker thread; an async one on the asyncio loop on
+            which the policy was made, else on Brama's own trio loop.
+        health_interval: seconds from one check to the next, 5 by default.
+        health_timeout: seconds that a check may take, half of the interval by default.
         initial_state: in which the circuit begins: closed, forced_open, disabled or metrics_only.
 
     Raises:
@@ -224,6 +244,9 @@ class Policy:
     classify: Callable[[Outcome], Verdict] | None = attrs.field(default=None, validator=_callable)
     cancel_counts_after: float | None = attrs.field(default=None, converter=_cancel_counts_after)
     stall_after: float | None = attrs.field(default=None, converter=_stall_after)
+    health_check: Callable[[], object] | None = attrs.field(default=None, validator=_health_check)
+    health_interval: float = attrs.field(default=5.0, converter=_health_interval)
+    health_timeout: float = attrs.field(default=None, converter=_health_timeout)
     initial_state: State = attrs.field(default=State.CLOSED, converter=_initial_state)
 
     # What a guarded call asks for, made once. Not options, and not part of the value.
@@ -240,6 +263,10 @@ class Policy:
         init=False, eq=False, repr=False, default=attrs.Factory(lambda p: _tests(p.record), True)
     )
 
+    health_loop: asyncio.AbstractEventLoop | None = attrs.field(
+        init=False, eq=False, repr=False, factory=present_loop
+    )
+
     @property
     def strategy_name(self) -> str:
         """The strategy in a word; ``"function"`` for one of your own."""
@@ -250,6 +277,7 @@ class Policy:
             "initial_expiry": self.expiry,
             "max_expiry": 10 * self.expiry,
             "half_open_timeout": self.expiry,
+            "health_timeout": self.health_interval / 2,
         }
         other = "trip" if isinstance(self.trip, ConsecutiveFailures) else "failure_threshold"
         follows[other] = getattr(self, other)
@@ -275,6 +303,14 @@ class Policy:
             self._set("initial_expiry", self.expiry)
         if self.half_open_timeout == FOLLOWS:
             self._set("half_open_timeout", self.expiry)
+        if self.health_timeout == FOLLOWS:
+            self._set("health_timeout", self.health_interval / 2)
+        if self.health_timeout >= self.health_interval:
+            raise ConfigError(
+                "health_timeout",
+                f"less than health_interval ({self.health_interval} s)",
+                self.health_timeout,
+            )
         if self.max_expiry == FOLLOWS:
             self._set("max_expiry", 10 * self.expiry)
         if self.max_expiry < self.initial_expiry:

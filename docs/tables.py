@@ -55,6 +55,7 @@ def policy() -> str:
     defaults = Policy()
     derived = {"initial_expiry": "`expiry`", "max_expiry": "10 × `expiry`"}
     derived["half_open_timeout"] = "`expiry`"
+    derived["health_timeout"] = "half of `health_interval`"
     derived["trip"] = "`ConsecutiveFailures(failure_threshold)`"
     return markdown(
         ("option", "default"),

@@ -34,6 +34,8 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
     "slow_rate": float,
     "cancel_counts_after": float,
     "stall_after": float,
+    "health_interval": float,
+    "health_timeout": float,
     "stop_timeout": float,
     "cleanup_interval": float,
     "inactive_threshold": float,

@@ -54,6 +54,9 @@ def test_the_defaults():
         "classify": None,
         "cancel_counts_after": None,
         "stall_after": None,
+        "health_check": None,
+        "health_interval": 5.0,
+        "health_timeout": 2.5,
         "initial_state": "closed",
     }
 
@@ -92,6 +95,9 @@ BAD = {
     "classify": (FUNCTION, [5, "failure"]),
     "cancel_counts_after": (SECONDS_OR_ZERO, BAD_SECONDS_OR_ZERO),
     "stall_after": (SECONDS, BAD_SECONDS),
+    "health_check": ("a function without arguments, plain or async", [5, "ping"]),
+    "health_interval": (SECONDS, [*BAD_SECONDS, None]),
+    "health_timeout": (SECONDS, BAD_SECONDS),
     "initial_state": (
         "one of closed, forced_open, disabled, metrics_only",
         ["open", "half_open", "shut", None, 5],
