@@ -41,9 +41,11 @@ from .options import check_name, check_scope, seconds, whole
 from .outcome import Outcome
 from .permit import Permit
 from .policy import OPTIONS, Policy, check_options, merge
+from .provider import Provider, provide
 from .shared import Interest, Shared
 from .state import State, check_state
 from .status import Status
+from .stream import GuardedStream
 from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, TripPolicy, any_of
 
 __all__ = [
@@ -73,10 +75,12 @@ __all__ = [
     "Group",
     "GroupStatus",
     "Groups",
+    "GuardedStream",
     "Interest",
     "Outcome",
     "Permit",
     "Policy",
+    "Provider",
     "Publish",
     "Record",
     "Severity",
@@ -96,6 +100,7 @@ __all__ = [
     "check_state",
     "mask_of",
     "merge",
+    "provide",
     "seconds",
     "tell_of_cleanup",
     "whole",

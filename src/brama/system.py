@@ -45,6 +45,7 @@ from brama.circuits import (
     check_cleanup,
     check_options,
     merge,
+    provide,
     seconds,
     tell_of_cleanup,
 )
@@ -516,3 +517,6 @@ def default_system() -> System:
         with _default_lock:
             system = _default = _default or System()
     return system
+
+
+provide(default_system)  # to those below who are not told which system is meant

@@ -1,0 +1,22 @@
+"""Adapters: circuits inside HTTP clients, one for each host.
+
+Each stands in a module of its own that imports its client, so that none of them is needed:
+
+- `brama.circuits.adapters.aiohttp`: a client middleware.
+- `brama.circuits.adapters.httpx`: transports, sync and async (``pip install brama[httpx]``).
+- `brama.circuits.adapters.requests`: an adapter to mount (``pip install brama[requests]``).
+
+All follow the same rules:
+
+- **A circuit for each host** and port, named ``"api.example.com"``, made when it is needed. One
+  that you have made by that name beforehand is used as it is. `circuit=` says otherwise.
+- **Failures** are time-outs, connections that cannot be made or that break, and the statuses 429
+  and 5xx. Any other status is a success: the host has answered. What is wrong with the request
+  itself, and a pool of one's own that is exhausted, are neutral.
+- **The call ends with the body**, not with the headers: one that breaks halfway is a failure. A
+  body that the reader closes early is a success. A reader that is cancelled is neutral.
+- **Retry-After**, in seconds or as a date, is how long the circuit stays open if that response
+  opens it; at most the policy's `max_expiry`.
+- **A refusal** is both a `brama.CircuitOpenError` and an error of the client, so that what handles
+  the client's errors handles it, too.
+"""
