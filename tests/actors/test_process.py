@@ -177,6 +177,59 @@ def test_after_a_fork_old_refs_fail_at_once_and_the_system_starts_afresh():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.requirement("actors:embedding")
+def test_after_a_fork_registries_are_empty_and_usable():
+    body = """
+        s = ActorSystem("s").start()
+        topics, names = DuplicateRegistry(), Names()
+        ref = s.spawn(Slow)
+        topics.register("t", ref)
+        names.register("n", ref)
+        topics._lock.acquire()   # as another thread of the parent may have
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(5)
+            print(topics.lookup("t"), names.whereis("n"), len(topics), len(names))
+            again = Echo.start()
+            topics.register("t", again)
+            names.register("n", again)
+            print(topics.publish("t", "x"), names.whereis("n") is again)
+            sys.stdout.flush()
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1])
+        topics._lock.release()
+        print(len(topics), names.whereis("n") is ref)
+    """
+    out, err = run(body)
+    assert out == ["() None 0 0", "1 True", "0", "1 True"], err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="calls fork() of the C library")
+@pytest.mark.requirement("actors:embedding")
+def test_after_a_fork_behind_the_back_of_python_a_reset_does_what_is_needed():
+    body = """
+        import ctypes
+        ref = Echo.start()
+        ref.ask("x")
+        print(reset_after_fork())
+        pid = ctypes.PyDLL(None).fork()
+        if pid == 0:
+            signal.alarm(5)
+            print(reset_after_fork(), reset_after_fork())
+            try:
+                ref.tell("x")
+            except ActorDeadError as error:
+                print("created before os.fork()" in str(error))
+            print(Echo.start().ask("again", timeout=5))
+            sys.stdout.flush()
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1])
+    """
+    out, err = run(body)
+    assert out == ["False", "True False", "True", "again", "0", "cleaned up"], err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.requirement("actors:embedding")
 def test_a_fork_amid_traffic_never_hangs_the_child():
     body = """
         refs = [Echo.start() for _ in range(4)]
@@ -223,8 +276,9 @@ def test_multiprocessing_by_fork_and_by_spawn_works(tmp_path):
                     queue = context.Queue()
                     process = context.Process(target=work, args=(queue,))
                     process.start()
-                    print(method, queue.get(timeout=10), flush=True)
+                    answer = queue.get(timeout=10)
                     process.join(10)
+                    print(method, answer, flush=True)
             """
         )
     )
@@ -236,8 +290,10 @@ def test_multiprocessing_by_fork_and_by_spawn_works(tmp_path):
         env={**os.environ, "PYTHONPATH": SOURCE},
         check=True,
     )
-    assert "fork from the child" in done.stdout
-    assert "spawn from the child" in done.stdout
+    lines = done.stdout.splitlines()
+    assert "fork from the child" in lines
+    assert "spawn from the child" in lines
+    assert lines.count("cleaned up") == 3  # in both children, and in the parent
 
 
 @pytest.mark.requirement("actors:embedding")
