@@ -18,7 +18,7 @@ from brama.telemetry import ConfigError
 
 from .dead_letters import DeadLetterReason
 from .errors import ActorDeadError, MailboxFullError
-from .exits import ExitReason, Killed, NoProc, Normal
+from .exits import Crash, ExitReason, Killed, NoProc, Normal
 from .host import Host
 from .latch import Latch
 from .links import ExitSignal, join, part, propagate, receives
@@ -97,6 +97,7 @@ class Cell(Mailbox):
         "latch",
         "links",
         "entries",
+        "epitaph",
         "monitors",
         "owed",
         "owner",
@@ -141,6 +142,8 @@ class Cell(Mailbox):
         self.owner: Callable[[Cell, ExitReason], None] | None = None
         self.ack: Ack | None = None
         self.ref: Any = None
+        # Why it ended; of a crash only the class of the error, which would keep its frames alive.
+        self.epitaph: ExitReason | type[BaseException] | None = None
         # Invariant: links, watchers, monitors, timers and entries change only under _lock, and not
         # any more once the state is DEAD.
         self.links: dict[Cell, None] | None = None
@@ -301,6 +304,7 @@ class Cell(Mailbox):
             if self.state is DEAD:
                 return
             self.state = DEAD
+            self.epitaph = type(reason.error) if isinstance(reason, Crash) else reason
             watchers, self.watchers = self.watchers, None
             entries, self.entries = self.entries, None
             links, self.links = self.links, None

@@ -43,12 +43,12 @@ class Reports:
     def will_restart(self, child: Child, delay: float | None) -> None:
         if logger.isEnabledFor(logging.INFO):
             logger.info(
-                "%s: child %r has ended after %.3g s: %s; restarting it %s",
+                "%s: child %r has ended after %.1f s: %s; restarting it %s",
                 self._supervisor,
                 child.spec.id,
                 child.ended - child.since,
                 child.last_exit,
-                "now" if delay is None else f"in {delay:.3g} s",
+                "now" if delay is None else f"in {delay:.2f} s",
             )
 
     def restarted(self, child: Child, reason: ExitReason | None, away: float) -> None:
@@ -74,7 +74,7 @@ class Reports:
         since = now - (intensity.since() or now)
         logger.error(
             "%s: restart intensity exceeded (%d in %g s) by child %r, the last time: %s. The first "
-            "of these restarts was %.3g s ago. It ends all its children and itself; its own "
+            "of these restarts was %.1f s ago. It ends all its children and itself; its own "
             "supervisor decides what follows",
             self._supervisor,
             intensity.intensity,
@@ -91,7 +91,7 @@ class Reports:
         since = now - (intensity.since() or now)
         logger.error(
             "%s: child %r is quarantined: it has ended more than %d times in %g s, for the first "
-            "time %.3g s ago, the last time: %s. It stays down until restart_child; all others go "
+            "time %.1f s ago, the last time: %s. It stays down until restart_child; all others go "
             "on",
             self._supervisor,
             child.spec.id,

@@ -64,7 +64,7 @@ def _run(system: Resident, engine: Engine, delay: float) -> None:
             failures += 1
             delay = system.backoff.delay(failures, lambda: 0.5)
             logger.critical(
-                "%s: the loop died after %.3g s, and every actor with it; starting it again in "
+                "%s: the loop died after %.1f s, and every actor with it; starting it again in "
                 "%.1f s. Circuits go on protecting, their events wait",
                 system.name,
                 time.monotonic() - began,

@@ -49,10 +49,13 @@ This is the lowest floor of Brama: it imports no other part, and OpenTelemetry's
 from typing import TYPE_CHECKING
 
 from . import hook_names, names
+from .actors import listen as _listen
 from .beacon import beacon
+from .calls import Call, call, failed, refused, succeeded
 from .context import capture, context_of, traceparent
 from .errors import BramaError, ConfigError, unknown
 from .faults import error_type
+from .flags import watching
 from .handle import Telemetry
 from .hooks import (
     Attachment,
@@ -65,8 +68,12 @@ from .hooks import (
     handlers,
     span,
 )
+from .lines import quieten as _quieten
+from .metrics import source
 from .pools import pool
-from .tracing import Process, Publication, process, publish, transition
+from .processing import Process, process
+from .publications import Publication, publish
+from .transitions import Change, transition
 
 if TYPE_CHECKING:
     from .export import configure
@@ -74,6 +81,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Attachment",
     "BramaError",
+    "Call",
+    "Change",
     "ConfigError",
     "Handler",
     "Occurrence",
@@ -83,23 +92,32 @@ __all__ = [
     "attach",
     "attached",
     "beacon",
+    "call",
     "capture",
     "configure",
     "context_of",
     "detach",
     "error_type",
     "execute",
+    "failed",
     "handlers",
     "hook_names",
     "names",
     "pool",
     "process",
     "publish",
+    "refused",
+    "source",
     "span",
+    "succeeded",
     "traceparent",
     "transition",
     "unknown",
+    "watching",
 ]
+
+_quieten()
+_listen()
 
 
 def __getattr__(name: str) -> object:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from .faults import swallow
 from .providers import tracing
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.trace import SpanContext
 
-__all__ = ["capture", "context_of", "is_sampled", "traceparent"]
+__all__ = ["Trace", "capture", "context_of", "is_sampled", "span_context_of", "traceparent"]
 
 _modules = sys.modules
 _W3C = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
@@ -60,6 +61,42 @@ def traceparent(context: Context | None) -> str | None:
     if not span.is_valid:
         return None
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags & 0xFF:02x}"
+
+
+class Trace(str):
+    """A `traceparent` that remembers, inside this process, to how many subscribers it went.
+
+    Stored, pickled or sent it is the plain text.
+    """
+
+    __slots__ = ("fanout",)
+
+    fanout: int
+
+    def __new__(cls, text: str, fanout: int = 1) -> Self:
+        made = super().__new__(cls, text)
+        made.fanout = fanout
+        return made
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+
+def span_context_of(cause: Context | str | None) -> SpanContext | None:
+    """The span that a context or a `traceparent` holds; None when there is none."""
+    if cause is None:
+        return None
+    from opentelemetry.trace import get_current_span
+
+    context = context_of(cause) if isinstance(cause, str) else cause
+    span = get_current_span(context).get_span_context()
+    return span if span.is_valid else None
+
+
+def is_unsampled(context: Context) -> bool:
+    """Whether `context` holds a span whose trace is not recorded."""
+    span = span_context_of(context)
+    return span is not None and not span.trace_flags.sampled
 
 
 def context_of(traceparent: str) -> Context:

@@ -13,25 +13,25 @@ holds: `OTEL_EXPORTER_OTLP_TIMEOUT` is in seconds.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from typing import Final, Literal, cast
+from urllib.parse import urlsplit
 
 import attrs
 
 from .errors import ConfigError, unknown
+from .variables import Variables
 
-__all__ = ["Batch", "Environment", "Otlp", "Sampler", "Signal", "read", "withheld"]
+__all__ = ["Batch", "Environment", "Otlp", "Sampler", "Scrape", "Signal", "read", "withheld"]
 
-N = TypeVar("N", int, float)
 Protocol = Literal["http/protobuf", "grpc"]
 Compression = Literal["none", "gzip", "deflate"]
 
 PROTOCOLS: Final = ("http/protobuf", "grpc")
 COMPRESSIONS: Final = ("none", "gzip", "deflate")
 EXPORTERS: Final = ("otlp", "console", "none")
+METRIC_EXPORTERS: Final = (*EXPORTERS, "prometheus")
 SAMPLERS: Final = (
     "always_on",
     "always_off",
@@ -82,11 +82,19 @@ class Sampler:
 
 @attrs.frozen
 class Batch:
-    """How spans are collected before they are sent. `delay` in milliseconds."""
+    """How spans or log records are collected before they are sent. `delay` in milliseconds."""
 
     queue: int
     size: int
     delay: float
+
+
+@attrs.frozen
+class Scrape:
+    """Where Prometheus finds the metrics. Port 0 is any free one."""
+
+    host: str
+    port: int
 
 
 @attrs.frozen
@@ -96,8 +104,11 @@ class Environment:
     resource: Mapping[str, str]
     traces: Signal
     metrics: Signal
+    logs: Signal
     sampler: Sampler
     batch: Batch
+    log_batch: Batch
+    scrape: Scrape
     metric_interval: float
     metric_timeout: float
 
@@ -108,7 +119,7 @@ def withheld(environ: Mapping[str, str]) -> str | None:
     Raises:
         ConfigError: `OTEL_SDK_DISABLED` is neither true nor false.
     """
-    variables = _Variables(environ)
+    variables = Variables(environ)
     if variables.flag("OTEL_SDK_DISABLED"):
         return "OTEL_SDK_DISABLED is true"
     if variables.text("OTEL_CONFIG_FILE"):
@@ -127,105 +138,43 @@ def read(
     Raises:
         ConfigError: a variable has a wrong value; names it, what was expected, what was got.
     """
-    variables = _Variables(environ)
+    variables = Variables(environ)
     if endpoint is not None:
         _check_url("endpoint", endpoint)
-    queue = variables.whole("OTEL_BSP_MAX_QUEUE_SIZE", 2048)
-    size = variables.whole("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(512, queue))
-    if size > queue:
-        raise ConfigError(
-            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", f"at most OTEL_BSP_MAX_QUEUE_SIZE ({queue})", size
-        )
     return Environment(
         resource=_resource(variables, service_name),
         traces=_signal(variables, "TRACES", endpoint),
         metrics=_signal(variables, "METRICS", endpoint),
+        logs=_signal(variables, "LOGS", endpoint),
         sampler=_sampler(variables),
-        batch=Batch(queue, size, variables.number("OTEL_BSP_SCHEDULE_DELAY", 5000.0)),
+        batch=_batch(variables, "OTEL_BSP", delay=5000.0),
+        log_batch=_batch(variables, "OTEL_BLRP", delay=1000.0),
+        scrape=Scrape(
+            variables.text("OTEL_EXPORTER_PROMETHEUS_HOST") or "localhost",
+            variables.port("OTEL_EXPORTER_PROMETHEUS_PORT", 9464),
+        ),
         metric_interval=variables.number("OTEL_METRIC_EXPORT_INTERVAL", 60000.0),
         metric_timeout=variables.number("OTEL_METRIC_EXPORT_TIMEOUT", 30000.0),
     )
 
 
-class _Variables:
-    """Typed reading of single variables. An empty one is unset."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def text(self, name: str) -> str | None:
-        return self._environ.get(name, "").strip() or None
-
-    def flag(self, name: str) -> bool:
-        text = self.text(name)
-        if text is None:
-            return False
-        if text.lower() not in {"true", "false"}:
-            raise ConfigError(name, "true or false", text)
-        return text.lower() == "true"
-
-    def choice(self, name: str, known: tuple[str, ...], default: str) -> str:
-        text = self.text(name)
-        if text is None:
-            return default
-        if text.lower() not in known:
-            raise unknown(name, text, known)
-        return text.lower()
-
-    def number(self, name: str, default: float) -> float:
-        return self._parsed(name, default, float, "a number above 0", lambda n: 0 < n < math.inf)
-
-    def whole(self, name: str, default: int) -> int:
-        return self._parsed(name, default, int, "a whole number above 0", lambda n: n > 0)
-
-    def ratio(self, name: str) -> float:
-        return self._parsed(name, 1.0, float, "a number from 0 to 1", lambda n: 0 <= n <= 1)
-
-    def pairs(self, name: str) -> dict[str, str]:
-        """A list like ``key=value,key=value``, percent-encoded as in W3C Baggage."""
-        found: dict[str, str] = {}
-        for number, pair in enumerate((self.text(name) or "").split(","), 1):
-            key, equals, value = pair.partition("=")
-            if equals and key.strip():
-                found[unquote(key.strip())] = unquote(value.strip())
-            elif pair.strip():
-                # Not the text itself: headers hold credentials, and errors end up in logs.
-                raise ConfigError(
-                    name, "a list like key=value,key=value", f"an entry {number} without '='"
-                )
-        return found
-
-    def _parsed(
-        self,
-        name: str,
-        default: N,
-        parse: Callable[[str], N],
-        expected: str,
-        fits: Callable[[N], bool],
-    ) -> N:
-        text = self.text(name)
-        if text is None:
-            return default
-        try:
-            number = parse(text)
-        except ValueError:
-            raise ConfigError(name, expected, text) from None
-        if not fits(number):
-            raise ConfigError(name, expected, text)
-        return number
-
-    def of_signal(self, signal: str, suffix: str) -> str:
-        """The name of the variable that holds: the signal's own if it is set."""
-        own = f"OTEL_EXPORTER_OTLP_{signal}_{suffix}"
-        return own if self.text(own) else f"OTEL_EXPORTER_OTLP_{suffix}"
+def _batch(variables: Variables, prefix: str, *, delay: float) -> Batch:
+    queue = variables.whole(f"{prefix}_MAX_QUEUE_SIZE", 2048)
+    size = variables.whole(f"{prefix}_MAX_EXPORT_BATCH_SIZE", min(512, queue))
+    if size > queue:
+        raise ConfigError(
+            f"{prefix}_MAX_EXPORT_BATCH_SIZE", f"at most {prefix}_MAX_QUEUE_SIZE ({queue})", size
+        )
+    return Batch(queue, size, variables.number(f"{prefix}_SCHEDULE_DELAY", delay))
 
 
-def _signal(variables: _Variables, signal: str, endpoint: str | None) -> Signal:
+def _signal(variables: Variables, signal: str, endpoint: str | None) -> Signal:
     name = f"OTEL_{signal}_EXPORTER"
     exporters = tuple(part.strip().lower() for part in (variables.text(name) or "otlp").split(","))
+    known = METRIC_EXPORTERS if signal == "METRICS" else EXPORTERS
     for exporter in exporters:
-        if exporter not in EXPORTERS:
-            raise unknown(name, exporter, EXPORTERS)
+        if exporter not in known:
+            raise unknown(name, exporter, known)
     if "none" in exporters:
         if len(exporters) > 1:
             raise ConfigError(name, "none alone, or a list without it", variables.text(name))
@@ -233,7 +182,7 @@ def _signal(variables: _Variables, signal: str, endpoint: str | None) -> Signal:
     return Signal(exporters, _otlp(variables, signal, endpoint) if "otlp" in exporters else None)
 
 
-def _otlp(variables: _Variables, signal: str, endpoint: str | None) -> Otlp:
+def _otlp(variables: Variables, signal: str, endpoint: str | None) -> Otlp:
     own = variables.text(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
     name = variables.of_signal(signal, "ENDPOINT")
     given = endpoint or variables.text(name)
@@ -264,7 +213,7 @@ def _otlp(variables: _Variables, signal: str, endpoint: str | None) -> Otlp:
     )
 
 
-def _protocol(variables: _Variables, signal: str, endpoint: str | None) -> Protocol:
+def _protocol(variables: Variables, signal: str, endpoint: str | None) -> Protocol:
     name = variables.of_signal(signal, "PROTOCOL")
     if variables.text(name) is None:
         # The specification prefers HTTP; an endpoint at gRPC's own port says otherwise.
@@ -273,7 +222,7 @@ def _protocol(variables: _Variables, signal: str, endpoint: str | None) -> Proto
     return cast("Protocol", variables.choice(name, PROTOCOLS, "http/protobuf"))
 
 
-def _resource(variables: _Variables, service_name: str | None) -> Mapping[str, str]:
+def _resource(variables: Variables, service_name: str | None) -> Mapping[str, str]:
     attributes = variables.pairs("OTEL_RESOURCE_ATTRIBUTES")
     service = service_name or variables.text("OTEL_SERVICE_NAME")
     if service is not None:
@@ -281,7 +230,7 @@ def _resource(variables: _Variables, service_name: str | None) -> Mapping[str, s
     return MappingProxyType(attributes)
 
 
-def _sampler(variables: _Variables) -> Sampler:
+def _sampler(variables: Variables) -> Sampler:
     name = variables.choice("OTEL_TRACES_SAMPLER", SAMPLERS, "parentbased_always_on")
     # The argument belongs to the ratio samplers; others must not stumble over it.
     ratio = variables.ratio("OTEL_TRACES_SAMPLER_ARG") if "ratio" in name else 1.0

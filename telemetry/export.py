@@ -1,40 +1,34 @@
 """`configure()`: send Brama's telemetry, and the application's, to an OTLP endpoint.
 
-The only module of Brama, beside the tests' receiver, that imports OpenTelemetry's SDK and its
-exporters; nothing imports this module before `brama.telemetry.configure` is used.
+The door to OpenTelemetry's SDK and its exporters: this module and those that it alone imports
+(`exporters`, `points`, `scraping`, `watched`) are, beside the tests' receiver, the only ones
+that need it; nothing imports this module before `brama.telemetry.configure` is used.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from importlib import import_module
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from opentelemetry import metrics, trace
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import (
-    ConsoleMetricExporter,
-    MetricExporter,
-    MetricExportResult,
-    MetricsData,
-    PeriodicExportingMetricReader,
-)
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
-from opentelemetry.sdk.trace.export import (
-    BatchSpanProcessor,
-    ConsoleSpanExporter,
-    SpanExporter,
-    SpanExportResult,
-)
+from opentelemetry.sdk.trace import TracerProvider, sampling
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from . import providers
-from .environment import Environment, Otlp, Sampler, Signal, read, withheld
+from . import flags, providers
+from .environment import Environment, Sampler, Signal, read, withheld
+from .exporters import log_exporter, metric_exporter, scrape_reader, span_exporter
 from .faults import LOGGER
+from .flags import Options, Spans
 from .handle import Outlet, Telemetry, check_deadline
 from .health import ExportHealth, hush
-from .metrics import register
+from .metrics import deliver_exactly, register
+from .watched import Exporter, WatchedLogs, WatchedMetrics, WatchedSpans
 
 __all__ = ["configure"]
 
@@ -45,10 +39,14 @@ def configure(
     service_name: str | None = None,
     tracer_provider: trace.TracerProvider | None = None,
     meter_provider: metrics.MeterProvider | None = None,
+    logger_provider: _logs.LoggerProvider | None = None,
+    spans: Spans = "exceptional",
+    sample: float = 1.0,
+    span_rate: float | None = 50.0,
     deadline: float = 2.0,
     environ: Mapping[str, str] = os.environ,
 ) -> Telemetry:
-    """Set up tracing and metrics by the standard `OTEL_*` variables, and return the handle.
+    """Set up tracing, metrics and log events by the standard `OTEL_*` variables.
 
     Example:
         >>> telemetry = configure(environ={"OTEL_SDK_DISABLED": "true"})
@@ -69,15 +67,23 @@ def configure(
         service_name: goes before `OTEL_SERVICE_NAME`.
         tracer_provider: for Brama's spans, instead of the global one.
         meter_provider: for Brama's metrics, instead of the global one.
+        logger_provider: for Brama's log events, instead of the global one.
+        spans: of guarded calls: ``"exceptional"`` (the default: refused calls and failed
+            probes), ``"calls"`` (all of them) or ``"none"``. Holds whoever owns the provider.
+        sample: with ``spans="calls"``, the share of calls that get a span, from 0 to 1.
+        span_rate: spans of one kind (transitions, refused calls, failed probes, restarts) per
+            second; four seconds' worth may come at once, the rest is counted. None: no limit.
         deadline: seconds that a flush, a shutdown or the exit of the process may take.
         environ: where the variables are read; default `os.environ`.
 
-    Variables: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_{TRACES,METRICS}_EXPORTER`
-    (``otlp``, ``console``, ``none``; default ``otlp``),
-    `OTEL_EXPORTER_OTLP_[{TRACES,METRICS}_]{ENDPOINT,PROTOCOL,HEADERS,TIMEOUT,COMPRESSION,
+    Variables: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
+    `OTEL_{TRACES,METRICS,LOGS}_EXPORTER` (``otlp``, ``console``, ``none``; default ``otlp``; for
+    metrics also ``prometheus``, at `OTEL_EXPORTER_PROMETHEUS_{HOST,PORT}`),
+    `OTEL_EXPORTER_OTLP_[{TRACES,METRICS,LOGS}_]{ENDPOINT,PROTOCOL,HEADERS,TIMEOUT,COMPRESSION,
     CERTIFICATE,CLIENT_CERTIFICATE,CLIENT_KEY}`, `OTEL_TRACES_SAMPLER[_ARG]`, `OTEL_BSP_*`,
-    `OTEL_METRIC_EXPORT_{INTERVAL,TIMEOUT}`; what else the SDK knows, it reads from `os.environ`
-    itself. Protocol: ``http/protobuf``, unless said otherwise or the endpoint is at port 4317.
+    `OTEL_BLRP_*`, `OTEL_METRIC_EXPORT_{INTERVAL,TIMEOUT}`; what else the SDK knows, it reads from
+    `os.environ` itself. Protocol: ``http/protobuf``, unless said otherwise or the endpoint is at
+    port 4317.
 
     Raises:
         ConfigError: a variable or an argument has a wrong value; nothing has been set up then.
@@ -87,17 +93,23 @@ def configure(
     Threads: any; call it once, early, and after a fork only in workers (gunicorn: `post_fork`).
     """
     check_deadline(deadline)
-    if tracer_provider is not None or meter_provider is not None:
-        return _borrow(tracer_provider, meter_provider, deadline)
+    options = Options(spans, sample, span_rate)
+    if (tracer_provider, meter_provider, logger_provider) != (None, None, None):
+        flags.use(options)
+        return _borrow(tracer_provider, meter_provider, logger_provider, deadline)
     reason = withheld(environ)
     if reason is not None:
+        flags.use(options)
         return _nothing(reason, deadline)
     settings = read(environ, endpoint=endpoint, service_name=service_name)
     if _Installed.handle is not None and _Installed.handle.exporting:
         LOGGER.info("telemetry is configured already; the handle from then is returned")
         return _Installed.handle
-    if _is_foreign(providers.global_tracer_provider(), _Installed.tracers) or _is_foreign(
-        providers.global_meter_provider(), _Installed.meters
+    flags.use(options)
+    if (
+        _is_foreign(providers.global_tracer_provider(), _Installed.tracers)
+        or _is_foreign(providers.global_meter_provider(), _Installed.meters)
+        or _is_foreign(providers.global_logger_provider(), _Installed.loggers)
     ):
         return _nothing("the application has its own provider, which Brama uses", deadline)
     _Installed.handle = _install(settings, deadline)
@@ -110,6 +122,7 @@ class _Installed:
     handle: Telemetry | None = None
     tracers: trace.TracerProvider | None = None
     meters: metrics.MeterProvider | None = None
+    loggers: _logs.LoggerProvider | None = None
 
 
 def _is_foreign(provider: object | None, ours: object | None) -> bool:
@@ -118,15 +131,21 @@ def _is_foreign(provider: object | None, ours: object | None) -> bool:
 
 def _nothing(reason: str, deadline: float) -> Telemetry:
     LOGGER.info("telemetry sets nothing up: %s", reason)
+    register()
     return Telemetry(deadline=deadline)
 
 
 def _borrow(
-    tracers: trace.TracerProvider | None, meters: metrics.MeterProvider | None, deadline: float
+    tracers: trace.TracerProvider | None,
+    meters: metrics.MeterProvider | None,
+    loggers: _logs.LoggerProvider | None,
+    deadline: float,
 ) -> Telemetry:
-    providers.choose(tracers, meters)
+    providers.choose(tracers, meters, loggers)
     register()
-    return Telemetry(deadline=deadline, release=lambda: providers.withdraw(tracers, meters))
+    return Telemetry(
+        deadline=deadline, release=lambda: providers.withdraw(tracers, meters, loggers)
+    )
 
 
 def _install(settings: Environment, deadline: float) -> Telemetry:
@@ -134,7 +153,15 @@ def _install(settings: Environment, deadline: float) -> Telemetry:
     resource = Resource.create(dict(settings.resource))
     tracers: TracerProvider | None = None
     meters: MeterProvider | None = None
+    loggers: LoggerProvider | None = None
     outlets: list[Outlet] = []
+    # First the one that can fail: at a port that is taken.
+    if settings.metrics.exporters:
+        meters, outlet = _metrics(settings, resource)
+        outlets.append(outlet)
+        if providers.global_meter_provider() is None:
+            _Installed.meters = meters
+            metrics.set_meter_provider(meters)
     if settings.traces.exporters:
         tracers, outlet = _traces(settings, resource)
         outlets.append(outlet)
@@ -146,19 +173,20 @@ def _install(settings: Environment, deadline: float) -> Telemetry:
                 "telemetry was configured before in this process: Brama's own spans are exported, "
                 "the application's are not, for OpenTelemetry keeps the first provider it is given"
             )
-    if settings.metrics.exporters:
-        meters, outlet = _metrics(settings, resource)
+    if settings.logs.exporters:
+        loggers, outlet = _log_records(settings, resource)
         outlets.append(outlet)
-        if providers.global_meter_provider() is None:
-            _Installed.meters = meters
-            metrics.set_meter_provider(meters)
+        if providers.global_logger_provider() is None:
+            _Installed.loggers = loggers
+            _logs.set_logger_provider(loggers)
 
     def release() -> None:
-        providers.withdraw(tracers, meters)
-        if tracers is not None:
-            providers.retire(tracers)
+        providers.withdraw(tracers, meters, loggers)
+        for provider in (tracers, loggers):
+            if provider is not None:
+                providers.retire(provider)
 
-    providers.choose(tracers, meters)
+    providers.choose(tracers, meters, loggers)
     register()
     return Telemetry(outlets, deadline=deadline, release=release)
 
@@ -167,7 +195,7 @@ def _traces(settings: Environment, resource: Resource) -> tuple[TracerProvider, 
     """The SDK's tracer provider, and its way out."""
     health = ExportHealth("traces", _where(settings.traces))
     exporters = [
-        _WatchedSpans(_span_exporter(name, settings.traces.otlp), health)
+        WatchedSpans(span_exporter(name, settings.traces.otlp), health)
         for name in settings.traces.exporters
     ]
     provider = TracerProvider(
@@ -188,110 +216,87 @@ def _traces(settings: Environment, resource: Resource) -> tuple[TracerProvider, 
 def _metrics(settings: Environment, resource: Resource) -> tuple[MeterProvider, Outlet]:
     """The SDK's meter provider, and its way out."""
     health = ExportHealth("metrics", _where(settings.metrics))
-    exporters = [
-        _WatchedMetrics(_metric_exporter(name, settings.metrics.otlp), health)
-        for name in settings.metrics.exporters
-    ]
-    provider = MeterProvider(
-        [
+    exporters: list[Exporter] = []
+    readers: list[MetricReader] = []
+    for name in settings.metrics.exporters:
+        if name == "prometheus":
+            reader, stop, port = scrape_reader(settings.scrape, resource)
+            readers.append(reader)
+            exporters.append(_Listening(stop))
+            LOGGER.info("metrics for Prometheus at http://%s:%d", settings.scrape.host, port)
+            continue
+        exporter = WatchedMetrics(metric_exporter(name, settings.metrics.otlp), health, resource)
+        exporters.append(exporter)
+        readers.append(
             PeriodicExportingMetricReader(
                 exporter,
                 export_interval_millis=settings.metric_interval,
                 export_timeout_millis=settings.metric_timeout,
             )
-            for exporter in exporters
-        ],
-        resource=resource,
-        shutdown_on_exit=False,
-    )
-    return provider, _outlet("metrics", provider, exporters, health)
+        )
+    provider = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
+    deliver_exactly(provider)
+    outlet = _outlet("metrics", provider, exporters, health)
+    return provider, outlet
+
+
+class _Listening:
+    """The server that Prometheus asks, ended like an exporter."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop: Callable[[], None] | None = stop
+
+    def shutdown(self) -> None:
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()
+
+
+def _log_records(settings: Environment, resource: Resource) -> tuple[LoggerProvider, Outlet]:
+    """The SDK's logger provider, and its way out."""
+    health = ExportHealth("logs", _where(settings.logs))
+    exporters = [
+        WatchedLogs(log_exporter(name, settings.logs.otlp), health)
+        for name in settings.logs.exporters
+    ]
+    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    for exporter in exporters:
+        provider.add_log_record_processor(
+            BatchLogRecordProcessor(
+                exporter,
+                max_queue_size=settings.log_batch.queue,
+                schedule_delay_millis=settings.log_batch.delay,
+                max_export_batch_size=settings.log_batch.size,
+            )
+        )
+    return provider, _outlet("logs", provider, exporters, health)
 
 
 def _outlet(
     signal: str,
-    provider: TracerProvider | MeterProvider,
-    exporters: Sequence[_WatchedSpans | _WatchedMetrics],
+    provider: TracerProvider | MeterProvider | LoggerProvider,
+    exporters: Sequence[Exporter],
     health: ExportHealth,
 ) -> Outlet:
+    down: Any = provider.shutdown
+
     def abort() -> None:
         for exporter in exporters:
             exporter.shutdown()
 
-    return Outlet(
-        signal, flush=provider.force_flush, shutdown=provider.shutdown, abort=abort, health=health
-    )
+    def shutdown() -> None:
+        down()
+        for exporter in exporters:
+            if isinstance(exporter, _Listening):
+                exporter.shutdown()
 
-
-class _WatchedSpans(SpanExporter):
-    """An exporter whose failures are counted, and that may be shut down twice."""
-
-    def __init__(self, exporter: SpanExporter, health: ExportHealth) -> None:
-        self._exporter = exporter
-        self._health = health
-        self._down = False
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = SpanExportResult.FAILURE
-        try:
-            result = self._exporter.export(spans)
-        finally:
-            if result is SpanExportResult.SUCCESS:
-                self._health.delivered()
-            else:
-                self._health.lost(len(spans))
-        return result
-
-    def shutdown(self) -> None:
-        if not self._down:
-            self._down = True
-            self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return self._exporter.force_flush(timeout_millis)
-
-
-class _WatchedMetrics(MetricExporter):
-    """The same for metrics; the reader asks it for the preferences of the one it watches."""
-
-    def __init__(self, exporter: MetricExporter, health: ExportHealth) -> None:
-        super().__init__(
-            preferred_temporality=exporter._preferred_temporality,
-            preferred_aggregation=exporter._preferred_aggregation,
-        )
-        self._exporter: Any = exporter  # the SDK gives its keyword arguments no types
-        self._health = health
-        self._down = False
-
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
-    ) -> MetricExportResult:
-        result: MetricExportResult = MetricExportResult.FAILURE
-        try:
-            result = self._exporter.export(metrics_data, timeout_millis, **kwargs)
-        finally:
-            if result is MetricExportResult.SUCCESS:
-                self._health.delivered()
-            else:
-                self._health.lost(
-                    sum(
-                        len(scope.metrics)
-                        for resource in metrics_data.resource_metrics
-                        for scope in resource.scope_metrics
-                    )
-                )
-        return result
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        if not self._down:
-            self._down = True
-            self._exporter.shutdown(timeout_millis, **kwargs)
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return bool(self._exporter.force_flush(timeout_millis))
+    return Outlet(signal, flush=provider.force_flush, shutdown=shutdown, abort=abort, health=health)
 
 
 def _where(signal: Signal) -> str:
-    return signal.otlp.shown if signal.otlp is not None else "the console"
+    if signal.otlp is not None:
+        return signal.otlp.shown
+    return "Prometheus" if "prometheus" in signal.exporters else "the console"
 
 
 def _sampler(sampler: Sampler) -> sampling.Sampler:
@@ -302,60 +307,3 @@ def _sampler(sampler: Sampler) -> sampling.Sampler:
     }
     root = roots[sampler.name.removeprefix("parentbased_")]
     return sampling.ParentBased(root) if sampler.name.startswith("parentbased_") else root
-
-
-def _span_exporter(name: str, otlp: Otlp | None) -> SpanExporter:
-    if name == "console" or otlp is None:
-        return ConsoleSpanExporter()
-    if otlp.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
-            OTLPSpanExporter as GrpcSpanExporter,
-        )
-
-        return GrpcSpanExporter(**_grpc_options(otlp))
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    return OTLPSpanExporter(**_http_options(otlp))
-
-
-def _metric_exporter(name: str, otlp: Otlp | None) -> MetricExporter:
-    if name == "console" or otlp is None:
-        return ConsoleMetricExporter()
-    if otlp.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
-            OTLPMetricExporter as GrpcMetricExporter,
-        )
-
-        return GrpcMetricExporter(**_grpc_options(otlp))
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-    return OTLPMetricExporter(**_http_options(otlp))
-
-
-def _http_options(otlp: Otlp) -> dict[str, Any]:
-    from opentelemetry.exporter.otlp.proto.http import Compression
-
-    return {
-        "endpoint": otlp.endpoint,
-        "headers": dict(otlp.headers),
-        "timeout": otlp.timeout,
-        "compression": Compression(otlp.compression),
-        "certificate_file": otlp.certificate,
-        "client_certificate_file": otlp.client_certificate,
-        "client_key_file": otlp.client_key,
-    }
-
-
-def _grpc_options(otlp: Otlp) -> dict[str, Any]:
-    # By name: grpc has no type information.
-    compressions = import_module("grpc").Compression
-    return {
-        "endpoint": otlp.endpoint,
-        "headers": tuple(otlp.headers.items()),
-        "timeout": otlp.timeout,
-        "compression": {
-            "none": compressions.NoCompression,
-            "gzip": compressions.Gzip,
-            "deflate": compressions.Deflate,
-        }[otlp.compression],
-    }

@@ -1,15 +1,20 @@
-"""What goes wrong inside telemetry: said once a minute, never raised into a guarded call."""
+"""What goes wrong inside telemetry: counted, said once a minute, never raised into a call."""
 
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from typing import Final, cast
 
 from .throttle import Throttle
 
-__all__ = ["LOGGER", "error_type", "report", "swallow"]
+__all__ = ["LOGGER", "error_type", "errors", "report", "swallow"]
 
 LOGGER: Final = logging.getLogger("brama.telemetry")
+
+_KINDS: Final = 50
+"""Kinds of errors that are told apart: metrics have bounded attributes."""
 
 _throttle = Throttle()
 
@@ -19,6 +24,7 @@ _listeners = Throttle()
 
 def report(what: str, error: BaseException) -> None:
     """Say what became of a listener that raised; at most one line a minute, with the traceback."""
+    _count(error)
     held_back = _listeners.admit()
     if held_back is not None:
         LOGGER.warning(
@@ -31,6 +37,7 @@ def report(what: str, error: BaseException) -> None:
 
 def swallow(doing: str, error: Exception) -> None:
     """Report that `doing` failed; at most one line a minute, with the traceback."""
+    _count(error)
     held_back = _throttle.admit()
     if held_back is not None:
         LOGGER.warning(
@@ -39,6 +46,34 @@ def swallow(doing: str, error: Exception) -> None:
             held_back,
             exc_info=error,
         )
+
+
+_errors: dict[str, int] = {}
+_counting = threading.Lock()  # Invariant: _errors is touched under it only.
+
+
+def errors() -> dict[str, int]:
+    """How often telemetry itself failed, by the kind of error."""
+    with _counting:
+        return _errors.copy()
+
+
+def _count(error: BaseException) -> None:
+    kind = error_type(error)
+    with _counting:
+        if kind not in _errors and len(_errors) >= _KINDS:
+            kind = "other"
+        _errors[kind] = _errors.get(kind, 0) + 1
+
+
+def _after_fork() -> None:
+    global _counting
+    _counting = threading.Lock()
+    _errors.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def error_type(error: BaseException) -> str:

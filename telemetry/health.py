@@ -20,11 +20,15 @@ __all__ = ["ExportHealth", "hush"]
 
 _CHATTY: Final = (
     "opentelemetry.exporter.otlp.common.http",
+    "opentelemetry.exporter.otlp.proto.grpc._log_exporter",
     "opentelemetry.exporter.otlp.proto.grpc.exporter",
     "opentelemetry.exporter.otlp.proto.grpc.metric_exporter",
     "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk._logs._internal",
+    "opentelemetry.sdk._logs._internal.export",
     "opentelemetry.sdk._shared_internal",
     "opentelemetry.sdk.metrics._internal",
     "opentelemetry.sdk.metrics._internal.export",
@@ -72,6 +76,13 @@ class ExportHealth:
         self._lock = threading.Lock()  # Invariant: guards the counts and _since.
         renew_after_fork(self)
 
+    def settle(self, delivered: bool, items: int) -> None:
+        """An export of so many items has ended."""
+        if delivered:
+            self.delivered()
+        else:
+            self.lost(items)
+
     def delivered(self) -> None:
         """An export arrived."""
         with self._lock:
@@ -79,7 +90,7 @@ class ExportHealth:
             self.lost_items = 0
 
     def lost(self, items: int) -> None:
-        """An export of so many spans or metrics failed for good."""
+        """An export of so many spans, metrics or log records failed for good."""
         with self._lock:
             self.failures += 1
             self.lost_items += items

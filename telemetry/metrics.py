@@ -1,26 +1,34 @@
-"""Counts that Brama keeps itself and shows to OpenTelemetry when metrics are collected.
+"""Figures that Brama keeps itself and shows to OpenTelemetry when metrics are collected.
 
 A synchronous `Counter.add` costs 3 to 7 µs with an SDK; a number in a dict a tenth of one. So
-Brama counts in plain numbers, always, and an observable counter reads them at collection time.
+Brama counts in plain numbers, always, and observable instruments read them at collection time.
 Counts are therefore exact from the start of the process, also when a provider comes later.
+
+What others count anyway (a circuit its calls, an actor system its actors) is not counted again:
+they are asked for it when metrics are collected, see `source`.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from . import names
-from .faults import swallow
+from . import metric_names as names
+from . import providers
+from .faults import errors, swallow
 from .forks import renew_after_fork
-from .providers import current_meter_provider, meter
+from .histograms import Histogram
+from .metric_names import MetricName
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
-__all__ = ["Counts", "published", "register", "transitions"]
+__all__ = ["Counts", "deliver_exactly", "histograms", "published", "register", "source"]
+
+Values = tuple[str, ...]
+Reading = Callable[[], Mapping[Values, float]]
 
 
 class Counts:
@@ -35,30 +43,21 @@ class Counts:
     Threads: any.
     """
 
-    def __init__(self, metric: names.MetricName) -> None:
+    def __init__(self, metric: MetricName) -> None:
         self.metric = metric
-        self._counts: dict[tuple[str, ...], int] = {}
+        self._counts: dict[Values, int] = {}
         self._lock = threading.Lock()  # Invariant: _counts is touched under it only.
         renew_after_fork(self)
 
-    def add(self, *values: str) -> None:
-        """Count one, with the `values` of the metric's attributes in their order."""
+    def add(self, *values: str, count: int = 1) -> None:
+        """Count `count`, with the `values` of the metric's attributes in their order."""
         with self._lock:
-            self._counts[values] = self._counts.get(values, 0) + 1
+            self._counts[values] = self._counts.get(values, 0) + count
 
-    def snapshot(self) -> dict[tuple[str, ...], int]:
+    def snapshot(self) -> dict[Values, int]:
         """The counts by attribute values."""
         with self._lock:
             return self._counts.copy()
-
-    def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
-        """The counts as OpenTelemetry's reader wants them; called by it, in its thread."""
-        from opentelemetry.metrics import Observation
-
-        return [
-            Observation(count, dict(zip(self.metric.attributes, values, strict=True)))
-            for values, count in self.snapshot().items()
-        ]
 
     def after_fork(self) -> None:
         """Start over: what the parent counted, the parent reports."""
@@ -68,6 +67,111 @@ class Counts:
 
 transitions: Final = Counts(names.TRANSITIONS)
 published: Final = Counts(names.PUBLISHED)
+dropped: Final = Counts(names.DROPPED)
+crashes: Final = Counts(names.CRASHES)
+restarts: Final = Counts(names.RESTARTED)
+dead_letters: Final = Counts(names.DEAD_LETTERS)
+held_back: Final = Counts(names.HELD_BACK)
+skewed: Final = Counts(names.SKEWED)
+
+_counts: Final = (
+    transitions,
+    published,
+    dropped,
+    crashes,
+    restarts,
+    dead_letters,
+    held_back,
+    skewed,
+)
+
+durations: Final = Histogram(names.DURATION, names.BOUNDARIES)
+lags: Final = Histogram(names.LAG, names.BOUNDARIES)
+processed: Final = Histogram(names.PROCESSED, names.BOUNDARIES)
+
+histograms: Final = (durations, lags, processed)
+
+
+class _Sources:
+    """Who else has figures: functions that read them, by metric.
+
+    Methods are held weakly: a system that is gone has none. What counted up must not fall when
+    that happens, so the last reading of a counter stays.
+    """
+
+    def __init__(self) -> None:
+        self._readings: dict[str, list[weakref.WeakMethod[Reading]]] = {}
+        self._last: dict[tuple[str, int], Mapping[Values, float]] = {}
+        self._gone: dict[str, dict[Values, float]] = {}
+        self._lock = threading.Lock()  # Invariant: guards the three above.
+        renew_after_fork(self)
+
+    def add(self, metric: MetricName, read: Reading) -> None:
+        with self._lock:
+            self._readings.setdefault(metric.name, []).append(weakref.WeakMethod(read))
+
+    def read(self, metric: MetricName) -> dict[Values, float]:
+        with self._lock:
+            # Readings are not made under the lock: they look at what has locks of its own.
+            known = self._readings.get(metric.name, [])
+            found = [(number, ref()) for number, ref in enumerate(known)]
+        total: dict[Values, float] = {}
+        for number, read in found:
+            if read is None:
+                self._bury(metric, number)
+                continue
+            reading = read()
+            if metric.kind == "counter":
+                self._last[metric.name, number] = reading
+            _add(total, reading)
+        _add(total, self._gone.get(metric.name, {}))
+        return total
+
+    def _bury(self, metric: MetricName, number: int) -> None:
+        with self._lock:
+            last = self._last.pop((metric.name, number), None)
+            if last:
+                _add(self._gone.setdefault(metric.name, {}), last)
+
+    def after_fork(self) -> None:
+        """Whoever held the lock is not there to release it; the parent reports what it counted."""
+        self._lock = threading.Lock()
+        self._last.clear()
+        self._gone.clear()
+
+
+def _add(total: dict[Values, float], more: Mapping[Values, float]) -> None:
+    for values, number in more.items():
+        total[values] = total.get(values, 0) + number
+
+
+_sources: Final = _Sources()
+
+
+def source(metric: MetricName, read: Reading) -> None:
+    """Have `read` asked for the figures of `metric` whenever metrics are collected.
+
+    Args:
+        metric: one of `brama.telemetry.names.METRICS`, a ``counter`` or an ``updowncounter``.
+        read: a bound method, held weakly; returns numbers by the values of the metric's
+            attributes, in their order. Several sources of one metric add up.
+
+    Threads: any; `read` runs in the thread that collects.
+    """
+    _sources.add(metric, read)
+
+
+def reading(metric: MetricName) -> dict[Values, float]:
+    """What `metric` shows now: our own counts and those of the sources."""
+    total = _sources.read(metric)
+    for counts in _counts:
+        if counts.metric is metric:
+            _add(total, counts.snapshot())
+    if metric in {names.SKEWED, names.DELIVERED}:
+        total.setdefault((), 0)  # without any figure a reader would not export at all
+    if metric is names.ERRORS:
+        _add(total, {(kind,): number for kind, number in errors().items()})
+    return total
 
 
 class _Registered:
@@ -75,8 +179,9 @@ class _Registered:
 
     def __init__(self) -> None:
         self._providers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._exact: weakref.WeakSet[Any] = weakref.WeakSet()
         self._last: weakref.ref[MeterProvider] | None = None  # read without the lock: a shortcut
-        self._lock = threading.Lock()  # Invariant: _providers is touched under it only.
+        self._lock = threading.Lock()  # Invariant: the sets are touched under it only.
         renew_after_fork(self)
 
     def add(self, provider: MeterProvider) -> bool:
@@ -89,6 +194,14 @@ class _Registered:
             self._last = weakref.ref(provider)
             return new
 
+    def deliver_exactly(self, provider: MeterProvider) -> None:
+        with self._lock:
+            self._exact.add(provider)
+
+    def is_exact(self, provider: MeterProvider) -> bool:
+        with self._lock:
+            return provider in self._exact
+
     def after_fork(self) -> None:
         """Whoever held the lock is not there to release it."""
         self._lock = threading.Lock()
@@ -97,23 +210,80 @@ class _Registered:
 _registered: Final = _Registered()
 
 
+def deliver_exactly(provider: MeterProvider) -> None:
+    """`provider`'s exporters append the histograms themselves: record no samples into it."""
+    _registered.deliver_exactly(provider)
+
+
 def register() -> None:
-    """Show the counts to the current meter provider, unless it knows them.
+    """Show the figures to the current meter provider, unless it knows them.
 
     Called at each count, for there is no hook for an application's setting its provider. Cheap
     when there is nothing to do, and imports nothing. A provider that refuses is asked once.
     """
-    provider = current_meter_provider()
+    provider = providers.current_meter_provider()
     if provider is None or not _registered.add(provider):
         return
     try:
-        for counts in (transitions, published):
-            metric = counts.metric
-            meter(provider, metric.scope).create_observable_counter(
-                metric.name,
-                callbacks=[counts.observe],
-                unit=metric.unit,
-                description=metric.description,
-            )
+        _show(provider)
     except Exception as error:  # noqa: BLE001 - metrics must not break what they count
         swallow("registering metrics", error)
+
+
+def _show(provider: MeterProvider) -> None:
+    # Samples go first: the others' callbacks, which run at each collection, drain them, and the
+    # SDK collects synchronous instruments after that.
+    drain = [] if _registered.is_exact(provider) else _samplers(provider)
+    for metric in names.METRICS:
+        if metric.kind == "histogram":
+            continue
+        meter = providers.meter(provider, metric.scope)
+        make = (
+            meter.create_observable_counter
+            if metric.kind == "counter"
+            else meter.create_observable_up_down_counter
+        )
+        make(
+            metric.name,
+            callbacks=[_Callback(metric, drain)],
+            unit=metric.unit,
+            description=metric.description,
+        )
+        drain = []
+
+
+def _samplers(provider: MeterProvider) -> list[Callable[[], None]]:
+    return [
+        histogram.sample_into(
+            providers.meter(provider, histogram.metric.scope).create_histogram(
+                histogram.metric.name,
+                unit=histogram.metric.unit,
+                description=histogram.metric.description,
+                explicit_bucket_boundaries_advisory=list(histogram.boundaries),
+            )
+        )
+        for histogram in histograms
+    ]
+
+
+class _Callback:
+    """What OpenTelemetry's reader calls, in its thread."""
+
+    def __init__(self, metric: MetricName, before: list[Callable[[], None]]) -> None:
+        self._metric = metric
+        self._before = before
+
+    def __call__(self, _options: CallbackOptions) -> Iterable[Observation]:
+        from opentelemetry.metrics import Observation
+
+        try:
+            for do in self._before:
+                do()
+            attributes = self._metric.attributes
+            return [
+                Observation(number, {k: v for k, v in zip(attributes, values, strict=True) if v})
+                for values, number in reading(self._metric).items()
+            ]
+        except Exception as error:  # noqa: BLE001 - one metric must not cost the others
+            swallow(f"reading {self._metric.name}", error)
+            return []

@@ -1,7 +1,8 @@
-"""Every name under which Brama's telemetry appears: scopes, attributes, spans, metrics.
+"""Every name under which Brama's telemetry appears: scopes, attributes, spans, metrics, events.
 
-Each stands here once. The code takes its names from here, and so does the table in the
-documentation; nothing else may spell one out.
+Each stands here once, or in `hook_names` and `metric_names`, which this module hands on. The code
+takes its names from here, and so does the table in the documentation; nothing else may spell one
+out.
 
 Attributes are of two kinds. Those of *metrics* are bounded: `POOL`, the states, the events.
 Those of *spans* may name a single connection, for a span is kept or dropped, never summed.
@@ -15,21 +16,59 @@ from typing import Final
 import attrs
 
 from .hook_names import HOOKS, HookName
+from .metric_names import (
+    ACTOR,
+    ACTOR_CLASS,
+    CIRCUIT,
+    ERROR_TYPE,
+    EVENT,
+    METRICS,
+    NOTIFICATION,
+    OUTCOME,
+    POOL,
+    PUBLISHED,
+    REASON_DROPPED,
+    STATE,
+    STATE_FROM,
+    SUBSCRIPTION,
+    TELEMETRY,
+    TRANSITIONS,
+    WHAT,
+    MetricName,
+)
 
 __all__ = [
+    "ACTOR",
+    "ACTOR_CLASS",
     "ATTRIBUTES",
+    "CALL",
     "CIRCUIT",
+    "ERROR_TYPE",
+    "EVENT",
+    "EXCEPTION",
     "HOOKS",
+    "LOG_EVENTS",
     "METRICS",
     "NOTIFICATION",
+    "OUTCOME",
+    "POOL",
     "PROCESS",
     "PUBLISH",
     "PUBLISHED",
+    "REASON_DROPPED",
+    "RESTART",
     "SCHEMA_URL",
     "SPANS",
+    "STATE",
+    "STATE_CHANGED",
+    "STATE_FROM",
+    "SUBSCRIPTION",
+    "TELEMETRY",
     "TRANSITION",
     "TRANSITIONS",
+    "WHAT",
     "HookName",
+    "LogEventName",
     "MetricName",
     "SpanName",
 ]
@@ -37,28 +76,28 @@ __all__ = [
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.43.0"
 """The version of OpenTelemetry's semantic conventions that shared names (`error.type`) follow."""
 
-# Scopes, so that an operator can switch one part of Brama off by its scope.
-CIRCUIT: Final = "brama.circuit"
-NOTIFICATION: Final = "brama.notification"
-
-# Attributes.
-POOL: Final = "pool"
+# Attributes of spans and log events; those that metrics have, too, stand in `metric_names`.
 CIRCUIT_NAME: Final = "brama.circuit.name"
 CIRCUIT_SCOPE: Final = "brama.circuit.scope"
-STATE: Final = "brama.circuit.state"
-STATE_FROM: Final = "brama.circuit.state.from"
 STATE_DURATION: Final = "brama.circuit.state.duration"
 REASON: Final = "brama.circuit.reason"
 FAILURES: Final = "brama.circuit.failure_count"
-EVENT: Final = "brama.notification.event"
+RETRY_AFTER: Final = "brama.circuit.retry_after"
+HELD_BACK: Final = "brama.held_back"
+LINK: Final = "brama.link"
 EVENT_ID: Final = "brama.notification.id"
 MATCHED: Final = "brama.notification.fanout.matched"
 QUEUED: Final = "brama.notification.fanout.queued"
-SUBSCRIPTION: Final = "brama.notification.subscription"
 LAG: Final = "brama.notification.lag"
 DELIVERY: Final = "brama.notification.delivery.n"
 REDELIVERED: Final = "brama.notification.delivery.redelivered"
-ERROR_TYPE: Final = "error.type"
+ACTOR_NAME: Final = "brama.actor.name"
+SUPERVISOR: Final = "brama.actor.supervisor"
+STRATEGY: Final = "brama.actor.supervisor.strategy"
+RESTARTS: Final = "brama.actor.restart.count"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 
 ATTRIBUTES: Final = MappingProxyType(
     {
@@ -70,6 +109,10 @@ ATTRIBUTES: Final = MappingProxyType(
         STATE_DURATION: "seconds that the circuit had been in the state it left",
         REASON: "why, in the words of whoever caused it",
         FAILURES: "failures that were counted when the state changed",
+        OUTCOME: "`success`, `failure`, `ignored` or `rejected`",
+        RETRY_AFTER: "seconds until a call may be admitted again",
+        HELD_BACK: "spans of this kind that were not made since the last one",
+        LINK: "what a link leads to: `evidence`, `transition`, `publish` or `crash`",
         EVENT: "the event's name, such as `state_change`",
         EVENT_ID: "the event's id",
         MATCHED: "subscriptions that wanted the event",
@@ -78,7 +121,17 @@ ATTRIBUTES: Final = MappingProxyType(
         LAG: "seconds from the event to the start of its handler",
         DELIVERY: "the delivery's number in its subscription",
         REDELIVERED: "true when the handler is given the event again",
+        REASON_DROPPED: "why events were lost or held back: one of a fixed list",
+        ACTOR_CLASS: "the actor's class",
+        ACTOR_NAME: "the name under which it is found; absent if it has none",
+        SUPERVISOR: "the supervisor's name or class",
+        STRATEGY: "its strategy, such as `one_for_one`",
+        RESTARTS: "how often the child has been started again",
+        WHAT: "what it is about: `transition`, `refused`, `probe`, …",
         ERROR_TYPE: "the exception's class; `brama.CircuitOpenError` for ours",
+        EXCEPTION_TYPE: "the exception's class",
+        EXCEPTION_MESSAGE: "its text",
+        EXCEPTION_STACKTRACE: "its traceback",
     }
 )
 """What each attribute says, by its name."""
@@ -86,7 +139,10 @@ ATTRIBUTES: Final = MappingProxyType(
 
 @attrs.frozen
 class SpanName:
-    """A kind of span. Its name is `verb` and one word from a fixed list, never a connection."""
+    """A kind of span. Its name is `verb` and one word of a bounded list, never a connection's id.
+
+    `links` says what it points at besides its parent.
+    """
 
     verb: str
     word: str
@@ -94,12 +150,32 @@ class SpanName:
     kind: str
     when: str
     attributes: tuple[str, ...]
+    links: str = ""
 
     def of(self, word: str) -> str:
         """The name of a span: ``TRANSITION.of("open")`` is ``"transition open"``."""
         return f"{self.verb} {word}"
 
 
+CALL: Final = SpanName(
+    verb="call",
+    word="pool",
+    scope=CIRCUIT,
+    kind="INTERNAL",
+    when='a guarded call was refused, or a probe failed; every call with `spans="calls"`',
+    attributes=(
+        CIRCUIT_NAME,
+        CIRCUIT_SCOPE,
+        POOL,
+        STATE,
+        OUTCOME,
+        REASON,
+        RETRY_AFTER,
+        HELD_BACK,
+        ERROR_TYPE,
+    ),
+    links="of a refused call: the transition that closed the gate",
+)
 TRANSITION: Final = SpanName(
     verb="transition",
     word="new state",
@@ -115,7 +191,9 @@ TRANSITION: Final = SpanName(
         STATE_DURATION,
         REASON,
         FAILURES,
+        HELD_BACK,
     ),
+    links="the failing calls that were its evidence, at most 32",
 )
 PUBLISH: Final = SpanName(
     verb="publish",
@@ -130,7 +208,7 @@ PROCESS: Final = SpanName(
     word="event",
     scope=NOTIFICATION,
     kind="CONSUMER",
-    when="a handler ran; linked to the publish span, and its child up to a fan-out of 64",
+    when="a handler ran; child of the publish span up to a fan-out of 64, a root beyond",
     attributes=(
         EVENT,
         SUBSCRIPTION,
@@ -141,33 +219,62 @@ PROCESS: Final = SpanName(
         REDELIVERED,
         ERROR_TYPE,
     ),
+    links="the publish span",
 )
-SPANS: Final = (TRANSITION, PUBLISH, PROCESS)
+RESTART: Final = SpanName(
+    verb="restart",
+    word="actor class",
+    scope=ACTOR,
+    kind="INTERNAL",
+    when="a supervisor started a child again; a root",
+    attributes=(ACTOR_CLASS, ACTOR_NAME, SUPERVISOR, STRATEGY, RESTARTS, HELD_BACK, ERROR_TYPE),
+    links="the span that was current where the child crashed",
+)
+SPANS: Final = (CALL, TRANSITION, PUBLISH, PROCESS, RESTART)
 
 
 @attrs.frozen
-class MetricName:
-    """A metric: its name, its unit (UCUM), what it counts, and its bounded attributes."""
+class LogEventName:
+    """A log record with an `event_name`: for machines its attributes, for people its body."""
 
     name: str
     scope: str
-    unit: str
-    description: str
+    when: str
+    severity: str
     attributes: tuple[str, ...]
 
 
-TRANSITIONS: Final = MetricName(
-    name="brama.circuit.transitions",
+STATE_CHANGED: Final = LogEventName(
+    name="brama.circuit.state.changed",
     scope=CIRCUIT,
-    unit="{transition}",
-    description="State changes of circuits.",
-    attributes=(POOL, STATE, STATE_FROM),
+    when="a circuit changed its state; correlated with the transition's span",
+    severity="WARN to open, else INFO",
+    attributes=(
+        CIRCUIT_NAME,
+        CIRCUIT_SCOPE,
+        POOL,
+        STATE,
+        STATE_FROM,
+        STATE_DURATION,
+        REASON,
+        FAILURES,
+    ),
 )
-PUBLISHED: Final = MetricName(
-    name="brama.notification.published",
-    scope=NOTIFICATION,
-    unit="{event}",
-    description="Events given to the subscriptions that match.",
-    attributes=(EVENT,),
+EXCEPTION: Final = LogEventName(
+    name="brama.actor.process.exception",
+    scope=ACTOR,
+    when="an actor crashed, or a handler raised; with "
+    "`OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN=logs` or `logs/dup`",
+    severity="ERROR for an actor, WARN for a handler",
+    attributes=(
+        ACTOR_CLASS,
+        ACTOR_NAME,
+        SUBSCRIPTION,
+        EVENT,
+        EXCEPTION_TYPE,
+        EXCEPTION_MESSAGE,
+        EXCEPTION_STACKTRACE,
+        ERROR_TYPE,
+    ),
 )
-METRICS: Final = (TRANSITIONS, PUBLISHED)
+LOG_EVENTS: Final = (STATE_CHANGED, EXCEPTION)

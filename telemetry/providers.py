@@ -17,33 +17,42 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .names import SCHEMA_URL
 
 if TYPE_CHECKING:
+    from opentelemetry._logs import Logger, LoggerProvider
     from opentelemetry.metrics import Meter, MeterProvider
     from opentelemetry.trace import Tracer, TracerProvider
 
 __all__ = [
     "choose",
     "current_meter_provider",
+    "global_logger_provider",
     "global_meter_provider",
     "global_tracer_provider",
+    "is_tracing",
+    "logger",
     "meter",
     "retire",
     "tracer",
     "tracing",
+    "watch",
     "withdraw",
 ]
 
 _modules = sys.modules
-_lock = threading.Lock()  # Invariant: guards changes of the five slots below; reads take none.
+_lock = threading.Lock()  # Invariant: guards changes of the slots below; reads take none.
 _chosen_tracers: list[TracerProvider] = []
 _chosen_meters: list[MeterProvider] = []
+_chosen_loggers: list[LoggerProvider] = []
 _tracer_provider: TracerProvider | None = None  # the last of _chosen_tracers
 _meter_provider: MeterProvider | None = None
+_logger_provider: LoggerProvider | None = None
+_watchers: list[Callable[[], object]] = []
 _retired: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -66,6 +75,19 @@ def tracing() -> bool:
     return _look().on
 
 
+def is_tracing() -> bool:
+    """What the last look has found; the watchers are told when the next one finds otherwise."""
+    return _seen.on
+
+
+def watch(changed: Callable[[], object]) -> None:
+    """Call `changed` whenever another provider is found than before; it must be quick.
+
+    It may run in the thread of a guarded call, under a breaker's lock.
+    """
+    _watchers.append(changed)
+
+
 def tracer(scope: str) -> Tracer | None:
     """The tracer of `scope`, one of `brama.telemetry.names`; None when nobody is tracing."""
     seen = _look()
@@ -86,7 +108,13 @@ def _look() -> _Seen:
     seen = _seen
     if provider is not seen.provider:
         _seen = seen = _Seen(provider, on=_is_real(provider))
+        _tell()
     return seen
+
+
+def _tell() -> None:
+    for changed in _watchers:
+        changed()
 
 
 def _is_real(provider: TracerProvider | None) -> bool:
@@ -117,43 +145,79 @@ def global_meter_provider() -> MeterProvider | None:
     return None if api is None else getattr(api, "_METER_PROVIDER", None)
 
 
+def global_logger_provider() -> LoggerProvider | None:
+    """The same for log records."""
+    api = _modules.get("opentelemetry._logs._internal")
+    return None if api is None else getattr(api, "_LOGGER_PROVIDER", None)
+
+
+def logger(scope: str) -> Logger | None:
+    """The logger of `scope`; None when log records go nowhere."""
+    provider = global_logger_provider() if _logger_provider is None else _logger_provider
+    if provider is None or provider in _retired:
+        return None
+    return provider.get_logger(scope, version(), SCHEMA_URL)
+
+
 def meter(provider: MeterProvider, scope: str) -> Meter:
     """The meter of `scope` from `provider`."""
     return provider.get_meter(scope, version(), SCHEMA_URL)
 
 
-def choose(tracers: TracerProvider | None, meters: MeterProvider | None) -> None:
+def choose(
+    tracers: TracerProvider | None,
+    meters: MeterProvider | None,
+    loggers: LoggerProvider | None = None,
+) -> None:
     """Prefer these to the application's, until `withdraw`."""
     with _lock:
         if tracers is not None:
             _chosen_tracers.append(tracers)
         if meters is not None:
             _chosen_meters.append(meters)
+        if loggers is not None:
+            _chosen_loggers.append(loggers)
         _prefer_the_last()
+    _renew()
 
 
-def withdraw(tracers: TracerProvider | None, meters: MeterProvider | None) -> None:
+def withdraw(
+    tracers: TracerProvider | None,
+    meters: MeterProvider | None,
+    loggers: LoggerProvider | None = None,
+) -> None:
     """Undo `choose`; what was chosen before it, or the application's own, counts again."""
     with _lock:
         if tracers in _chosen_tracers:
             _chosen_tracers.remove(tracers)
         if meters in _chosen_meters:
             _chosen_meters.remove(meters)
+        if loggers in _chosen_loggers:
+            _chosen_loggers.remove(loggers)
         _prefer_the_last()
+    _renew()
 
 
-def retire(provider: TracerProvider) -> None:
-    """Make no more spans for `provider`: it was shut down, but the API cannot forget it."""
+def retire(provider: object) -> None:
+    """Make nothing more for `provider`: it was shut down, but the API cannot forget it."""
     global _seen
     with _lock:
         _retired.add(provider)
         _seen = _Seen(None, on=False)
+    _renew()
+
+
+def _renew() -> None:
+    """Look at once, for the flags that others keep, and tell them in any case."""
+    _look()
+    _tell()
 
 
 def _prefer_the_last() -> None:
-    global _tracer_provider, _meter_provider
+    global _tracer_provider, _meter_provider, _logger_provider
     _tracer_provider = _chosen_tracers[-1] if _chosen_tracers else None
     _meter_provider = _chosen_meters[-1] if _chosen_meters else None
+    _logger_provider = _chosen_loggers[-1] if _chosen_loggers else None
 
 
 @cache

@@ -11,12 +11,23 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-__all__ = ["Event", "Link", "Measurement", "Scope", "Span", "decode_metrics", "decode_spans"]
+__all__ = [
+    "Event",
+    "Link",
+    "Log",
+    "Measurement",
+    "Scope",
+    "Span",
+    "decode_logs",
+    "decode_metrics",
+    "decode_spans",
+]
 
 _KINDS: Final = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _STATUS: Final = ("UNSET", "OK", "ERROR")
@@ -81,10 +92,27 @@ class Span:
 
 
 @attrs.frozen(eq=False)
+class Log:
+    """One log record. Ids are lower-case hex and None without a span; `time` in ns."""
+
+    event_name: str
+    severity: str
+    severity_number: int
+    body: Any
+    time: int
+    trace_id: str | None
+    span_id: str | None
+    attributes: Attributes
+    scope: Scope
+    resource: Attributes
+
+
+@attrs.frozen(eq=False)
 class Measurement:
     """One series of a metric in one export. `value` is a histogram's sum; `count` is its count.
 
-    `kind` is ``sum``, ``gauge`` or ``histogram``; `monotonic` and `cumulative` tell of sums.
+    `buckets` and `bounds` are a histogram's. `kind` is ``sum``, ``gauge`` or ``histogram``;
+    `monotonic` and `cumulative` tell of sums.
     """
 
     name: str
@@ -97,6 +125,8 @@ class Measurement:
     attributes: Attributes
     scope: Scope
     resource: Attributes
+    buckets: tuple[int, ...] = ()
+    bounds: tuple[float, ...] = ()
 
 
 def decode_spans(body: bytes) -> list[Span]:
@@ -119,6 +149,17 @@ def decode_metrics(body: bytes) -> list[Measurement]:
             scope = Scope(scoped.scope.name, scoped.scope.version, scoped.schema_url)
             for metric in scoped.metrics:
                 found.extend(_measurements(metric, scope, resource))
+    return found
+
+
+def decode_logs(body: bytes) -> list[Log]:
+    """The records of an `ExportLogsServiceRequest`; raises `DecodeError` on anything else."""
+    found: list[Log] = []
+    for part in ExportLogsServiceRequest.FromString(body).resource_logs:
+        resource = _attributes(part.resource.attributes)
+        for scoped in part.scope_logs:
+            scope = Scope(scoped.scope.name, scoped.scope.version, scoped.schema_url)
+            found.extend(_log(record, scope, resource) for record in scoped.log_records)
     return found
 
 
@@ -150,6 +191,21 @@ def _span(span: Any, scope: Scope, resource: Attributes) -> Span:
     )
 
 
+def _log(record: Any, scope: Scope, resource: Attributes) -> Log:
+    return Log(
+        event_name=record.event_name,
+        severity=record.severity_text,
+        severity_number=int(record.severity_number),
+        body=_value(record.body),
+        time=record.time_unix_nano,
+        trace_id=record.trace_id.hex() or None,
+        span_id=record.span_id.hex() or None,
+        attributes=_attributes(record.attributes),
+        scope=scope,
+        resource=resource,
+    )
+
+
 def _measurements(metric: Any, scope: Scope, resource: Attributes) -> Iterator[Measurement]:
     kind: str | None = metric.WhichOneof("data")
     if kind is None:
@@ -168,6 +224,8 @@ def _measurements(metric: Any, scope: Scope, resource: Attributes) -> Iterator[M
             attributes=_attributes(point.attributes),
             scope=scope,
             resource=resource,
+            buckets=tuple(point.bucket_counts) if histogram else (),
+            bounds=tuple(point.explicit_bounds) if histogram else (),
         )
 
 

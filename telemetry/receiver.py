@@ -1,4 +1,4 @@
-"""A real OTLP/HTTP receiver in the process: exporters send to it over a socket.
+"""A real OTLP receiver in the process: exporters send to it over a socket, by HTTP or gRPC.
 
 Its loop is asyncio's, in a daemon thread of its own, so that it can be used from plain code, and
 from under any other loop, without touching it.
@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
 
-import attrs
 from aiohttp import web
 
 from .errors import unknown
-from .received import Measurement, Span, decode_metrics, decode_spans
+from .received import Log, Measurement, Span, decode_logs, decode_metrics, decode_spans
+from .request import Request
 
 __all__ = ["Fault", "OtlpReceiver", "Request"]
 
@@ -31,17 +31,8 @@ _STOP: Final = 5.0
 T = TypeVar("T")
 
 
-@attrs.frozen(eq=False)
-class Request:
-    """One export as it came in: path, headers (lower-case names), size of the inflated body."""
-
-    path: str
-    headers: dict[str, str]
-    size: int
-
-
 class OtlpReceiver:
-    """Receives spans and metrics by OTLP over HTTP on loopback, and keeps all of them.
+    """Receives spans, metrics and log records by OTLP on loopback, and keeps all of them.
 
     Example:
         >>> with OtlpReceiver() as receiver:
@@ -53,14 +44,23 @@ class OtlpReceiver:
     It answers as a collector does: protobuf bodies, gzip or deflate, 415 for anything else. With
     `failing` it is down, broken or silent for a while.
 
+    Args:
+        port: where HTTP is served; 0 is any free one.
+        grpc: serve gRPC as well, at `grpc_endpoint`. It has the same faults, but for
+            ``refused``.
+
     Failure: a port that cannot be had raises `OSError` from ``with``.
     Threads: any.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, grpc: bool = False) -> None:
         self._port = port
+        self._grpc = grpc
+        self._grpc_port = 0
+        self._stop_grpc: Callable[[], None] | None = None
         self._spans: list[Span] = []
         self._measurements: list[Measurement] = []
+        self._logs: list[Log] = []
         self._requests: list[Request] = []
         self._fault: Fault | None = None  # Invariant: touched on the loop only.
         self._arrived = 0
@@ -81,6 +81,11 @@ class OtlpReceiver:
         return f"http://127.0.0.1:{self._port}"
 
     @property
+    def grpc_endpoint(self) -> str:
+        """The same for exporters that speak gRPC; asked for with ``grpc=True``."""
+        return f"http://127.0.0.1:{self._grpc_port}"
+
+    @property
     def spans(self) -> list[Span]:
         """The spans in the order of their arrival; a copy."""
         with self._arrival:
@@ -91,6 +96,12 @@ class OtlpReceiver:
         """Every series of every export, in the order of arrival; a copy."""
         with self._arrival:
             return self._measurements.copy()
+
+    @property
+    def logs(self) -> list[Log]:
+        """The log records in the order of their arrival; a copy."""
+        with self._arrival:
+            return self._logs.copy()
 
     @property
     def requests(self) -> list[Request]:
@@ -110,6 +121,7 @@ class OtlpReceiver:
         with self._arrival:
             self._spans.clear()
             self._measurements.clear()
+            self._logs.clear()
             self._requests.clear()
 
     def wait_for(self, predicate: Callable[[OtlpReceiver], T], timeout: float = 5.0) -> T:
@@ -175,6 +187,10 @@ class OtlpReceiver:
         self._thread.start()
         try:
             self._run(self._listen())
+            if self._grpc:
+                from .grpc_receiver import serve
+
+                self._grpc_port, self._stop_grpc = serve(self._take)
         except BaseException:
             self._stop_loop()
             raise
@@ -187,6 +203,8 @@ class OtlpReceiver:
         traceback: TracebackType | None,
     ) -> None:
         try:
+            if self._stop_grpc is not None:
+                self._stop_grpc()
             self._run(self._finish())
         finally:
             self._stop_loop()
@@ -221,23 +239,34 @@ class OtlpReceiver:
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         # Inflated by aiohttp. Not `request.read()`, which refuses more than a mebibyte.
         body = await request.content.read()
-        fault = self._fault
         headers = {name.lower(): value for name, value in request.headers.items()}
+        protobuf = request.content_type == "application/x-protobuf"
+        status = await self._answer(Request(request.path, headers, len(body)), body, protobuf)
+        if status in {415, 503}:
+            return web.Response(status=status)
+        # An empty body is a complete answer in protobuf: nothing was rejected.
+        return web.Response(status=status, content_type="application/x-protobuf")
+
+    def _take(self, request: Request, body: bytes) -> int:
+        """What came by gRPC, in one of its threads; answered as by HTTP."""
+        answer = self._answer(request, body, protobuf=True)
+        return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
+
+    async def _answer(self, request: Request, body: bytes, protobuf: bool) -> int:
+        fault = self._fault
         with self._arrival:
-            self._requests.append(Request(request.path, headers, len(body)))
+            self._requests.append(request)
             self._tell()
         if fault == "silent":
             await self._recovered.wait()
         if fault is not None:  # also after the silence: the sender has long given up
-            return web.Response(status=503)
-        if request.content_type != "application/x-protobuf":
-            return web.Response(status=415)
+            return 503
+        if not protobuf:
+            return 415
         try:
-            status = self._keep(request.path, body)
+            return self._keep(request.path, body)
         except Exception:  # noqa: BLE001 - protobuf's errors have no types; the sender's fault
-            status = 400
-        # An empty body is a complete answer in protobuf: nothing was rejected.
-        return web.Response(status=status, content_type="application/x-protobuf")
+            return 400
 
     def _tell(self) -> None:
         self._arrived += 1
@@ -253,6 +282,11 @@ class OtlpReceiver:
             measurements = decode_metrics(body)
             with self._arrival:
                 self._measurements.extend(measurements)
+                self._tell()
+        elif path == "/v1/logs":
+            logs = decode_logs(body)
+            with self._arrival:
+                self._logs.extend(logs)
                 self._tell()
         else:
             return 404

@@ -13,7 +13,7 @@ It is a real one: exporters send to it over a socket, and it keeps kinds, links,
 resources, which some backends drop. It can also be down, broken or silent for a while.
 """
 
-from .received import Event, Link, Measurement, Scope, Span
+from .received import Event, Link, Log, Measurement, Scope, Span
 from .receiver import Fault, OtlpReceiver, Request
 from .tree import render_tree
 
@@ -21,6 +21,7 @@ __all__ = [
     "Event",
     "Fault",
     "Link",
+    "Log",
     "Measurement",
     "OtlpReceiver",
     "Request",

@@ -13,7 +13,15 @@ from .parts import modules
 PARTS = {f"brama.{name}" for name in ["actors", "circuits", "notifier", "telemetry"]}
 DOORS = PARTS | {f"{part}.testing" for part in PARTS}
 SDK = ("opentelemetry.sdk", "opentelemetry.exporter")
-SDK_USERS = ("brama.telemetry.export", "brama.telemetry.testing", "brama.demo")
+SDK_USERS = (
+    # `configure` and those that it alone imports, which also matches `exporters`
+    "brama.telemetry.export",
+    "brama.telemetry.points",
+    "brama.telemetry.scraping",
+    "brama.telemetry.watched",
+    "brama.telemetry.testing",
+    "brama.demo",
+)
 MODULES = dict(modules())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from opentelemetry import trace
+from opentelemetry._logs import _internal as log_api
 from opentelemetry.metrics import _internal as metrics_api
 from opentelemetry.util._once import Once
 
@@ -19,6 +21,7 @@ from brama.telemetry import (
     configure,
     export,
     faults,
+    flags,
     metrics,
     pools,
     transition,
@@ -41,9 +44,19 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export._Installed, "tracers", None)
     monkeypatch.setattr(export._Installed, "meters", None)
     monkeypatch.setattr(faults, "_throttle", Throttle())
-    metrics.transitions.after_fork()
-    metrics.published.after_fork()
+    monkeypatch.setattr(log_api, "_LOGGER_PROVIDER", None)
+    monkeypatch.setattr(log_api, "_LOGGER_PROVIDER_SET_ONCE", Once())
+    monkeypatch.setattr(export._Installed, "loggers", None)
+    for counts in metrics._counts:
+        counts.after_fork()
+    for histogram in metrics.histograms:
+        histogram.forget()
+    monkeypatch.setattr(metrics, "_sources", metrics._Sources())
+    faults._errors.clear()
+    flags.use(flags.Options())
     pools.reset()
+    # Tests of log lines ask for these; the others would find them among theirs.
+    monkeypatch.setattr(logging.getLogger("brama.circuits"), "disabled", True)
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def test_no_signal_is_set_up_whose_exporter_is_none(receiver: OtlpReceiver, trip
         assert telemetry.force_flush()
 
     assert receiver.spans == []
-    assert {metric.name for metric in receiver.metrics} == {"brama.circuit.transitions"}
+    assert "brama.circuit.transitions" in {metric.name for metric in receiver.metrics}
 
 
 def test_the_console_exporter_writes_to_standard_output(new_python: NewPython) -> None:
@@ -216,7 +216,11 @@ def test_headers_compression_and_resource_reach_the_collector(
     with configure(environ=environ):
         trip()
 
-    assert {request.path for request in receiver.requests} == {"/v1/traces", "/v1/metrics"}
+    assert {request.path for request in receiver.requests} == {
+        "/v1/traces",
+        "/v1/metrics",
+        "/v1/logs",
+    }
     for request in receiver.requests:
         assert request.headers["api-key"] == "abc"
         assert request.headers["content-encoding"] == "gzip"
@@ -266,7 +270,7 @@ def test_what_waits_is_sent_at_the_end_of_the_process(
 
     assert (done.returncode, done.stderr) == (0, "")
     assert [span.name for span in receiver.spans] == ["transition open"]
-    assert [metric.name for metric in receiver.metrics] == ["brama.circuit.transitions"]
+    assert "brama.circuit.transitions" in {metric.name for metric in receiver.metrics}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

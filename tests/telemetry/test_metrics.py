@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from opentelemetry import metrics as api
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from brama.telemetry import Telemetry, configure, names, publish
+from brama.telemetry import Telemetry, configure, faults, metrics, names, publish
+from brama.telemetry import metric_names as all_names
+from brama.telemetry.histograms import Histogram
 from brama.telemetry.metrics import Counts, transitions
 from brama.telemetry.testing import Measurement, OtlpReceiver
 
@@ -26,6 +30,35 @@ def latest(telemetry: Telemetry, receiver: OtlpReceiver, name: str) -> list[Meas
     receiver.clear()
     assert telemetry.force_flush()
     return [metric for metric in receiver.metrics if metric.name == name]
+
+
+def points(reader: InMemoryMetricReader, name: str) -> list[Any]:
+    """The data points of one metric, collected now."""
+    data = reader.get_metrics_data()
+    assert data is not None
+    return [
+        point
+        for scope in data.resource_metrics[0].scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in metric.data.data_points
+    ]
+
+
+class Elsewhere:
+    """Counts something, by no attribute, by one or by two."""
+
+    def __init__(self, number: float = 1) -> None:
+        self.number = number
+
+    def total(self) -> dict[tuple[str, ...], float]:
+        return {(): self.number}
+
+    def by_one(self) -> dict[tuple[str, ...], float]:
+        return {("a",): self.number}
+
+    def by_two(self) -> dict[tuple[str, ...], float]:
+        return {("a", "b"): self.number}
 
 
 def test_transitions_are_counted_by_pool_and_states_and_not_by_connection(
@@ -68,13 +101,28 @@ def test_the_counter_of_published_events_equals_what_was_sent(
 def test_every_metric_arrives_as_it_is_listed(
     telemetry: Telemetry, receiver: OtlpReceiver, trip: Trip
 ) -> None:
-    trip()
-    announce()
+    for counts in metrics._counts:
+        counts.add(*(f"a {name}" for name in counts.metric.attributes))
+    for histogram in metrics.histograms:
+        histogram.record(0.2, *(f"a {name}" for name in histogram.metric.attributes))
+    faults.swallow("testing", LookupError())
+    elsewhere = Elsewhere()
+    metrics.source(all_names.DELIVERED, elsewhere.total)
+    for name in (all_names.CIRCUITS, all_names.ACTORS, all_names.MAILBOX):
+        metrics.source(name, elsewhere.by_one)
+    for name in (all_names.CALLS, all_names.STATUS):
+        metrics.source(name, elsewhere.by_two)
     assert telemetry.force_flush()
 
     for name in names.METRICS:
-        (metric,) = (metric for metric in receiver.metrics if metric.name == name.name)
-        assert (metric.kind, metric.monotonic, metric.cumulative) == ("sum", True, True)
+        found = [metric for metric in receiver.metrics if metric.name == name.name]
+        assert len(found) == 1, name.name
+        (metric,) = found
+        if name.kind == "histogram":
+            assert (metric.kind, metric.cumulative) == ("histogram", True)
+        else:
+            assert (metric.kind, metric.cumulative) == ("sum", True)
+            assert metric.monotonic == (name.kind == "counter")
         assert metric.unit == name.unit
         assert set(metric.attributes) == set(name.attributes)
         assert set(name.attributes) <= set(names.ATTRIBUTES)
@@ -112,8 +160,7 @@ def test_a_provider_that_the_application_installs_later_gets_the_counts(trip: Tr
 
     data = reader.get_metrics_data()
     assert data is not None
-    (metric,) = data.resource_metrics[0].scope_metrics[0].metrics
-    assert [point.value for point in metric.data.data_points] == [3]
+    assert [point.value for point in points(reader, "brama.circuit.transitions")] == [3]
 
 
 def test_a_second_provider_gets_the_same_counts_and_not_twice_as_many(trip: Trip) -> None:
@@ -122,15 +169,7 @@ def test_a_second_provider_gets_the_same_counts_and_not_twice_as_many(trip: Trip
         with configure(meter_provider=MeterProvider([reader], shutdown_on_exit=False)):
             trip()
 
-    totals = [
-        point.value
-        for reader in readers
-        for point in reader.get_metrics_data()
-        .resource_metrics[0]
-        .scope_metrics[0]
-        .metrics[0]
-        .data.data_points
-    ]
+    totals = [points(reader, "brama.circuit.transitions")[0].value for reader in readers]
     assert totals == [2, 2]
 
 
@@ -160,3 +199,125 @@ def test_counts_are_exact_under_threads() -> None:
         thread.join()
 
     assert counts.snapshot() == {("a",): 80_000}
+
+
+# Sources
+
+
+def test_sources_of_one_metric_add_up(telemetry: Telemetry, receiver: OtlpReceiver) -> None:
+    first, second = Elsewhere(3), Elsewhere(4)
+    before = metrics.reading(all_names.CALLS).get(("a", "b"), 0)
+    metrics.source(all_names.CALLS, first.by_two)
+    metrics.source(all_names.CALLS, second.by_two)
+
+    (series,) = latest(telemetry, receiver, "brama.circuit.calls")
+    assert series.value - before == 7
+    assert dict(series.attributes) == {"pool": "a", "brama.circuit.call.outcome": "b"}
+
+
+def test_what_a_counter_has_shown_does_not_fall_when_its_source_is_gone() -> None:
+    source = Elsewhere(5)
+    before = metrics.reading(all_names.CALLS).get(("a", "b"), 0)
+    metrics.source(all_names.CALLS, source.by_two)
+    metrics.reading(all_names.CALLS)
+    del source
+    gc.collect()
+    for _ in range(2):
+        assert metrics.reading(all_names.CALLS)["a", "b"] - before == 5
+
+
+def test_what_is_only_present_is_gone_with_its_source() -> None:
+    source = Elsewhere(5)
+    before = metrics.reading(all_names.ACTORS).get(("a",), 0)
+    metrics.source(all_names.ACTORS, source.by_one)
+    assert metrics.reading(all_names.ACTORS)["a",] - before == 5
+    del source
+    gc.collect()
+    assert metrics.reading(all_names.ACTORS).get(("a",), 0) == before
+
+
+# Histograms
+
+
+def histogram(boundaries: tuple[float, ...] = (0.1, 1.0)) -> Histogram:
+    return Histogram(all_names.LAG, boundaries)
+
+
+def test_a_time_goes_into_the_bucket_whose_bound_it_does_not_exceed() -> None:
+    lags = histogram()
+    for seconds in (0.05, 0.1, 0.2, 1.0, 7.0):
+        lags.record(seconds, "state_change")
+    series = lags.snapshot()["state_change",]
+    assert series.counts == [2, 2, 1]
+    assert (series.count, series.sum, series.min, series.max) == (5, pytest.approx(8.35), 0.05, 7.0)
+
+
+def test_times_are_recorded_exactly_by_many_threads() -> None:
+    lags = histogram()
+
+    def load() -> None:
+        for _ in range(5_000):
+            lags.record(0.5, "state_change")
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lags.snapshot()["state_change",].counts == [0, 20_000, 0]
+
+
+def test_a_quantile_is_interpolated_inside_its_bucket() -> None:
+    lags = histogram((0.1, 0.2, 0.3))
+    for n in range(1, 301):
+        lags.record(n / 1000, "state_change")
+    series = lags.snapshot()["state_change",]
+    assert series.quantile(0.5, lags.boundaries) == pytest.approx(0.15, rel=0.01)
+    assert series.quantile(0.95, lags.boundaries) == pytest.approx(0.285, rel=0.01)
+
+
+def test_our_histograms_arrive_exactly_with_our_own_buckets(
+    telemetry: Telemetry, receiver: OtlpReceiver
+) -> None:
+    for n in range(1_000):
+        metrics.lags.record(n / 1000, "state_change")
+
+    (series,) = latest(telemetry, receiver, "brama.notification.lag")
+    assert (series.kind, series.unit, series.count) == ("histogram", "s", 1_000)
+    assert series.value == pytest.approx(499.5)
+    assert series.bounds == all_names.BOUNDARIES
+    assert series.buckets == tuple(metrics.lags.snapshot()["state_change",].counts)
+    assert dict(series.attributes) == {"brama.notification.event": "state_change"}
+
+
+def test_an_exporter_that_wants_differences_gets_them(
+    receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
+    with configure(endpoint=receiver.endpoint, environ={}) as telemetry:
+        for times in (3, 2):
+            for _ in range(times):
+                metrics.lags.record(0.2, "state_change")
+            (series,) = latest(telemetry, receiver, "brama.notification.lag")
+            assert (series.count, series.cumulative) == (times, False)
+
+
+def test_a_provider_of_the_application_s_gets_a_sample_that_tells_the_same() -> None:
+    reader = InMemoryMetricReader()
+    with configure(meter_provider=MeterProvider([reader], shutdown_on_exit=False)):
+        for n in range(10_000):
+            metrics.lags.record((n % 100) / 100, "state_change")
+        (point,) = points(reader, "brama.notification.lag")
+    assert point.count == 256
+    assert point.sum / point.count == pytest.approx(0.495, abs=0.1)
+    assert tuple(point.explicit_bounds) == all_names.BOUNDARIES
+
+
+def test_a_few_times_reach_a_provider_of_the_application_s_completely() -> None:
+    reader = InMemoryMetricReader()
+    with configure(meter_provider=MeterProvider([reader], shutdown_on_exit=False)):
+        for _ in range(2):
+            for _ in range(100):
+                metrics.lags.record(0.2, "state_change")
+            (point,) = points(reader, "brama.notification.lag")
+    assert point.count == 200

@@ -1,14 +1,4 @@
-"""Helpers for tests of code that is built on actors.
-
-Example, with pytest-trio; time is virtual:
-
-    >>> async def test_a_refresh_is_repeated(autojump_clock):
-    ...     system = ActorSystem("test", children=[ChildSpec("prices", Prices)])
-    ...     async with running(system):
-    ...         system.names.via("prices").tell("refresh")
-    ...         await settle(system)
-    ...         await trio.sleep(60)
-"""
+"""Run a system on a test's own loop, and wait until it has come to rest."""
 
 from __future__ import annotations
 
@@ -20,7 +10,9 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
-from .system import ActorSystem
+from .. import ActorSystem
+from ..blocking import BlockingCell
+from ..cell import Cell
 
 __all__ = ["running", "settle", "settle_blocking"]
 
@@ -55,7 +47,13 @@ async def settle(system: ActorSystem) -> None:
 
 
 def settle_blocking(system: ActorSystem, timeout: float = 5.0) -> None:
-    """`settle` from a plain thread, for a system on its own loop. Raises ``TimeoutError``."""
+    """`settle` from a plain thread, for a system on a loop of its own.
+
+    Unlike `settle` it waits for blocking actors, too.
+
+    Raises:
+        TimeoutError: the system was still busy after ``timeout`` seconds.
+    """
     end = time.monotonic() + timeout
     calm = 0
     while calm < 3:
@@ -64,7 +62,7 @@ def settle_blocking(system: ActorSystem, timeout: float = 5.0) -> None:
         looked, busy = threading.Event(), [False]
 
         def look(looked: threading.Event = looked, busy: list[bool] = busy) -> None:
-            busy[0] = system.scheduler.busy
+            busy[0] = system.scheduler.busy or any(map(_at_work, system.cells))
             looked.set()
 
         if not system.call_soon(look):
@@ -72,3 +70,9 @@ def settle_blocking(system: ActorSystem, timeout: float = 5.0) -> None:
         looked.wait(max(0.0, end - time.monotonic()))
         # Three calm looks in a row: the first may have fallen between a message and its answer.
         calm = 0 if busy[0] else calm + 1
+        if busy[0]:
+            time.sleep(0.001)  # leave the processor to those who work
+
+
+def _at_work(cell: Cell) -> bool:
+    return isinstance(cell, BlockingCell) and (cell.executing or not cell.idle)

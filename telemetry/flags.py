@@ -1,0 +1,141 @@
+"""What telemetry wants to see at all, as flags: what hot code tests before it does anything.
+
+Nothing of OpenTelemetry is cheap enough for a guarded call but the test of a flag. The flags are
+worked out when something changes (a provider, a listener, an option) and merely read elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+import attrs
+
+from . import hooks, providers
+from .errors import ConfigError, unknown
+from .hook_names import CALL_FAILED, CALL_REFUSED, CALL_SUCCEEDED, EVENT_PROCESS
+from .throttle import Throttle
+
+__all__ = ["Options", "Spans", "Watching", "options", "use", "watching"]
+
+Spans = Literal["none", "exceptional", "calls"]
+SPANS: Final = get_args(Spans)
+
+
+@attrs.frozen
+class Options:
+    """How much is made visible.
+
+    Attributes:
+        spans: of guarded calls: ``"none"``, ``"exceptional"`` (refused calls and failed probes)
+            or ``"calls"`` (all of them; each costs some 20 µs and as much again to export).
+        sample: with ``"calls"``, the share of calls that get a span, from 0 to 1.
+        rate: spans of one kind per second, beyond which they are counted and not made. None is
+            without limit. Calls in ``"calls"`` mode are limited by `sample` alone.
+    """
+
+    spans: Spans = "exceptional"
+    sample: float = 1.0
+    rate: float | None = 50.0
+
+    def __attrs_post_init__(self) -> None:
+        if self.spans not in SPANS:
+            raise unknown("spans", self.spans, SPANS)
+        if not _is_number(self.sample) or not 0 <= self.sample <= 1:
+            raise ConfigError("sample", "a share from 0 to 1", self.sample)
+        if self.rate is not None and not (_is_number(self.rate) and 0 < self.rate < float("inf")):
+            raise ConfigError("rate", "spans per second, above 0, or None", self.rate)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+BURST: Final = 4
+"""Seconds' worth of spans that may be made at once, after a quiet time."""
+
+
+class Watching:
+    """The flags; one instance, `watching`.
+
+    Attributes:
+        refusals: a refused call is to be reported to `refused`.
+        probes: a failed probe is to be reported to `failed`.
+        failures: a failed call is to be reported to `failed`: someone listens for it.
+        successes: the same of calls that went well.
+        calls: every call is to be wrapped in `call`.
+        deliveries: every delivery is to be wrapped in `process`, traced or not.
+
+    Threads: read from any without a lock; written by `refresh`, whose last run holds.
+    """
+
+    __slots__ = ("calls", "deliveries", "failures", "probes", "refusals", "successes")
+
+    def __init__(self) -> None:
+        self.refusals = False
+        self.probes = False
+        self.failures = False
+        self.successes = False
+        self.calls = False
+        self.deliveries = False
+
+
+watching: Final = Watching()
+
+
+class _Current:
+    """The options that hold, and the buckets that follow from them."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.buckets: dict[str, Throttle] = {}
+
+
+_current = _Current(Options())
+
+
+def options() -> Options:
+    """The options that hold."""
+    return _current.options
+
+
+def use(new: Options) -> None:
+    """Let these options hold from now on."""
+    global _current
+    _current = _Current(new)
+    refresh()
+
+
+def admit(kind: str) -> int | None:
+    """Whether a span of this kind may be made: how many were held back before it, or None."""
+    rate = _current.options.rate
+    if rate is None:
+        return 0
+    bucket = _current.buckets.get(kind)
+    if bucket is None:
+        made = Throttle(1 / rate, burst=max(1, int(rate * BURST)))
+        bucket = _current.buckets.setdefault(kind, made)
+    return bucket.admit()
+
+
+def refresh() -> None:
+    """Work the flags out anew."""
+    tracing = providers.is_tracing()
+    exceptional = tracing and _current.options.spans == "exceptional"
+    watching.calls = tracing and _current.options.spans == "calls" and _current.options.sample > 0
+    watching.failures = hooks.attached(CALL_FAILED)
+    watching.successes = hooks.attached(CALL_SUCCEEDED)
+    # Not with every call in a span: those of the refused ones are among them. A share of all
+    # calls leaves out most of the refused ones, which are looked for first.
+    watching.refusals = (
+        exceptional
+        or hooks.attached(CALL_REFUSED)
+        or (watching.calls and _current.options.sample < 1)
+    )
+    watching.probes = exceptional or watching.failures
+    watching.deliveries = providers.current_meter_provider() is not None or any(
+        hooks.attached(f"{EVENT_PROCESS}.{end}") for end in ("start", "stop", "exception")
+    )
+
+
+hooks.watch(refresh)
+providers.watch(refresh)

@@ -1,0 +1,36 @@
+"""Links: from a span to others that are not its parent, and what they are to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from .context import span_context_of
+from .names import LINK
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Link, SpanContext
+
+    Cause = Context | SpanContext | str
+    """Whatever leads to a span: a context that holds it, itself, or its `traceparent`."""
+
+__all__ = ["LIMIT", "links"]
+
+LIMIT: Final = 32
+"""Links of one span. The SDK keeps 128 and drops the rest, after they have been made."""
+
+
+def links(causes: Iterable[Cause | None], relation: str) -> list[Link]:
+    """Links to the last `LIMIT` of `causes`, each once; those that hold no span are left out.
+
+    Each has the attribute `brama.link`, which says what it leads to.
+    """
+    from opentelemetry.trace import Link, SpanContext
+
+    found: dict[tuple[int, int], Any] = {}
+    for cause in causes:
+        span = cause if isinstance(cause, SpanContext) else span_context_of(cause)
+        if span is not None and span.is_valid:
+            found[span.trace_id, span.span_id] = span
+    return [Link(span, {LINK: relation}) for span in list(found.values())[-LIMIT:]]

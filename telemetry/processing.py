@@ -1,0 +1,264 @@
+"""Handler invocations: their spans, their times, and the word on the hook bus."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from . import hook_names, metrics, names
+from .context import context_of, is_sampled
+from .faults import error_type, swallow
+from .flags import watching
+from .hooks import Occurrence, attached
+from .links import links
+from .log_events import record_exception
+from .providers import current_meter_provider, tracer
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+    from opentelemetry.util.types import AttributeValue
+
+__all__ = ["FANOUT_WITH_PARENT", "Process", "process"]
+
+FANOUT_WITH_PARENT: Final = 64
+"""Up to this many subscribers a `process` span is a child of its `publish` span, so that viewers
+which ignore links show one tree. Beyond it the tree would be unreadable: links only."""
+
+
+class Process:
+    """One handler invocation; its span, if it has one, is current inside the ``with`` block.
+
+    A plain ``with``, in functions of either colour. Enter and leave it in one frame, and do not
+    ``yield`` to someone else's code inside: a span that stays current there leaks into it.
+
+    An exception makes the span ERROR with its `error.type` and goes on its way. A cancellation,
+    or anything else that is no `Exception`, leaves the status unset: nothing failed.
+
+    This class itself does nothing; it stands for a handler that nobody watches.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+
+_UNPROCESSED: Final = Process()
+
+
+class _Watched(Process):
+    """One that is timed and, if its event is traced, has a span."""
+
+    __slots__ = (
+        "_announced",
+        "_attached",
+        "_began",
+        "_child",
+        "_event",
+        "_metadata",
+        "_publish",
+        "_span",
+        "_token",
+    )
+
+    def __init__(
+        self,
+        event: str,
+        publish: Context | None,
+        metadata: dict[str, Any],
+        *,
+        child: bool,
+    ) -> None:
+        self._event = event
+        self._publish = publish
+        self._metadata = metadata
+        self._child = child
+        self._span: Span | None = None
+        self._attached: Context | None = None
+        self._token: Token[Context] | None = None
+        self._announced: Occurrence | None = None
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        try:
+            if self._publish is not None:
+                self._begin_span(self._publish)
+            if attached_to_any():
+                self._announced = Occurrence(hook_names.EVENT_PROCESS, self._metadata)
+                self._announced.__enter__()
+        except Exception as error:  # noqa: BLE001 - the handler must run
+            swallow("beginning a process span", error)
+        self._began = time.perf_counter()
+
+    def _begin_span(self, publish: Context) -> None:
+        spans = tracer(names.NOTIFICATION)
+        if spans is None:
+            return
+        from opentelemetry.context import Context, attach
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        # Always one of these two and never the frame's own context: whatever was current
+        # where the worker was started has nothing to do with this event.
+        parent = publish if self._child else Context()
+        self._span = spans.start_span(
+            names.PROCESS.of(self._event),
+            parent,
+            kind=SpanKind.CONSUMER,
+            attributes=_attributes(self._metadata),
+            links=links([publish], "publish"),
+        )
+        self._attached = set_span_in_context(self._span, parent)
+        self._token = attach(self._attached)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        seconds = time.perf_counter() - self._began
+        try:
+            self._detach(exc)
+            if exc is None:
+                metrics.processed.record(seconds, self._event, "")
+            elif isinstance(exc, Exception):
+                metrics.processed.record(seconds, self._event, error_type(exc))
+            self._end_span(exc)
+        except Exception as error:  # noqa: BLE001 - the handler's own outcome counts
+            swallow("ending a process span", error)
+        if self._announced is not None:
+            self._announced.__exit__(exc_type, exc, traceback)
+
+    def _end_span(self, exc: BaseException | None) -> None:
+        span = self._span
+        if isinstance(exc, Exception):
+            recording = span is not None and span.is_recording()
+            record_exception(
+                exc,
+                span if recording else None,
+                severity="WARN",
+                context=self._attached,
+                attributes={
+                    names.SUBSCRIPTION: self._metadata["subscription"],
+                    names.EVENT: self._event,
+                },
+            )
+            if span is not None and recording:
+                from opentelemetry.trace import StatusCode
+
+                span.set_attribute(names.ERROR_TYPE, error_type(exc))
+                span.set_status(StatusCode.ERROR, str(exc))
+        if span is not None:
+            span.end()
+
+    def _detach(self, exc: BaseException | None) -> None:
+        if self._token is None:
+            return
+        from opentelemetry.context import detach, get_current
+
+        # A coroutine that the collector closes leaves this block in whatever context the
+        # collector runs in. There is nothing to restore there, and trying would log an error.
+        if isinstance(exc, GeneratorExit) and get_current() is not self._attached:
+            return
+        detach(self._token)
+
+
+def _attributes(metadata: dict[str, Any]) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {
+        names.EVENT: metadata["event"],
+        names.SUBSCRIPTION: metadata["subscription"],
+        names.CIRCUIT_NAME: metadata["connection"],
+        names.DELIVERY: metadata["n"],
+        names.REDELIVERED: metadata["redelivered"],
+    }
+    if metadata["scope"] is not None:
+        attributes[names.CIRCUIT_SCOPE] = metadata["scope"]
+    if metadata["lag"] is not None:
+        attributes[names.LAG] = metadata["lag"]
+    return attributes
+
+
+def attached_to_any() -> bool:
+    """Whether anyone hears of invocations."""
+    return (
+        attached(f"{hook_names.EVENT_PROCESS}.start")
+        or attached(f"{hook_names.EVENT_PROCESS}.stop")
+        or attached(f"{hook_names.EVENT_PROCESS}.exception")
+    )
+
+
+def process(
+    *,
+    event: str,
+    traceparent: str | None,
+    subscription: str,
+    connection: str,
+    scope: str | None,
+    n: int,
+    redelivered: bool,
+    lag: float | None = None,
+    fanout: int | None = None,
+) -> Process:
+    """One handler invocation: its times, and its span, ``process {event}``, a CONSUMER.
+
+    Example:
+        >>> with process(event="state_change", traceparent=None, subscription="pager",
+        ...              connection="payment_api", scope=None, n=1, redelivered=False):
+        ...     pass  # the handler runs here
+
+    Args:
+        event: the event's name.
+        traceparent: of its publication; None, or one that is not sampled, makes no span.
+        subscription: the subscription's name.
+        connection: the circuit's name.
+        scope: the circuit's scope, None for the default one.
+        n: the delivery's number in its subscription.
+        redelivered: whether the handler is given the event again.
+        lag: seconds from the event to now; a negative one, by a clock set back, counts as 0.
+        fanout: how many subscriptions the event matched; by default what `traceparent` remembers
+            of it.
+
+    Failure: none of its own; the handler's exceptions pass through.
+    Threads: any; see `Process` for where to enter and leave it.
+    """
+    try:
+        traced = (
+            traceparent is not None
+            and tracer(names.NOTIFICATION) is not None
+            and is_sampled(traceparent)
+        )
+        if not traced and not watching.deliveries and current_meter_provider() is None:
+            return _UNPROCESSED
+        if lag is not None:
+            if lag < 0:
+                metrics.skewed.add()
+                lag = 0.0
+            metrics.lags.record(lag, event)
+        if fanout is None:
+            fanout = getattr(traceparent, "fanout", 1)
+        metadata = {
+            "event": event,
+            "subscription": subscription,
+            "connection": connection,
+            "scope": scope,
+            "n": n,
+            "redelivered": redelivered,
+            "lag": lag,
+        }
+        publish = context_of(traceparent) if traced and traceparent is not None else None
+        return _Watched(event, publish, metadata, child=fanout <= FANOUT_WITH_PARENT)
+    except Exception as error:  # noqa: BLE001 - the handler must run
+        swallow("tracing a handler", error)
+        return _UNPROCESSED
