@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from brama.telemetry import attached, capture, error_type, execute, hook_names
 
-from .exits import Crash, ExitReason, describe
+from .exits import Crash, ExitReason
+from .status import reason_text
 
 __all__ = ["announce_end", "announce_start"]
 
@@ -53,11 +54,14 @@ def announce_end(
     if not attached(event):
         return
     names = tuple(key for registry, key in entries or () if registry is cell.host.names)
-    whom = {**_whom(cell, names), "reason": describe(reason)}
+    whom = {**_whom(cell, names), "reason": reason_text(cell.ref.actor_class, reason)}
     if isinstance(reason, Crash):
         whom["error_type"] = error_type(reason.error)
         # Of the message over which it crashed: a successor's span can be linked to it.
-        whom["context"] = capture()
+        whom["context"] = context = capture()
+        if context:
+            # Its supervisor knows the exception and no more.
+            reason.error.__dict__["__brama_context__"] = context
     _execute(event, _measured(cell), whom)
 
 

@@ -172,5 +172,5 @@ class Reports:
             "strategy": self._strategy,
             "reason": child.last_exit,
             "error_type": None if error is None else type(error).__qualname__,
-            "context": None,
+            "context": getattr(error, "__brama_context__", None),
         }

@@ -254,7 +254,9 @@ async def test_format_status_keeps_secrets_out_of_logs_trees_and_hooks(system, c
     caplog.set_level(logging.INFO, "brama.actors")
     heard = []
     brama.telemetry.attach(
-        "test", "brama.*", lambda event, numbers, metadata, config: heard.append(metadata["reason"])
+        "test",
+        "brama.*",
+        lambda event, numbers, metadata, config: heard.append(metadata.get("reason")),
     )
     try:
         for kind, shown in (
