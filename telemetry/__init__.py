@@ -76,6 +76,7 @@ from .publications import Publication, publish
 from .transitions import Change, transition
 
 if TYPE_CHECKING:
+    from .checking import check_telemetry
     from .export import configure
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "beacon",
     "call",
     "capture",
+    "check_telemetry",
     "configure",
     "context_of",
     "detach",
@@ -121,11 +123,15 @@ _listen()
 
 
 def __getattr__(name: str) -> object:
-    # The one name behind which the SDK stands; only those who configure it pay for loading it.
+    # The names behind which the SDK stands; only those who use one pay for loading it.
     if name == "configure":
         from .export import configure
 
         return configure
+    if name == "check_telemetry":
+        from .checking import check_telemetry
+
+        return check_telemetry
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

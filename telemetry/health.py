@@ -16,7 +16,7 @@ from .faults import LOGGER
 from .forks import renew_after_fork
 from .throttle import Throttle
 
-__all__ = ["ExportHealth", "hush"]
+__all__ = ["ExportHealth", "hush", "last_words"]
 
 _CHATTY: Final = (
     "opentelemetry.exporter.otlp.common.http",
@@ -58,6 +58,14 @@ def hush() -> None:
     """Silence the exporters' own loggers; set one of them to DEBUG to hear it again."""
     for name in _CHATTY:
         logging.getLogger(name).addFilter(_hush)  # a filter is added once, however often asked
+
+
+def last_words(*, forget: bool = False) -> str:
+    """What an exporter last said about a failure; "" when none has said anything."""
+    words = _hush.last
+    if forget:
+        _hush.last = ""
+    return words
 
 
 class ExportHealth:

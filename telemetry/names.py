@@ -42,6 +42,8 @@ __all__ = [
     "ACTOR_CLASS",
     "ATTRIBUTES",
     "CALL",
+    "CHECK",
+    "CHECK_SPAN",
     "CIRCUIT",
     "ERROR_TYPE",
     "EVENT",
@@ -231,6 +233,11 @@ RESTART: Final = SpanName(
     links="the span that was current where the child crashed",
 )
 SPANS: Final = (CALL, TRANSITION, PUBLISH, PROCESS, RESTART)
+
+
+# What `brama check-telemetry` sends.
+CHECK: Final = "brama.telemetry.check"
+CHECK_SPAN: Final = "brama check-telemetry"
 
 
 @attrs.frozen

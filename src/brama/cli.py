@@ -68,6 +68,23 @@ def _app() -> Any:
     ) -> None:
         pass
 
+    @app.command("check-telemetry")
+    def check_telemetry(
+        endpoint: str = typer.Option(
+            "", help="Base URL of the collector; goes before OTEL_EXPORTER_OTLP_ENDPOINT."
+        ),
+        timeout: float = typer.Option(5.0, min=0.1, help="Seconds to wait for each exporter."),
+        json: bool = typer.Option(False, "--json", help="Print one JSON document, nothing else."),
+    ) -> None:
+        """Send one span, one metric and one log record, and say what happened to each.
+
+        Reads the standard OTEL_* variables. Exit status: 0 if nothing failed, 1 if something did,
+        2 if a variable is wrong.
+        """
+        from .checking import run
+
+        raise typer.Exit(run(endpoint or None, timeout, json=json))
+
     @app.command()
     def demo(
         duration: float = typer.Option(
@@ -93,7 +110,7 @@ def _app() -> Any:
             status = 2
         raise typer.Exit(status)
 
-    del options, demo  # typer holds them
+    del options, check_telemetry, demo  # typer holds them
     return app
 
 

@@ -16,6 +16,7 @@ SDK = ("opentelemetry.sdk", "opentelemetry.exporter")
 SDK_USERS = (
     # `configure` and those that it alone imports, which also matches `exporters`
     "brama.telemetry.export",
+    "brama.telemetry.checking",
     "brama.telemetry.points",
     "brama.telemetry.scraping",
     "brama.telemetry.watched",
