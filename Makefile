@@ -50,7 +50,7 @@ lint: $(STAMPS)/dev $(LINKS)
 
 types: $(STAMPS)/brama $(STAMPS)/dev $(LINKS)
 	$(BIN)/mypy
-	$(BIN)/mypy examples tools
+	$(BIN)/mypy examples tools tests/typing
 	$(BIN)/pyright
 
 floors: $(STAMPS)/brama $(STAMPS)/dev $(LINKS)
