@@ -36,13 +36,18 @@ from .event_data import DATA, DataField
 from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_events, mask_of
 from .fields import Fields
 from .groups import Group, Groups, GroupStatus
+from .heartbeat import Heartbeat
+from .link import Link
 from .log import Record
 from .options import check_name, check_scope, seconds, whole
 from .outcome import Outcome
 from .permit import Permit
 from .policy import OPTIONS, Policy, check_options, merge
+from .polling import Poll
 from .provider import Provider, provide
+from .quality import Quality
 from .shared import Interest, Shared
+from .sources import Source, Sources
 from .state import State, check_state
 from .status import Status
 from .stream import GuardedStream
@@ -76,15 +81,21 @@ __all__ = [
     "GroupStatus",
     "Groups",
     "GuardedStream",
+    "Heartbeat",
     "Interest",
+    "Link",
     "Outcome",
     "Permit",
     "Policy",
+    "Poll",
     "Provider",
     "Publish",
+    "Quality",
     "Record",
     "Severity",
     "Shared",
+    "Source",
+    "Sources",
     "State",
     "Status",
     "TimeWindow",

@@ -15,9 +15,9 @@ from .circuit import Circuit
 from .errors import UnknownConnectionError
 from .fields import Fields
 from .log import Record
-from .options import check_name, check_scope
+from .options import Key, check_name, check_scope
 from .policy import Policy, check_options, merge
-from .roster import Key, Roster
+from .roster import Roster
 from .shared import Shared
 from .state import State, check_state
 

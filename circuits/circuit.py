@@ -13,6 +13,7 @@ from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, 
 from .answer import NOTHING, Refused, terms
 from .breaker import Breaker
 from .decorator import decorate
+from .detection import Detecting
 from .lasting import run
 from .options import check_reason, seconds
 from .permit import Bystander, Permit
@@ -53,7 +54,7 @@ class ReturningDecorator(Protocol):
     def __call__(self, function: Callable[P, R], /) -> Callable[P, R | Refused]: ...
 
 
-class Circuit:
+class Circuit(Detecting):
     """One guarded connection.
 
     `brama.circuit` makes it or returns the one that is there. It guards calls in any of these

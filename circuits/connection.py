@@ -34,6 +34,7 @@ from .breaker import Breaker
 from .cleanup import Cleanup
 from .health import Checker, Checks
 from .log import Record
+from .sources import Sources
 
 __all__ = ["REGISTRY", "Bells", "Circuits", "ConnectionActor", "Publish", "tell_of_cleanup"]
 
@@ -282,16 +283,18 @@ class Circuits(DynamicSupervisor):
     A new incarnation takes over all managed circuits.
     """
 
-    def __init__(self, bells: Bells, cleanup: Cleanup) -> None:
+    def __init__(self, bells: Bells, cleanup: Cleanup, sources: Sources) -> None:
         # Expected failures never reach it: only our own mistakes restart a child, and a mistake
         # over one circuit must not end the actors of thousands of others.
         super().__init__(intensity=1000)
         self._bells = bells
         self._cleanup = cleanup
+        self._sources = sources
 
     async def on_start(self) -> None:
         await super().on_start()
         self._bells.adopt(self.actor_ref)
+        self._sources.adopt(self.actor_ref)
         self._cleanup.changed = self._change_timer
         self._set_timer()
 

@@ -35,6 +35,7 @@ _COUNT = {"type": "integer", "minimum": 0}
 _SECONDS = {"type": "number", "minimum": 0}
 _WAIT = {"type": ["number", "null"], "minimum": 0}
 _TEXT = {"type": ["string", "null"]}
+_PLAIN = {"type": ["string", "number", "boolean", "null"]}
 
 DATA: Mapping[str, DataField] = {
     field.name: field
@@ -52,6 +53,12 @@ DATA: Mapping[str, DataField] = {
         ),
         DataField("failure_threshold", _COUNT, "of the circuit's policy"),
         DataField("expiry", _WAIT, "of the circuit's policy, in seconds"),
+        DataField("previous", _PLAIN, "what it was before"),
+        DataField("current", _PLAIN, "the value; text if it is neither number, text nor boolean"),
+        DataField("quality", {"enum": ["ok", "degraded"]}, "how well the connection works"),
+        DataField("measure", {"enum": ["latency", "errors"]}, "what the quality is judged by"),
+        DataField("value", _SECONDS, "what was measured: seconds, or a share of failures"),
+        DataField("limit", _SECONDS, "the limit that it has passed"),
         DataField("healthy", {"type": "boolean"}, "whether the check passed"),
         DataField("removed", _COUNT, "how many idle connections a cleanup removed"),
         DataField("remaining", _COUNT, "how many connections are registered after it"),

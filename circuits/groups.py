@@ -13,8 +13,7 @@ from brama.telemetry import ConfigError, unknown
 
 from .circuit import Circuit
 from .errors import UnknownGroupError
-from .options import check_name, check_scope
-from .roster import Key
+from .options import Key, check_name, check_scope
 from .status import Status
 
 __all__ = ["Group", "GroupStatus", "Groups"]

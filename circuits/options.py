@@ -10,6 +10,7 @@ from typing import Any
 from brama.telemetry import ConfigError
 
 __all__ = [
+    "Key",
     "check_function",
     "check_name",
     "check_reason",
@@ -20,6 +21,9 @@ __all__ = [
 ]
 
 NAME_LIMIT = 255
+
+Key = tuple[str | None, str]
+"""Scope and name: what makes a connection, or a group, unique in its system."""
 
 
 def seconds(option: str, value: Any, *, zero: bool = False) -> float:

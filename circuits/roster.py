@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .circuit import Circuit
+from .options import Key
 
-__all__ = ["SHARDS", "Key", "Roster"]
-
-Key = tuple[str | None, str]
+__all__ = ["SHARDS", "Roster"]
 
 SHARDS = 64
 

@@ -52,6 +52,7 @@ class Shared:
         watched: whether anybody wants an event of every successful call; the one flag that a
             guarded call tests.
         bell: told (outside the lock) that a breaker's log has entries for its connection actor.
+        sources: where heartbeats, polls and the like are looked after.
         revive: asked to register a breaker again that was unregistered and is used.
         leaked: calls that ended without a word, not yet settled: neutral outcomes, and permits
             that were collected.
@@ -67,6 +68,7 @@ class Shared:
         "random",
         "revive",
         "source",
+        "sources",
         "stripes",
         "wall",
         "watched",
@@ -87,6 +89,7 @@ class Shared:
         # Any stands for a Breaker, which is made of this and not the other way round.
         self.bell: Callable[[Any], None] = _silent
         self.revive: Callable[[Any], None] = _admit
+        self.sources: Any = NoSources()
         # The collector may run inside a locked section, and with it finalizers and the last lines
         # of generators: they append here and never wait for a lock.
         self.leaked: deque[tuple[Any, Generation, int]] = deque()
@@ -110,6 +113,17 @@ class Shared:
         """
         self._epoch = max(self._epoch + 1, int(self.wall() * 1000))
         return self._epoch
+
+
+class NoSources:
+    """In the place of `brama.circuits.Sources` where there is no system with a loop."""
+
+    def add(self, source: object) -> None:
+        """Refuse."""
+        raise RuntimeError(f"{source!r} needs a loop to look from: make its circuit by a System")
+
+    def remove(self, source: object) -> None:
+        """Nothing is there to be ended."""
 
 
 def _silent(_breaker: Any) -> None:

@@ -40,6 +40,7 @@ from brama.circuits import (
     GroupStatus,
     Policy,
     Shared,
+    Sources,
     State,
     Status,
     check_cleanup,
@@ -97,7 +98,9 @@ class System:
         self._shared = Shared(clock=self.settings.clock)
         self._catalogue = Catalogue(self._shared, self._defaults)
         self._groups = Groups(self._catalogue.at)
-        self._catalogue.held = self._groups.holds
+        self._sources = Sources(self._call_soon)
+        self._shared.sources = self._sources
+        self._catalogue.held = lambda key: self._groups.holds(key) or self._sources.holds(key)
         self._cleanup = Cleanup(self._catalogue)
         self._cleanup.configure(**self.settings.cleanup)
         self._bells = Bells(self._call_soon)
@@ -124,7 +127,7 @@ class System:
             ChildSpec(
                 "registry", Registry, (self._subscriptions.index, self._bells), name=REGISTRY
             ),
-            ChildSpec("circuits", Circuits, (self._bells, self._cleanup)),
+            ChildSpec("circuits", Circuits, (self._bells, self._cleanup, self._sources)),
         ]
 
     def _call_soon(self, function: Callable[..., object], *args: object) -> None:
@@ -335,6 +338,7 @@ class System:
         self._bells.forget_all()
         self._subscriptions.after_fork()
         self._groups.after_fork()
+        self._sources.after_fork()
         self._catalogue.after_fork_in_child()
 
     # Life
