@@ -44,6 +44,10 @@ REGISTRY = "registry"
 """The name under which the registry actor is found."""
 
 
+TOLERANCE = 0.001
+"""Seconds by which a timer may be wrong: one that comes early is set once more."""
+
+
 class Bell:
     """To a connection actor: there may be something in the log, or it has been published."""
 
@@ -218,11 +222,15 @@ class ConnectionActor(InlineActor):
     Killing it at any instant loses nothing: state, permits and records are the breaker's.
     """
 
+    # Slots because there may be one for each of a hundred thousand open circuits.
+    __slots__ = ("_bells", "_due", "_sent", "breaker")
+
     def __init__(self, breaker: Breaker, bells: Bells) -> None:
         super().__init__()
         self.breaker = breaker
         self._bells = bells
         self._sent: Record | None = None
+        self._due: float | None = None  # when the timer fires, by the clock of the circuit
 
     def on_start(self) -> None:
         self._bells.arrived(self.breaker, self.actor_ref)
@@ -231,15 +239,24 @@ class ConnectionActor(InlineActor):
         self._bells.heard(self.breaker)
         if message is RESEND:
             self._sent = None
+        elif message is TICK:
+            self._due = None
         delay = self.breaker.tick()
         records = self.breaker.pending()
         self._publish(records)
         if self.breaker.policy.health_check is not None:
             self._bells.have_checked(self.breaker)
         if delay is not None:
-            self.after(delay, TICK, key="tick")
+            self._set_timer(delay)
         elif not records and self._bells.leave(self.breaker):
             self.exit()
+
+    def _set_timer(self, delay: float) -> None:
+        """Look again in so many seconds; a timer that says so already stays as it is."""
+        due = self.breaker.shared.clock() + delay
+        if self._due is None or abs(due - self._due) > TOLERANCE:
+            self._due = due
+            self.after(delay, TICK, key="tick")
 
     def _publish(self, records: list[Record]) -> None:
         """Send what has not been sent; it stays in the log until it is published."""

@@ -21,6 +21,7 @@ requirement = pytest.mark.requirement
 SAMPLES = {
     "enum": lambda schema: schema["enum"][0],
     "type": lambda schema: {
+        "boolean": True,
         "integer": 1,
         "number": 2.5,
         "string": "text",
