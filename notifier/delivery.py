@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from brama.circuits import Event
-from brama.telemetry import Process, process
+from brama.telemetry import Process, process, watching
 
 from .subscription import Subscription
 
@@ -21,7 +21,10 @@ TURN = 256
 
 
 def processing(subscription: Subscription, event: Event) -> Process:
-    """The span around one invocation; nothing when nobody traces."""
+    """The span and the times around one invocation; nothing when nobody looks."""
+    lag = None
+    if event.trace is not None or watching.deliveries:
+        lag = time.time() - event.timestamp.timestamp()
     return process(
         event=event.event,
         traceparent=event.trace,
@@ -30,7 +33,7 @@ def processing(subscription: Subscription, event: Event) -> Process:
         scope=event.scope,
         n=event.n,
         redelivered=event.redelivered,
-        lag=max(0.0, time.time() - event.timestamp.timestamp()) if event.trace else None,
+        lag=lag,
     )
 
 
@@ -44,7 +47,7 @@ def deliver(subscription: Subscription, handler: Callable[[Event], object]) -> b
     made = 0
     while event is not None:
         try:
-            if event.trace is None:
+            if event.trace is None and not watching.deliveries:
                 handler(event)
             else:
                 with processing(subscription, event):
