@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Final
 
+from . import metrics
 from .faults import LOGGER
 from .forks import renew_after_fork
 from .throttle import Throttle
@@ -105,6 +106,7 @@ class ExportHealth:
             if self._since is None:
                 self._since = time.time()
             since, lost = self._since, self.lost_items
+        metrics.lost.add(self._signal, count=items)
         if self._throttle.admit() is not None:
             LOGGER.warning(
                 "exporting %s to %s has been failing since %s, %d lost; the service is "

@@ -206,6 +206,13 @@ HELD_BACK: Final = MetricName(
     description="Spans and log events that were not made, to bound their number.",
     attributes=(WHAT,),
 )
+LOST: Final = MetricName(
+    name="brama.telemetry.export.lost",
+    scope=TELEMETRY,
+    unit="{item}",
+    description="Spans, metrics and log records whose export failed for good.",
+    attributes=(WHAT,),
+)
 ERRORS: Final = MetricName(
     name="brama.telemetry.errors",
     scope=TELEMETRY,
@@ -237,6 +244,7 @@ METRICS: Final = (
     RESTARTED,
     DEAD_LETTERS,
     HELD_BACK,
+    LOST,
     ERRORS,
     SKEWED,
 )

@@ -72,6 +72,7 @@ crashes: Final = Counts(names.CRASHES)
 restarts: Final = Counts(names.RESTARTED)
 dead_letters: Final = Counts(names.DEAD_LETTERS)
 held_back: Final = Counts(names.HELD_BACK)
+lost: Final = Counts(names.LOST)
 skewed: Final = Counts(names.SKEWED)
 
 _counts: Final = (
@@ -82,6 +83,7 @@ _counts: Final = (
     restarts,
     dead_letters,
     held_back,
+    lost,
     skewed,
 )
 

@@ -129,7 +129,7 @@ ATTRIBUTES: Final = MappingProxyType(
         SUPERVISOR: "the supervisor's name or class",
         STRATEGY: "its strategy, such as `one_for_one`",
         RESTARTS: "how often the child has been started again",
-        WHAT: "what it is about: `transition`, `refused`, `probe`, …",
+        WHAT: "what it is about: `transition`, `refused`, `traces`, `metrics`, …",
         ERROR_TYPE: "the exception's class; `brama.CircuitOpenError` for ours",
         EXCEPTION_TYPE: "the exception's class",
         EXCEPTION_MESSAGE: "its text",
