@@ -51,6 +51,7 @@ from .sources import Source, Sources
 from .state import State, check_state
 from .status import Status
 from .stream import GuardedStream
+from .tally import Tally
 from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, TripPolicy, any_of
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "Sources",
     "State",
     "Status",
+    "Tally",
     "TimeWindow",
     "TripPolicy",
     "UnknownConnectionError",

@@ -195,6 +195,7 @@ class Catalogue:
             breaker = circuit._breaker
             self._gone[(scope, name)] = breaker
             ring = breaker.shut_gate("connection_unregistered")
+            self.shared.gone(breaker)
         if ring:
             self.shared.bell(breaker)
         return True
@@ -215,6 +216,7 @@ class Catalogue:
                 return False
             self._circuits.pop(key)
             self._gone[key] = breaker
+            self.shared.gone(breaker)
         if ring:
             self.shared.bell(breaker)
         return True
@@ -273,6 +275,10 @@ class Catalogue:
             wanted = check_state(state)
             found = (circuit for circuit in found if circuit.state is wanted)
         return tuple(found)
+
+    def pieces(self) -> Iterator[Circuit]:
+        """The registered circuits in no order, each shard at the instant in which it is reached."""
+        return iter(self._circuits)
 
     def __iter__(self) -> Iterator[Circuit]:
         """The registered circuits at this instant, in the order of their registration."""

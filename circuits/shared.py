@@ -51,6 +51,7 @@ class Shared:
         interest: what subscribers want.
         watched: whether anybody wants an event of every successful call; the one flag that a
             guarded call tests.
+        gone: told of a breaker that is being removed, while its counts can still be read.
         bell: told (outside the lock) that a breaker's log has entries for its connection actor.
         sources: where heartbeats, polls and the like are looked after.
         revive: asked to register a breaker again that was unregistered and is used.
@@ -63,6 +64,7 @@ class Shared:
         "_epoch",
         "bell",
         "clock",
+        "gone",
         "interest",
         "leaked",
         "random",
@@ -88,6 +90,7 @@ class Shared:
         self.watched = False
         # Any stands for a Breaker, which is made of this and not the other way round.
         self.bell: Callable[[Any], None] = _silent
+        self.gone: Callable[[Any], None] = _silent
         self.revive: Callable[[Any], None] = _admit
         self.sources: Any = NoSources()
         # The collector may run inside a locked section, and with it finalizers and the last lines
@@ -127,7 +130,7 @@ class NoSources:
 
 
 def _silent(_breaker: Any) -> None:
-    """No actors are there to be told."""
+    """Nobody is there to be told."""
 
 
 def _admit(breaker: Any) -> None:

@@ -48,7 +48,7 @@ This is the lowest floor of Brama: it imports no other part, and OpenTelemetry's
 
 from typing import TYPE_CHECKING
 
-from . import hook_names, names
+from . import hook_names, metric_names, names
 from .actors import listen as _listen
 from .beacon import beacon
 from .calls import Call, call, failed, refused, succeeded
@@ -104,6 +104,7 @@ __all__ = [
     "failed",
     "handlers",
     "hook_names",
+    "metric_names",
     "names",
     "pool",
     "process",

@@ -43,6 +43,7 @@ from brama.circuits import (
     Sources,
     State,
     Status,
+    Tally,
     check_cleanup,
     check_options,
     merge,
@@ -60,6 +61,7 @@ from brama.notifier import (
 )
 from brama.telemetry import ConfigError
 
+from .figures import Figures
 from .settings import Settings
 
 __all__ = ["System", "default_system"]
@@ -114,6 +116,9 @@ class System:
         self.actors = ActorSystem(
             name, children=self._children, stop_timeout=self.settings.stop_timeout
         )
+        self._tally = Tally(self._catalogue.pieces, self._shared)
+        self._tally.show()
+        self._figures = Figures(self.actors)
         _remember(self)
 
     def _defaults(self) -> Mapping[str, Any]:
@@ -340,6 +345,7 @@ class System:
         self._groups.after_fork()
         self._sources.after_fork()
         self._catalogue.after_fork_in_child()
+        self._tally.after_fork()
 
     # Life
 
