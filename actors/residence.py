@@ -7,10 +7,11 @@ is degraded, and it goes on with another loop after a back-off.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol, Self
+from typing import Protocol
 
 import trio
 
@@ -85,25 +86,54 @@ async def _main(system: Resident, engine: Engine) -> None:
 
 
 class HostLoop(trio.abc.Instrument):
-    """Notices that the host's loop ends while a system lives on it.
+    """Notices that the host's loop dies, while a system lives on it or just before.
 
-    An ordered end of `ActorSystem.run` comes before the end of the loop, so whoever is still here
-    then has had the ground taken from under it, and no line of its own will ever run again.
+    A loop dies in one of two ways. Suddenly: then no line of ours on it ever runs again. Or it
+    cancels all its tasks first, ours among them, which looks like any cancellation by the host;
+    so after one the watch goes on until the loop has ended, and how it has ended tells.
+
+    Args:
+        died: called in the thread of the loop, when that is no longer one.
     """
 
     def __init__(self, died: Callable[[], None]) -> None:
         self._died = died
-        self.gone = False
+        self._inside = False
+        self._token: trio.lowlevel.TrioToken | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether the loop has ended."""
+        return self._token is None
+
+    def enter(self) -> None:
+        """The system begins to live on the calling loop."""
+        self._inside = True
+        self._token = trio.lowlevel.current_trio_token()
+        trio.lowlevel.add_instrument(self)
+
+    def leave(self, *, cancelled: bool) -> None:
+        """The system has ended; when it was cancelled, the watch goes on."""
+        self._inside = False
+        if not cancelled:
+            self.forget()
+
+    def forget(self) -> None:
+        """End the watch. Nothing happens on any other loop than the one that was entered."""
+        if self._token is not None and self._token is _present_token():
+            trio.lowlevel.remove_instrument(self)
+            self._token = None
 
     def after_run(self) -> None:
-        self.gone = True
-        permit_blocking()
-        self._died()
+        self._token = None
+        if self._inside or isinstance(sys.exc_info()[1], trio.TrioInternalError):
+            if self._inside:
+                permit_blocking()
+            self._died()
 
-    def __enter__(self) -> Self:
-        trio.lowlevel.add_instrument(self)
-        return self
 
-    def __exit__(self, *_exc: object) -> None:
-        if not self.gone:
-            trio.lowlevel.remove_instrument(self)
+def _present_token() -> trio.lowlevel.TrioToken | None:
+    try:
+        return trio.lowlevel.current_trio_token()
+    except RuntimeError:
+        return None

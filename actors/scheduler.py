@@ -171,6 +171,8 @@ class Scheduler:
 
     def task_ended(self) -> None:
         """The calling task is about to end. One that was left behind may do so at any time."""
+        if threading.get_ident() != self._thread:
+            return  # of a loop that died: the collector has found its task, anywhere and late
         self._tasks.discard(trio.lowlevel.current_task())
         self._notify_idle()
 
@@ -215,12 +217,15 @@ class Scheduler:
             await self._park()
 
     async def _park(self) -> None:
+        task = trio.lowlevel.current_task()
+
         def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-            self._task = None
+            if self._task is task:  # and not another loop's: this one may have died long ago
+                self._task = None
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._task = trio.lowlevel.current_task()
+        self._task = task
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     def _unpark(self) -> None:

@@ -112,6 +112,7 @@ class ActorSystem:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._thread: threading.Thread | None = None
+        self._host_loop: HostLoop | None = None
         self.scheduler = Scheduler(StallWatch(self._name, self._stall_threshold))
         self.timers = Timers()
         # Every live cell, which also keeps its actor alive: a ref alone does not.
@@ -207,17 +208,31 @@ class ActorSystem:
             engine = self._engine = Engine(self)
             self._stopped = False
             process.adopt(self)
-        host = HostLoop(lambda: self._host_died(engine))
+            if self._host_loop is not None:
+                self._host_loop.forget()
+            host = self._host_loop = HostLoop(lambda: self._host_died(engine))
+        host.enter()
         try:
-            with host:
-                await engine.main(lambda: task_status.started(self), self.stop_timeout)
+            await engine.main(lambda: task_status.started(self), self.stop_timeout)
         finally:
             if not host.gone:
+                told = engine.user_stop.is_set() or engine.boot_error is not None
+                host.leave(cancelled=not told)
                 self.over(engine)
         if engine.boot_error is not None:
             raise engine.boot_error
 
     def _host_died(self, engine: Engine) -> None:
+        with self._lock:
+            if self._engine not in (engine, None):
+                return  # it lives elsewhere by now
+            told = engine.user_stop.is_set() or process.exiting()
+            self._engine = engine
+        engine.strand()
+        self.loop_died("the host's loop died beneath run()")
+        if told:
+            self.over(engine)
+            return
         delay = self.backoff.delay(1, lambda: 0.5)
         logger.critical(
             "%s: the host's loop died beneath run(), and every actor with it; going on in %.1f s, "
@@ -225,20 +240,12 @@ class ActorSystem:
             self._name,
             delay,
         )
-        engine.strand()
-        self.loop_died("the host's loop died beneath run()")
         with self._lock:
-            if self._engine is not engine:
-                return
-            thread = None
-            if not (engine.user_stop.is_set() or process.exiting()):
-                self._engine = Engine(self)
-                thread = self._thread = own_thread(self, self._engine, delay)
-        if thread is None:
-            self.over(engine)
-        else:
-            thread.start()
-            engine.over.set()
+            self._engine = Engine(self)
+            self._stopped = False
+            thread = self._thread = own_thread(self, self._engine, delay)
+        thread.start()
+        engine.over.set()
 
     def loop_died(self, why: str) -> None:
         """The loop is gone, and nothing that was on it will run again."""

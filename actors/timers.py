@@ -208,6 +208,7 @@ class Timers:
             self._corpses = 0
 
     def clear(self) -> None:
+        self._scope = None
         self._heap.clear()
         self._corpses = 0
 
