@@ -138,11 +138,10 @@ class Breaker:
         self.policy = policy
         self.options = options
         self.metadata = Fields(metadata) if metadata else metadata  # a copy that nobody may change
-        self.epoch = self.shared.next_epoch()
+        self.epoch, self._critical = self.shared.begin(self.scope, self.name)
         self.registered_at = self.shared.wall()
         self.refused = count()
         self._events = 0  # all that were numbered in this epoch
-        self._critical = 0  # the critical ones among them
         self.state = State.CLOSED
         self.reopen_at = NEVER
         self.current = Generation(1)
@@ -767,6 +766,11 @@ class Breaker:
             log.rung = False
             log.trim()
             return list(log.records)
+
+    def published(self) -> bool:
+        """Whether everything in the log has reached whoever wants it."""
+        with self.lock:
+            return self.log is None or all(record.published for record in self.log.records)
 
     def release(self) -> bool:
         """Give up the log if the circuit has nothing to manage; whether it was given up."""

@@ -119,6 +119,7 @@ class Catalogue:
                 breaker = Breaker(key[1], key[0], rules, self.shared)
             with breaker.lock:
                 breaker.install(rules, given, metadata or NOTHING)
+            self.shared.begun(*key)
             circuit = Circuit(breaker)
             self._circuits.put(key, circuit)
             return circuit, breaker.open_gate()

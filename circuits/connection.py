@@ -187,6 +187,14 @@ class Bells:
         with self._lock:
             self._rung.discard(breaker)
 
+    def published(self) -> bool:
+        """Whether all that has happened has been queued to everybody who wants it."""
+        return all(breaker.published() for breaker in list(self.actors))
+
+    def unpublished(self) -> list[Record]:
+        """What is still in the logs, once no actor is there to take it out."""
+        return [record for breaker in list(self.actors) for record in breaker.pending()]
+
     def leave(self, breaker: Breaker) -> bool:
         """Whether `breaker` has nothing left to manage; its actor may then end."""
         with self._lock:

@@ -58,6 +58,8 @@ class Shared:
         leaked: calls that ended without a word, not yet settled: neutral outcomes, and permits
             that were collected.
         source: names this system in the ids of its events.
+        heads: where the numbers of a connection go on from an earlier process, by scope and name:
+            the epoch, 0 for a new one, and the number of the last critical event.
     """
 
     __slots__ = (
@@ -65,6 +67,7 @@ class Shared:
         "bell",
         "clock",
         "gone",
+        "heads",
         "interest",
         "leaked",
         "random",
@@ -104,6 +107,27 @@ class Shared:
         """Become the source of a new process: at the start, and in the child of a fork."""
         self.source = uuid4().hex[:12]
         self._epoch = int(self.wall() * 1000)
+        self.heads: dict[tuple[str | None, str], tuple[int, int]] = {}
+
+    def resume(self, heads: dict[tuple[str | None, str], tuple[int, int]]) -> None:
+        """The first circuit of each of these keys goes on with these numbers."""
+        self.heads = heads
+        self._epoch = max(self._epoch, *(epoch for epoch, _ in heads.values()), 0)
+
+    def begin(self, scope: str | None, name: str) -> tuple[int, int]:
+        """The epoch of a circuit that is installed now, and the last number that was given.
+
+        Threads: as `next_epoch`.
+        """
+        epoch, seq = self.heads.get((scope, name), (0, 0)) if self.heads else (0, 0)
+        return epoch or self.next_epoch(), seq
+
+    def begun(self, scope: str | None, name: str) -> None:
+        """That circuit has its numbers: when it is registered anew, new ones begin.
+
+        Threads: as `next_epoch`.
+        """
+        self.heads.pop((scope, name), None)
 
     def stripe(self, key: object) -> threading.Lock:
         """The lock of the breaker with this key."""

@@ -18,7 +18,7 @@ from brama.circuits import DATA, EVENTS, Policy
 from brama.telemetry import names
 
 # Kinds that can be subscribed to and that nothing sends yet.
-LATER = frozenset({"gap", "alarm"})
+LATER: frozenset[str] = frozenset()
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -18,12 +18,25 @@ Where a handler runs follows from what it is: a plain function on a worker threa
 from brama.circuits import EVENTS, Event, EventFormatError, Severity
 
 from . import cloudevents
+from .alarms import alarm
 from .errors import SubscriptionClosed
 from .event_schema import event_schema
 from .handler_actor import HandlerActor
 from .index import Index
 from .inline import inline
-from .registry import Registry
+from .journal import (
+    Journal,
+    JournalDamagedError,
+    JournalError,
+    JournalForeignError,
+    JournalGoneError,
+    JournalOptions,
+    JournalStatus,
+    Replay,
+    Store,
+    finish,
+)
+from .registry import Registry, keep
 from .stream import EventStream
 from .subscription import Subscription
 from .subscriptions import Subscribers, Subscriptions
@@ -35,13 +48,25 @@ __all__ = [
     "EventStream",
     "HandlerActor",
     "Index",
+    "Journal",
+    "JournalDamagedError",
+    "JournalError",
+    "JournalForeignError",
+    "JournalGoneError",
+    "JournalOptions",
+    "JournalStatus",
     "Registry",
+    "Replay",
     "Severity",
+    "Store",
     "Subscribers",
     "Subscription",
     "SubscriptionClosed",
     "Subscriptions",
+    "alarm",
     "cloudevents",
     "event_schema",
+    "finish",
     "inline",
+    "keep",
 ]

@@ -6,9 +6,9 @@ import threading
 from collections import Counter
 from typing import Generic, Protocol, TypeVar
 
-from brama.circuits import ALL, EVENTS, mask_of
+from brama.circuits import ALL, EVENTS, Event, mask_of
 
-__all__ = ["Index", "Wants"]
+__all__ = ["Index", "Listener", "Wants"]
 
 
 class Wants(Protocol):
@@ -24,6 +24,17 @@ class Wants(Protocol):
 
     @property
     def scope(self) -> str | None: ...
+
+
+class Listener(Wants, Protocol):
+    """What the registry asks of whoever wants events: a subscription, or the journal."""
+
+    @property
+    def name(self) -> str: ...
+
+    def offer(self, event: Event) -> bool:
+        """Take `event`; whether it was queued for a handler. It must not wait."""
+        ...
 
 
 S = TypeVar("S", bound=Wants)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from brama.actors import InlineActor
-from brama.circuits import Bells, Publish, Record
+from brama.circuits import Bells, Event, Publish, Record
 from brama.telemetry import publish, traceparent
 
-from .index import Index
-from .subscription import Subscription
+from .index import Index, Listener
+from .journal import Follower, Journal, Tap
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "keep"]
 
 logger = logging.getLogger("brama.notifier")
 
@@ -25,10 +26,13 @@ class Registry(InlineActor):
     is not, and carries on.
     """
 
-    def __init__(self, index: Index[Subscription], bells: Bells) -> None:
+    def __init__(
+        self, index: Index[Listener], bells: Bells, journal: Journal | None = None
+    ) -> None:
         super().__init__()
         self._index = index
         self._bells = bells
+        self._journal = journal
 
     def on_start(self) -> None:
         self._bells.resend()
@@ -52,27 +56,53 @@ class Registry(InlineActor):
             for place, name in enumerate(record.events):
                 matched = self._index.match(name, record.connection, record.scope, record.version)
                 if matched:
-                    _queue(record, place, matched)
+                    self._queue(record, place, matched)
             record.published = True
         message.done()
 
+    def _queue(self, record: Record, place: int, matched: list[Listener]) -> None:
+        event_id = record.event_id(place)
+        publication = publish(
+            record.context,
+            event=record.events[place],
+            event_id=event_id,
+            connection=record.connection,
+            scope=record.scope,
+            state=record.data.get("new_state"),
+        )
+        journal = self._journal
+        event = record.event(
+            place,
+            publication.traceparent or traceparent(record.context),
+            "" if journal is None else journal.source,
+        )
+        queued = 0
+        for subscription in matched:
+            try:
+                queued += subscription.offer(event)
+            except Exception:
+                # One that is broken must not keep the event from the others.
+                logger.exception("subscription %s could not take an event", subscription.name)
+        if journal is not None:
+            journal.intake.take_in(record.version)
+        publication.end(matched=len(matched), queued=queued)
 
-def _queue(record: Record, place: int, matched: list[Subscription]) -> None:
-    event_id = record.event_id(place)
-    publication = publish(
-        record.context,
-        event=record.events[place],
-        event_id=event_id,
-        connection=record.connection,
-        scope=record.scope,
-        state=record.data.get("new_state"),
-    )
-    event = record.event(place, publication.traceparent or traceparent(record.context))
-    queued = 0
-    for subscription in matched:
-        try:
-            queued += subscription.offer(event)
-        except Exception:
-            # One that is broken must not keep the event from the others.
-            logger.exception("subscription %s could not take an event", subscription.name)
-    publication.end(matched=len(matched), queued=queued)
+
+def keep(records: Iterable[Record], index: Index[Listener], journal: Journal) -> None:
+    """Queue to the journal what no registry will publish any more, because the system has stopped.
+
+    Handlers do not hear of it, but for the durable ones, when they are there again.
+    """
+    for record in records:
+        if record.published:
+            continue
+        for place, name in enumerate(record.events):
+            event: Event | None = None
+            for one in index.match(name, record.connection, record.scope, record.version):
+                if isinstance(one, Tap | Follower):
+                    event = event or record.event(
+                        place, traceparent(record.context), journal.source
+                    )
+                    one.offer(event)
+            journal.intake.take_in(record.version)
+        record.published = True

@@ -57,6 +57,9 @@ class Subscription:
         occupied: a thread or a task outside of Brama's loop delivers from it now.
         ring_always: the deliverer wants to hear of every event.
         delivered, failures, dropped: counts of events.
+        durable: the name under which the journal keeps its position, or None.
+        on_finished: called, under the lock, when an event that was offered has come to its end:
+            handled, given up, or not wanted by the filter; with the deliveries so far.
         state: ``"active"``, ``"quarantined"`` (its handler failed too often) or ``"closed"``.
     """
 
@@ -91,6 +94,8 @@ class Subscription:
         self.failures = 0
         self.dropped = 0
         self.state = "active"
+        self.durable: str | None = None
+        self.on_finished: Callable[[int], None] | None = None
         self._on_end = on_end
         self._lock = threading.Lock()
         # Invariant: the fields below are written under the lock, but `_n`, `_shown` and
@@ -189,9 +194,14 @@ class Subscription:
 
     def _done(self) -> None:
         if self._current is not None:
-            self._current = None
             self.delivered += 1
             self._failed_in_row = 0
+            self._finished()
+
+    def _finished(self) -> None:
+        self._current = None
+        if self.on_finished is not None:
+            self.on_finished(self._n)
 
     def _filtered(self, event: Event | None) -> Event | None:
         """The first from `event` on that the filter lets through, as a delivery."""
@@ -201,9 +211,9 @@ class Subscription:
             if self.filter is None or (self._passes(event) and self.begin()):
                 self._n += 1
                 self._shown = event
-                return event.delivery(self._n, redelivered=False)
+                return event.delivery(self._n, redelivered=event.redelivered)
             with self._lock:
-                self._current = None
+                self._finished()
             event = self._take(finished=False)
         return None
 
@@ -256,7 +266,7 @@ class Subscription:
             )
 
     def _give_up(self, event: Event, error: BaseException | None) -> None:
-        self._current = None
+        self._finished()
         self.dropped += 1
         log = logger.error if event.critical else logger.warning
         log(
@@ -281,6 +291,17 @@ class Subscription:
         for waiting in self._waiting:
             waiting.set()
         self._waiting.clear()
+
+    # The journal's side
+
+    def resume(self, n: int) -> None:
+        """Deliveries are numbered on from `n`; before the first is offered."""
+        self._n = max(self._n, n)
+
+    @property
+    def running(self) -> bool:
+        """Whether the handler may be at work on an event now."""
+        return self._current is not None
 
     # The owner's side
 

@@ -29,8 +29,9 @@ from brama.telemetry import ConfigError
 
 from .deliverers import AsyncioHandler, HandlerSupervisor, TrioHandler
 from .handler_actor import handler_class
-from .index import Index
+from .index import Index, Listener
 from .inline import Inline
+from .journal import Follower, Journal, order
 from .kinds import identity, is_async, is_plain, name_of
 from .stream import EventStream
 from .subscription import Subscription
@@ -51,6 +52,7 @@ class Subscriptions:
         call_soon: runs a function on the loop of the actor system and starts that system when it is
             not running yet. It must not wait.
         on_own_loop: whether the caller is on that loop.
+        journal: keeps events, for those who ask to be fed from it; None if there is none.
 
     Threads: from any.
     """
@@ -60,8 +62,10 @@ class Subscriptions:
         shared: Shared,
         call_soon: Callable[..., object],
         on_own_loop: Callable[[], bool],
+        journal: Journal | None = None,
     ) -> None:
-        self.index: Index[Subscription] = Index()
+        self.index: Index[Listener] = Index()
+        self._journal = journal
         self.supervisor: ActorRef[Any] | None = None
         self._shared = shared
         self._call_soon = call_soon
@@ -74,7 +78,11 @@ class Subscriptions:
         self._table: dict[Subscription, bool] = {}
         # Invariant: written under the lock. Those in the table that have a handler.
         self._alike: dict[tuple[object, ...], Subscription] = {}
+        # Invariant: written under the lock. What feeds the durable ones among them.
+        self._followers: dict[Subscription, Follower] = {}
         shared.interest = self.index
+        if journal is not None:
+            self.index.add(journal.tap)
 
     def subscribe(
         self,
@@ -85,18 +93,41 @@ class Subscriptions:
         scope: str | None = None,
         filter: Callable[[Event], object] | None = None,
         max_redeliveries: int = 3,
+        durable: str | None = None,
     ) -> Subscription:
         """Have `handler` called with what matches all that is given; see `brama.subscribe`."""
         target, name = self._target(handler)
         made = self._make(target, name, events, connection, scope, filter, max_redeliveries)
+        journal = self._durable(durable)
+        made.durable = durable
         alike = _alike(made)
         with self._lock:
-            present = self._alike.setdefault(alike, made)
-            if present is not made:
+            present = self._alike.get(alike)
+            if present is not None:
                 return present
-            self._admit(made, hosted=True)
+            follower = None
+            if journal is not None and durable is not None:
+                follower = self._followers[made] = journal.follow(durable, made)
+            self._alike[alike] = made
+            self._admit(made, follower, hosted=True)
         self._call_soon(self._start, made)
+        if journal is not None and follower is not None:
+            order(journal, follower)
         return made
+
+    def _durable(self, name: str | None) -> Journal | None:
+        """The journal, if it is to feed the subscription."""
+        if name is None:
+            return None
+        check_name("durable", name)
+        if self._journal is None:
+            raise ConfigError(
+                "durable",
+                "given only where there is a journal",
+                name,
+                hint='Make one: brama.Settings(journal="sqlite:///path"), or set BRAMA_JOURNAL.',
+            )
+        return self._journal
 
     def stream(
         self,
@@ -112,7 +143,7 @@ class Subscriptions:
             made = self._make(stream, "a stream of events", events, connection, scope, filter, 0)
             made.deliverer = stream
             with self._lock:
-                self._admit(made, hosted=False)
+                self._admit(made, None, hosted=False)
             return made
 
         return EventStream(subscribe)
@@ -210,9 +241,12 @@ class Subscriptions:
         except RuntimeError:  # a plain thread
             return TrioHandler(handler, None)
 
-    def _admit(self, subscription: Subscription, *, hosted: bool) -> None:
+    def _admit(
+        self, subscription: Subscription, follower: Follower | None, *, hosted: bool
+    ) -> None:
         self._table[subscription] = hosted
-        self.index.add(subscription)
+        # What a durable one wants is journaled, and comes to it from there alone.
+        self.index.add(subscription if follower is None else follower)
         self._shared.watched = self.index.wants_anywhere("success")
 
     def _start(self, subscription: Subscription, tries: int = 3) -> None:
@@ -256,12 +290,15 @@ class Subscriptions:
     def _ended(self, subscription: Subscription) -> None:
         if subscription.state == "quarantined":
             self._quarantined.append(subscription.name)
-        self.index.remove(subscription)
         with self._lock:
+            follower = self._followers.pop(subscription, None)
+            self.index.remove(subscription if follower is None else follower)
             hosted = self._table.pop(subscription, False)
             if hosted:
                 self._alike.pop(_alike(subscription), None)
             self._shared.watched = self.index.wants_anywhere("success")
+        if follower is not None and self._journal is not None:
+            self._journal.unfollow(follower)
         if hosted:
             self._call_soon(self._stop, subscription)
         else:
@@ -316,4 +353,5 @@ def _alike(subscription: Subscription) -> tuple[object, ...]:
         subscription.events,
         subscription.connection,
         subscription.scope,
+        subscription.durable,
     )

@@ -73,6 +73,8 @@ from .metrics import source
 from .pools import pool
 from .processing import Process, process
 from .publications import Publication, publish
+from .throttle import Throttle
+from .tracing import Process, Publication, process, publish, transition
 from .transitions import Change, transition
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ __all__ = [
     "Process",
     "Publication",
     "Telemetry",
+    "Throttle",
     "attach",
     "attached",
     "beacon",

@@ -7,9 +7,11 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from brama.circuits import OPTIONS, Policy, check_cleanup, check_options, seconds
+from brama.notifier import JournalOptions
 from brama.telemetry import ConfigError, unknown
 
 __all__ = ["Settings"]
@@ -41,6 +43,7 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
     "inactive_threshold": float,
     "expiry_strategy": str,
     "initial_state": str,
+    "journal": str,
 }
 
 
@@ -59,6 +62,8 @@ class Settings:
         cleanup_interval: seconds between two looks for idle circuits.
         inactive_threshold: seconds without activity after which a circuit is removed, a day by
             default; None removes none.
+        journal: the file that keeps the events, ``"sqlite:///path"``, a path, or
+            `brama.notifier.JournalOptions`; None (the default) keeps none.
         clock: monotonic seconds for the circuits; for tests.
         options: those of `Policy`, for circuits that do not say otherwise.
 
@@ -72,6 +77,7 @@ class Settings:
         stop_timeout: float | timedelta = 5.0,
         cleanup_interval: float | timedelta = 10.0,
         inactive_threshold: float | timedelta | None = 86400.0,
+        journal: JournalOptions | str | Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         **options: Any,
     ) -> None:
@@ -82,6 +88,7 @@ class Settings:
         if not callable(clock):
             raise ConfigError("clock", "a function that gives monotonic seconds", clock)
         self.clock = clock
+        self.journal = JournalOptions.parse(journal)
         self.options: Mapping[str, Any] = check_options(options)
         Policy(**self.options)  # a wrong value is refused here and not at the first circuit
 
@@ -128,12 +135,14 @@ def _parse(variable: str, text: str, kind: Callable[[str], Any]) -> Any:
 def _check(variable: str, option: str, value: Any) -> None:
     """Check one value alone; what it comes to beside the others is checked with the whole."""
     try:
-        if option not in OPTIONS:
+        if option == "journal":
+            JournalOptions.parse(value)
+        elif option not in OPTIONS:
             seconds(option, value)
         elif option == "max_expiry":
             Policy(initial_expiry=value, max_expiry=value)
         else:
             Policy(**{option: value})
     except ConfigError as error:
-        if error.option == option or option == "max_expiry":
+        if error.option == option or option in ("max_expiry", "journal"):
             raise ConfigError(variable, error.expected, value, hint=error.hint) from None

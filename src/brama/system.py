@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import sys
@@ -10,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from types import EllipsisType, TracebackType
 from typing import Any, Self, TypeVar, overload
@@ -19,6 +20,7 @@ import trio
 from attrs import evolve
 
 from brama.actors import (
+    ActorDeadError,
     ActorSystem,
     ChildSpec,
     Health,
@@ -39,6 +41,7 @@ from brama.circuits import (
     Groups,
     GroupStatus,
     Policy,
+    Publish,
     Shared,
     Sources,
     State,
@@ -54,10 +57,16 @@ from brama.circuits import (
 from brama.notifier import (
     Event,
     EventStream,
+    Journal,
     Registry,
+    Replay,
+    Store,
     Subscribers,
     Subscription,
     Subscriptions,
+    alarm,
+    finish,
+    keep,
 )
 from brama.telemetry import ConfigError
 
@@ -69,6 +78,9 @@ __all__ = ["System", "default_system"]
 R = TypeVar("R")
 
 logger = logging.getLogger("brama")
+
+AT_EXIT = 1.0
+"""Seconds that the journal may wait for its file at the exit of the process."""
 
 
 class System:
@@ -107,11 +119,20 @@ class System:
         self._cleanup.configure(**self.settings.cleanup)
         self._bells = Bells(self._call_soon)
         self._shared.bell = self._bells.ring
+        self._journal: Journal | None = None
+        if self.settings.journal is not None:
+            self._journal = Journal(
+                self.settings.journal, self._shared.source, wall=self._shared.wall
+            )
+            self._shared.resume(self._journal.open())
+            # Before any that the actors register, and so after them: exits go backwards.
+            atexit.register(_finish_at_exit, weakref.ref(self))
         self._subscriptions = Subscriptions(
             self._shared,
             self._call_soon,
             # The two are made of each other: looked up when it is asked, not now.
             lambda: self.actors.on_loop_thread(),  # noqa: PLW0108
+            self._journal,
         )
         self.actors = ActorSystem(
             name, children=self._children, stop_timeout=self.settings.stop_timeout
@@ -127,10 +148,20 @@ class System:
     def _children(self) -> list[ChildSpec]:
         # Producers last: the tree stops from the bottom, so that what is under way drains
         # downwards.
+        journal = self._journal
+        store = (
+            []
+            if journal is None
+            else [ChildSpec("store", Store, (journal, self._alarm), name="store")]
+        )
         return [
+            *store,
             ChildSpec("subscribers", Subscribers, (self._subscriptions,)),
             ChildSpec(
-                "registry", Registry, (self._subscriptions.index, self._bells), name=REGISTRY
+                "registry",
+                Registry,
+                (self._subscriptions.index, self._bells, journal),
+                name=REGISTRY,
             ),
             ChildSpec("circuits", Circuits, (self._bells, self._cleanup, self._sources)),
         ]
@@ -150,6 +181,15 @@ class System:
                 logger.exception(
                     "events of %r reach nobody; its circuits protect all the same", self
                 )
+
+    def _alarm(self, fields: dict[str, Any]) -> None:
+        """Publish that a part of ours fails, or works again; at most once."""
+        registry = self.actors.names.whereis(REGISTRY)
+        if registry is not None:
+            try:
+                registry.tell(Publish([alarm(self._shared, fields)], _nobody_waits))
+            except ActorDeadError:
+                pass
 
     # Circuits
 
@@ -283,6 +323,7 @@ class System:
         scope: str | None = None,
         filter: Callable[[Event], object] | None = None,
         max_redeliveries: int = 3,
+        durable: str | None = None,
     ) -> Subscription:
         """Have `handler` called with every event that matches; see `brama.subscribe`.
 
@@ -300,6 +341,7 @@ class System:
             scope=scope,
             filter=filter,
             max_redeliveries=max_redeliveries,
+            durable=durable,
         )
 
     def unsubscribe(self, subscription: Subscription | None = None) -> int:
@@ -331,13 +373,85 @@ class System:
             events=events, connection=connection, scope=scope, filter=filter
         )
 
+    # The journal
+
+    @property
+    def journal(self) -> Journal | None:
+        """The store of events, if the settings name one."""
+        return self._journal
+
+    def replay(
+        self,
+        *,
+        since: datetime | timedelta | float | None = None,
+        until: datetime | timedelta | float | None = None,
+        events: Iterable[str] | None = None,
+        connection: str | None = None,
+        scope: str | None = None,
+        timeout: float | timedelta = 5.0,
+    ) -> Replay:
+        """The events in the journal, oldest first; see `brama.replay`.
+
+        Raises:
+            ConfigError: there is no journal, or a wrong argument.
+        """
+        if self._journal is None:
+            raise ConfigError(
+                "journal",
+                "set where events are to be replayed",
+                None,
+                hint='Make one: brama.Settings(journal="sqlite:///path"), or set BRAMA_JOURNAL.',
+            )
+        made = Replay(
+            self._journal.options.path,
+            since=since,
+            until=until,
+            events=events,
+            connection=connection,
+            scope=scope,
+        )
+        self.flush(timeout)
+        return made
+
+    def flush(self, timeout: float | timedelta = 5.0) -> bool:
+        """Wait until all that has happened so far is in the journal.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            Whether it is; at once and True without a journal.
+
+        Threads: any but Brama's own; on a loop of yours it blocks, so call it in a thread.
+        """
+        deadline = time.monotonic() + seconds("timeout", timeout, zero=True)
+        journal = self._journal
+        if journal is None:
+            return True
+        tick = threading.Event()
+        while not self._bells.published():
+            if time.monotonic() >= deadline:
+                return False
+            tick.wait(0.001)
+        return journal.wait(max(0.0, deadline - time.monotonic()))
+
+    def _finish_journal(self, timeout: float) -> None:
+        """The actors have ended: what they have not published is kept for the next time."""
+        if self._journal is not None:
+            keep(self._bells.unpublished(), self._subscriptions.index, self._journal)
+            finish(self._journal, timeout)
+
     # Around a fork: see the functions below.
 
     def _before_fork(self) -> None:
+        if self._journal is not None:
+            self._journal.before_fork()
         self._catalogue.before_fork()
 
     def _after_fork_in_parent(self) -> None:
         self._catalogue.after_fork_in_parent()
+        if self._journal is not None:
+            self._journal.after_fork_in_parent()
 
     def _after_fork_in_child(self) -> None:
         self._bells.forget_all()
@@ -346,6 +460,8 @@ class System:
         self._sources.after_fork()
         self._catalogue.after_fork_in_child()
         self._tally.after_fork()
+        if self._journal is not None:
+            self._journal.after_fork_in_child(self._shared.source)
 
     # Life
 
@@ -368,6 +484,8 @@ class System:
         report = self.actors.stop(limit)
         handlers = self._subscriptions.all()
         self._subscriptions.close_all("its system was stopped")
+        if not self.actors.on_loop_thread():  # else `run`, or the exit of the process, does it
+            self._finish_journal(max(0.1, deadline - time.monotonic()))
         running = tuple(
             f"handler {handler.name}"
             for handler in handlers
@@ -406,6 +524,11 @@ class System:
         finally:
             self._shared.clock = former
             if started.done:  # else it runs elsewhere, or has not begun: nothing has ended
+                if self._journal is not None:
+                    with trio.CancelScope(shield=True):
+                        await trio.to_thread.run_sync(
+                            self._finish_journal, self.settings.stop_timeout
+                        )
                 self._subscriptions.close_all("its system was stopped")
 
     def tree(self) -> TreeNode:
@@ -413,13 +536,15 @@ class System:
         return self.actors.tree()
 
     def health(self) -> Health:
-        """Whether all is well, and what is not: the tree, its loop, quarantined handlers."""
+        """Whether all is well, and what is not: tree, loop, quarantined handlers, journal."""
         health = self.actors.health()
         names = self._subscriptions.quarantined()
-        if not names or health.status == "stopped":
+        found = [f"quarantined: handler {name}" for name in names]
+        if self._journal is not None:
+            found += self._journal.reasons()
+        if not found or health.status == "stopped":
             return health
-        reasons = (*health.reasons, *(f"quarantined: handler {name}" for name in names))
-        return evolve(health, status="degraded", reasons=reasons)
+        return evolve(health, status="degraded", reasons=(*health.reasons, *found))
 
     def __enter__(self) -> Self:
         self.start()
@@ -461,6 +586,16 @@ class _Started(trio.TaskStatus[ActorSystem]):
     def started(self, value: object = None) -> None:
         self.done = True
         self._status.started(self._system)
+
+
+def _finish_at_exit(found: weakref.ref[System]) -> None:
+    system = found()
+    if system is not None:
+        system._finish_journal(AT_EXIT)
+
+
+def _nobody_waits() -> None:
+    """Of the publication of an alarm."""
 
 
 async def _in_thread(function: Callable[[], R]) -> R:

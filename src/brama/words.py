@@ -7,12 +7,12 @@ questions (`available`) and `unregister` answer False instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any, overload
 
 from brama.circuits import Circuit, Group, GroupStatus, Policy, State, Status
-from brama.notifier import Event, EventStream, Subscription
+from brama.notifier import Event, EventStream, Replay, Subscription
 
 from .system import default_system
 
@@ -32,6 +32,7 @@ __all__ = [
     "open_circuit",
     "register",
     "register_group",
+    "replay",
     "reset_circuit",
     "status",
     "subscribe",
@@ -293,6 +294,7 @@ def subscribe(
     scope: str | None = None,
     filter: Callable[[Event], object] | None = None,
     max_redeliveries: int = 3,
+    durable: str | None = None,
 ) -> Subscription:
     """Have `handler` called with every event that matches all that is given.
 
@@ -309,6 +311,9 @@ def subscribe(
         filter: a further condition, called with the event; over one at which it raises there is no
             match.
         max_redeliveries: how often a critical event is tried again when the handler raises.
+        durable: a name under which the journal keeps how far the handler has come: what it missed
+            while the process was away arrives first, in order. Of several processes that share the
+            journal, one at a time delivers to a name, and it gets the events of all.
 
     Returns:
         The subscription; ``close()`` ends it, as does leaving it as a context manager.
@@ -324,6 +329,7 @@ def subscribe(
         scope=scope,
         filter=filter,
         max_redeliveries=max_redeliveries,
+        durable=durable,
     )
 
 
@@ -334,6 +340,42 @@ def unsubscribe(subscription: Subscription | None = None) -> int:
         How many have ended; never another owner's.
     """
     return default_system().unsubscribe(subscription)
+
+
+def replay(
+    *,
+    since: datetime | timedelta | float | None = None,
+    until: datetime | timedelta | float | None = None,
+    events: Iterable[str] | None = None,
+    connection: str | None = None,
+    scope: str | None = None,
+    timeout: float | timedelta = 5.0,
+) -> Replay:
+    """The events in the journal, in the order in which they were appended, to iterate over.
+
+    Example:
+        >>> for event in brama.replay(since=timedelta(hours=1), events=["circuit_opened"]):
+        ...     print(event.timestamp, event.connection, event.data["reason"])
+
+    Args:
+        since: the first moment: a time with its zone, a POSIX time, or a duration before now. None
+            is the beginning.
+        until: the moment before which it ends; None is now.
+        events, connection, scope: what it is limited to; None is any.
+        timeout: seconds to wait until what has happened so far is in the file.
+
+    Raises:
+        ConfigError: there is no journal, or a wrong argument.
+        brama.notifier.JournalError: while iterating, the file cannot be read.
+    """
+    return default_system().replay(
+        since=since,
+        until=until,
+        events=events,
+        connection=connection,
+        scope=scope,
+        timeout=timeout,
+    )
 
 
 def events(

@@ -1,0 +1,170 @@
+"""Opens the SQLite file of a journal: its settings, its version, its soundness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import JournalDamagedError, JournalError, JournalForeignError
+from .schema import APPLICATION_ID, MIGRATIONS, VERSION
+
+if TYPE_CHECKING:
+    import sqlite3
+
+# Imported where it is used: a service without a journal does not pay for it.
+
+__all__ = ["close", "connect", "connect_readonly", "described", "transaction"]
+
+LEAST = (3, 38, 0)
+"""Version of SQLite that has all that the tables need: STRICT, unixepoch()."""
+
+_DAMAGE = ("malformed", "not a database", "file is encrypted")
+
+
+@contextmanager
+def described(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into a `JournalError` that says what it is about."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        kind = JournalDamagedError if any(word in str(error) for word in _DAMAGE) else JournalError
+        raise kind(f"the journal {path}: {error}") from error
+    except OSError as error:
+        raise JournalError(f"the journal {path}: {error}") from error
+
+
+def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    """A connection to the journal at `path`, which is made if there is none.
+
+    Raises:
+        JournalDamagedError: there is no sound SQLite file.
+        JournalForeignError: something else has made the file, or a later release.
+        JournalError: it cannot be opened now.
+    """
+    import sqlite3
+
+    if sqlite3.sqlite_version_info < LEAST:
+        raise JournalError(
+            f"a journal needs SQLite {'.'.join(map(str, LEAST))} or newer, "
+            f"and this Python has {sqlite3.sqlite_version}"
+        )
+    with described(path):
+        db = sqlite3.connect(
+            path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _prepare(db, path)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def connect_readonly(path: Path, busy_timeout: float = 5.0) -> sqlite3.Connection:
+    """A connection that changes nothing, to a journal that must be there.
+
+    Raises:
+        JournalError: there is none, or it cannot be read.
+    """
+    import sqlite3
+
+    if not path.is_file():
+        raise JournalError(f"there is no journal at {path}")
+    with described(path):
+        # Not mode=ro: a reader of a file in WAL mode has to write into the shared memory.
+        db = sqlite3.connect(
+            path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+        )
+        try:
+            db.execute("PRAGMA query_only = ON")
+            _identify(db, path)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+        _identify(db, path)  # before anything in it is changed
+    else:
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes hold in an empty file only
+    # Before anything is locked: changing the mode needs the file to itself, once.
+    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise JournalError(f"the journal {path}: its file system does not allow SQLite's WAL mode")
+    db.execute("PRAGMA journal_size_limit = 67108864")
+    if version != VERSION:
+        _migrate(db, path)
+    _identify(db, path)
+
+
+def _identify(db: sqlite3.Connection, path: Path) -> None:
+    id = db.execute("PRAGMA application_id").fetchone()[0]
+    if id != APPLICATION_ID:
+        raise JournalForeignError(f"{path} is an SQLite file and not a journal of Brama")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise JournalForeignError(
+            f"the journal {path} has version {version}, and this release knows {VERSION}; "
+            "a later release of Brama has made it"
+        )
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    with transaction(db):
+        # Under the lock, because another process may have been faster.
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            raise JournalForeignError(f"{path} is an SQLite file and not a journal of Brama")
+        for number in range(version, VERSION):
+            for statement in _statements(MIGRATIONS[number]):
+                db.execute(statement)
+        if version < VERSION:
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    import sqlite3
+
+    # executescript() would commit what is under way.
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """A write transaction: the whole of it, or nothing."""
+    import sqlite3
+
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # What broke may have ended the transaction already, a full disk for one.
+        if db.in_transaction:
+            try:
+                db.execute("ROLLBACK")
+            except sqlite3.Error:
+                pass
+        raise
+
+
+def close(db: sqlite3.Connection) -> None:
+    """Close `db`, whatever state its file is in."""
+    import sqlite3
+
+    try:
+        db.close()
+    except sqlite3.Error:
+        pass

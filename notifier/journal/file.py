@@ -1,0 +1,427 @@
+"""The file of a journal, as its store uses it: appends, reads, positions, retention."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from brama.circuits import Event
+
+from .connection import close, connect, described, transaction
+from .errors import JournalDamagedError, JournalError, JournalGoneError
+from .options import JournalOptions
+from .owners import Owner, alive
+from .retention import Extent, Plan
+from .rows import INSERT, Stored, heads_of, row_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+__all__ = ["Claim", "JournalFile", "Position", "stored"]
+
+CHUNK = 5_000
+"""Rows that one transaction of retention removes: others want to write, too."""
+
+SELECT = "SELECT id, event, connection, scope, body FROM events "
+
+
+@attrs.frozen
+class Claim:
+    """A place among the writers of a journal.
+
+    Attributes:
+        source: its name.
+        fresh: it has only now become the owner's, who has appended nothing yet.
+        clean: its last owner ended in good order, and every event of his is there.
+        heads: the last epoch and number of each connection, by scope ('' for none) and name.
+    """
+
+    source: str
+    fresh: bool
+    clean: bool
+    heads: dict[tuple[str, str], tuple[int, int]] = attrs.field(factory=dict, eq=False)
+
+
+@attrs.frozen
+class Position:
+    """How far a durable subscription has come.
+
+    Attributes:
+        position: id of the last event that it has acknowledged.
+        handed: id of the last one that it was given.
+        n: deliveries so far.
+    """
+
+    position: int
+    handed: int
+    n: int
+
+
+class JournalFile:
+    """One SQLite file that several processes share.
+
+    Threads: any; one at a time. Failure: a `JournalError`, and what was begun has not happened.
+    """
+
+    def __init__(self, options: JournalOptions) -> None:
+        self.options = options
+        self.path: Path = options.path
+        # Invariant: held around every use of the connection. A fork takes it, so that the child
+        # inherits neither a transaction nor an open file: SQLite must not be carried into a child.
+        self.lock = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._place: tuple[int, int] | None = None
+        self._sync = ""
+        self._patience = options.busy_timeout
+        self._forbidden = ""
+
+    # Opening and closing
+
+    @contextmanager
+    def _use(self) -> Generator[sqlite3.Connection, None, None]:
+        with self.lock, described(self.path):
+            if self._forbidden:
+                raise JournalError(f"the journal {self.path}: {self._forbidden}")
+            if self._db is None:
+                self._db = connect(self.path, self._patience)
+                self._sync = ""
+                self._place = _place(self.path)
+            elif _place(self.path) != self._place:
+                # Without this look SQLite would go on writing into the file that nobody can find.
+                self._close()
+                raise JournalGoneError(f"the journal {self.path} was deleted or replaced")
+            yield self._db
+
+    def _close(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            close(db)
+
+    def close(self) -> None:
+        """Let go of the file; the next use opens it again."""
+        with self.lock:
+            self._close()
+
+    def hurry(self, seconds: float) -> None:
+        """From now on wait no longer than so for a file that another process holds."""
+        with self.lock:
+            self._close()
+            self._patience = min(self.options.busy_timeout, seconds)
+
+    def check(self) -> None:
+        """Look the whole file through.
+
+        Raises:
+            JournalDamagedError: it is not sound.
+        """
+        with self._use() as db:
+            found = [row[0] for row in db.execute("PRAGMA quick_check(3)")]
+        if found != ["ok"]:
+            raise JournalDamagedError(f"the journal {self.path} is damaged: {'; '.join(found)}")
+
+    def set_aside(self) -> Path | None:
+        """Rename a damaged file, so that a new one can be begun; None if it is gone."""
+        with self.lock:
+            self._close()
+            # The millisecond tells two of them apart; the process that comes second finds no file.
+            aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time() * 1000)}")
+            try:
+                self.path.rename(aside)
+            except FileNotFoundError:
+                return None
+            for suffix in ("-wal", "-shm"):
+                part = self.path.with_name(self.path.name + suffix)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + suffix))
+            return aside
+
+    # Writers
+
+    def claim(self, owner: Owner) -> Claim:
+        """Take the place of a writer who is gone, or a new one.
+
+        Raises:
+            JournalError: not now.
+        """
+        with self._use() as db:
+            owner.hold()
+            self._synchronous(db, durable=False)
+            with transaction(db):
+                rows = db.execute("SELECT source, owner, clean FROM sources").fetchall()
+                taken = {source: (other, clean) for source, other, clean in rows}
+                number = 1
+                while True:
+                    source = f"{self.options.source}-{number}"
+                    other, clean = taken.get(source, (None, 1))
+                    if other == owner.id:
+                        return Claim(source, fresh=False, clean=False)
+                    if not alive(self.path, other):
+                        break
+                    number += 1
+                # It is not clean from its first append on: nobody minds one who has done nothing.
+                db.execute(
+                    "INSERT INTO sources VALUES (?, ?, 0, 1) ON CONFLICT (source) DO UPDATE "
+                    "SET owner = excluded.owner, written = 0",
+                    (source, owner.id),
+                )
+            heads = {
+                (scope, connection): (epoch, seq)
+                for scope, connection, epoch, seq in db.execute(
+                    "SELECT scope, connection, epoch, seq FROM heads WHERE source = ?", (source,)
+                )
+            }
+        return Claim(source, fresh=True, clean=bool(clean), heads=heads)
+
+    def leave(self, source: str, owner: Owner, *, clean: bool) -> None:
+        """Give the place of a writer back.
+
+        Args:
+            source: the place.
+            owner: who leaves.
+            clean: all that it has published is in the file.
+        """
+        with self._use() as db:
+            self._synchronous(db, durable=self.options.sync != "never")
+            with transaction(db):
+                db.execute("UPDATE sources SET owner = NULL WHERE owner = ?", (owner.id,))
+                if clean:
+                    db.execute("UPDATE sources SET clean = 1 WHERE source = ?", (source,))
+                db.execute("UPDATE durables SET owner = NULL WHERE owner = ?", (owner.id,))
+
+    # Events
+
+    def append(self, source: str, owner: Owner, number: int, events: Sequence[Event]) -> range:
+        """Append `events`; all of them are in the file when this returns, or none.
+
+        Args:
+            source: the writer's place.
+            owner: who holds it.
+            number: how many events the owner has appended before the first of these. What the file
+                has already, because the answer to an earlier append was lost, is left out.
+            events: what happened, in order.
+
+        Returns:
+            The ids of those that were not in the file yet.
+
+        Raises:
+            LookupError: the place is no longer the owner's.
+            JournalError: they could not be written.
+        """
+        durable = self.options.sync == "always" or (
+            self.options.sync == "critical" and any(event.critical for event in events)
+        )
+        with self._use() as db:
+            self._synchronous(db, durable=durable)
+            with transaction(db):
+                row = db.execute(
+                    "SELECT written FROM sources WHERE source = ? AND owner = ?", (source, owner.id)
+                ).fetchone()
+                if row is None:
+                    raise LookupError(source)
+                fresh = events[max(0, row[0] - number) :]
+                db.executemany(INSERT, [row_of(event, source) for event in fresh])
+                db.executemany(
+                    "INSERT INTO heads VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                    "SET epoch = excluded.epoch, seq = excluded.seq",
+                    [
+                        (source, scope, connection, epoch, seq)
+                        for (scope, connection), (epoch, seq) in heads_of(fresh).items()
+                    ],
+                )
+                db.execute(
+                    "UPDATE sources SET written = ?, clean = 0 WHERE source = ?",
+                    (max(row[0], number + len(events)), source),
+                )
+                last = _last(db)
+            if _place(self.path) != self._place:  # written into a file that is gone
+                self._close()
+                raise JournalGoneError(f"the journal {self.path} was deleted or replaced")
+            return range(last - len(fresh) + 1, last + 1)
+
+    def read(self, after: int, limit: int) -> list[Stored]:
+        """Up to `limit` events with ids beyond `after`, in order."""
+        with self._use() as db:
+            return stored(db, "WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+
+    def last(self) -> int:
+        """The id of the last event, 0 if there never was one."""
+        with self._use() as db:
+            return _last(db)
+
+    def removed(self) -> int:
+        """The id of the last event that retention has removed."""
+        with self._use() as db:
+            return int(db.execute("SELECT max(through) FROM retention").fetchone()[0])
+
+    def data_version(self) -> int:
+        """Another number whenever another process has written."""
+        with self._use() as db:
+            return int(db.execute("PRAGMA data_version").fetchone()[0])
+
+    def _synchronous(self, db: sqlite3.Connection, *, durable: bool) -> None:
+        wanted = "FULL" if durable else "NORMAL" if self.options.sync != "never" else "OFF"
+        if wanted != self._sync:
+            db.execute(f"PRAGMA synchronous = {wanted}")
+            self._sync = wanted
+
+    # Durable subscriptions
+
+    def claim_durable(
+        self, name: str, owner: Owner, *, anew: bool = False
+    ) -> tuple[Position, bool] | None:
+        """Be the one that delivers to the durable subscription `name`; None if another one is.
+
+        Args:
+            name: of the subscription.
+            owner: who is to deliver.
+            anew: the file has been begun anew, so what it holds has not been seen.
+
+        Returns:
+            How far it has come, and whether the name is new and begins after the last event of now.
+        """
+        with self._use() as db:
+            self._synchronous(db, durable=False)
+            with transaction(db):
+                row = db.execute(
+                    "SELECT owner, position, handed, n FROM durables WHERE name = ?", (name,)
+                ).fetchone()
+                if row is None:
+                    last = 0 if anew else _last(db)
+                    db.execute(
+                        "INSERT INTO durables VALUES (?, ?, ?, ?, 0)", (name, owner.id, last, last)
+                    )
+                    return Position(last, last, 0), not anew
+                if row[0] not in (None, owner.id) and alive(self.path, row[0]):
+                    return None
+                db.execute("UPDATE durables SET owner = ? WHERE name = ?", (owner.id, name))
+                return Position(*row[1:]), False
+
+    def save_durables(self, owner: Owner, positions: Iterable[tuple[str, Position]]) -> None:
+        """Keep how far durable subscriptions of `owner` have come."""
+        rows = [
+            (at.position, at.handed, at.n, name, owner.id, at.position) for name, at in positions
+        ]
+        with self._use() as db:
+            self._synchronous(db, durable=False)
+            with transaction(db):
+                db.executemany(
+                    "UPDATE durables SET position = ?, handed = ?, n = ? "
+                    "WHERE name = ? AND owner = ? AND position <= ?",
+                    rows,
+                )
+
+    def release_durable(self, name: str, owner: Owner) -> None:
+        """Let another process deliver to the durable subscription `name`."""
+        with self._use() as db, transaction(db):
+            db.execute(
+                "UPDATE durables SET owner = NULL WHERE name = ? AND owner = ?", (name, owner.id)
+            )
+
+    def forget_durable(self, name: str) -> bool:
+        """Forget how far `name` has come; False if it is unknown or somebody delivers to it."""
+        with self._use() as db, transaction(db):
+            row = db.execute("SELECT owner FROM durables WHERE name = ?", (name,)).fetchone()
+            if row is None or alive(self.path, row[0]):
+                return False
+            db.execute("DELETE FROM durables WHERE name = ?", (name,))
+            return True
+
+    # Retention
+
+    def extent(self, now: float) -> Extent:
+        """How much there is, with what is too old at `now`, a POSIX time."""
+        with self._use() as db:
+            removed = int(db.execute("SELECT max(through) FROM retention").fetchone()[0])
+            first = db.execute("SELECT min(id) FROM events").fetchone()[0]
+            last = _last(db)
+            expired = 0
+            if self.options.max_age is not None:
+                cutoff = int((now - self.options.max_age) * 1_000_000)
+                # By id and not by the index on time: it stops at the first that may stay.
+                row = db.execute(
+                    "SELECT id FROM events NOT INDEXED WHERE at >= ? ORDER BY id LIMIT 1", (cutoff,)
+                ).fetchone()
+                expired = last if row is None else row[0] - 1
+            sizes = [
+                db.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            ]
+        return Extent(
+            first=removed + 1 if first is None else first,
+            last=last,
+            expired=expired,
+            bytes=(sizes[0] - sizes[1]) * sizes[2],
+        )
+
+    def remove(self, plan: Plan) -> int:
+        """Remove what `plan` says, a part at a time; how many events have gone."""
+        gone = 0
+        while True:
+            with self._use() as db:
+                self._synchronous(db, durable=False)
+                with transaction(db):
+                    before = db.execute("SELECT max(through) FROM retention").fetchone()[0]
+                    first = db.execute("SELECT min(id) FROM events").fetchone()[0]
+                    if first is None or first > plan.through:
+                        break
+                    through = min(plan.through, first + CHUNK - 1)
+                    if through > before:
+                        db.execute(
+                            "INSERT INTO retention VALUES (?, unixepoch() * 1000000, ?, ?)",
+                            (through, through - first + 1, plan.reason),
+                        )
+                    gone += db.execute("DELETE FROM events WHERE id <= ?", (through,)).rowcount
+        with self._use() as db:
+            # execute() would stop at its first page: it takes each for a row.
+            db.executescript("PRAGMA incremental_vacuum")
+        return gone
+
+    # Around a fork
+
+    def before_fork(self, timeout: float = 5.0) -> bool:
+        """Close the file and keep it closed; False if it is stuck in a write."""
+        if not self.lock.acquire(timeout=timeout):
+            return False
+        self._close()
+        return True
+
+    def after_fork_in_parent(self, held: bool) -> None:
+        if held:
+            self.lock.release()
+
+    def after_fork_in_child(self, held: bool) -> None:
+        """What the child inherits is a closed file, or one that it must never touch."""
+        self.lock = threading.RLock()
+        if not held:
+            _inherited.append(self._db)  # never closed here: that is the parent's to do
+            self._db = None
+            self._forbidden = "the process was forked while a write to it hung; start this one anew"
+
+
+_inherited: list[object] = []
+
+
+def stored(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[Stored]:
+    """The events that ``SELECT …`` with that `rest` finds."""
+    return [Stored(*row) for row in db.execute(SELECT + rest, values)]
+
+
+def _last(db: sqlite3.Connection) -> int:
+    # Not max(id): the numbers go on when retention has removed all.
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path's own stat costs three times as much
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,237 @@
+"""A durable subscription: fed from the journal, wherever it stopped.
+
+It never gets an event any other way. So there is no switch from what it missed to what happens now,
+and nothing can be lost or doubled at one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from brama.circuits import Event
+
+from .file import Position
+from .intake import Intake
+from .rows import Stored
+
+__all__ = ["WINDOW", "Follower", "Target"]
+
+WINDOW = 256
+"""Events that are given out and not yet handled, at most."""
+
+LOW = WINDOW // 4
+
+
+class Target(Protocol):
+    """What a follower asks of the subscription that it feeds."""
+
+    @property
+    def events(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def connection(self) -> str | None: ...
+
+    @property
+    def scope(self) -> str | None: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def running(self) -> bool: ...
+
+    on_finished: Callable[[int], None] | None
+
+    def offer(self, event: Event) -> bool: ...
+
+    def resume(self, n: int) -> None: ...
+
+
+class Follower:
+    """Feeds one durable subscription, and knows how far it has come.
+
+    In the index of subscriptions it stands in the subscription's place: what that wants is built
+    and journaled.
+
+    Threads: `offer` on the loop thread, `finished` from whoever delivers, the rest in the store.
+
+    Attributes:
+        name: under which the journal keeps the position.
+        ordered: the store has come to its order, and knows whether the name is to be had.
+        claimed: this process delivers; else another one does, or it is not known yet.
+        changed: the position differs from that in the file.
+        ended: its subscription has ended.
+    """
+
+    def __init__(self, name: str, target: Target, intake: Intake) -> None:
+        self.name = name
+        self.target = target
+        self.born = 0
+        self.ordered = False
+        self.claimed = False
+        self.changed = False
+        self.ended = False
+        self._intake = intake
+        self._fresh = False
+        self._excluded: set[int] = set()
+        self._read_to = 0
+        self._repeat_to = 0
+        self._lock = threading.Lock()
+        # Invariant: under the lock. The ids that were given out and not yet handled, in order; the
+        # subscription handles them in the same order, one at a time.
+        self._out: deque[int] = deque()
+        self._position = self._handed = self._n = 0
+        self._stale = 0  # given out before the file was begun anew
+        target.on_finished = self.finished
+
+    # In the index
+
+    @property
+    def events(self) -> tuple[str, ...] | None:
+        return self.target.events
+
+    @property
+    def connection(self) -> str | None:
+        return self.target.connection
+
+    @property
+    def scope(self) -> str | None:
+        return self.target.scope
+
+    def offer(self, event: Event) -> bool:
+        """The registry has an event for it: have it journaled."""
+        self._intake.want(event)
+        return False
+
+    # In the store
+
+    def start(self, at: Position, *, fresh: bool) -> None:
+        """Deliver from `at` on.
+
+        Args:
+            at: how far it had come.
+            fresh: the name is new, so it begins with what happens after it was subscribed.
+        """
+        with self._lock:
+            self._position, self._handed, self._n = at.position, at.handed, at.n
+            self._stale += len(self._out)
+            self._out.clear()
+        self._fresh = fresh
+        self._excluded.clear()
+        self._read_to = at.position
+        self._repeat_to = at.handed
+        if at.n:
+            self.target.resume(at.n)
+        self.claimed = True
+
+    @property
+    def read_to(self) -> int:
+        """Id of the last event that was looked at."""
+        return self._read_to
+
+    def room(self) -> int:
+        """How many further events may be given out; 0 until a good part has been handled."""
+        out = len(self._out)
+        return 0 if out > LOW else WINDOW - out
+
+    def choose(self, rows: Iterable[Stored], room: int) -> list[tuple[int, Event]]:
+        """From rows that come next, up to `room` events to give out."""
+        chosen: list[tuple[int, Event]] = []
+        for row in rows:
+            if len(chosen) == room:
+                break
+            self._read_to = row.id
+            if self._wants(row):
+                chosen.append((row.id, row.read(redelivered=row.id <= self._repeat_to)))
+        with self._lock:
+            if not chosen and not self._out and self._read_to > self._position:
+                self._position = self._read_to  # all that it has seen it does not want
+                self.changed = True
+            if chosen:
+                self._handed = max(self._handed, chosen[-1][0])
+        return chosen
+
+    def _wants(self, row: Stored) -> bool:
+        target = self.target
+        if row.id in self._excluded:
+            self._excluded.discard(row.id)
+            return False
+        return (
+            (target.events is None or row.event in target.events)
+            and target.connection in (None, row.connection)
+            and target.scope in (None, row.scope)
+        )
+
+    def appended(self, id: int, version: int) -> None:
+        """An event of this process is in the file.
+
+        Args:
+            id: of its row.
+            version: of the subscriptions when it happened. A new name does not hear of what began
+                before it was subscribed and was under way then.
+        """
+        if self._fresh and version < self.born:
+            self._excluded.add(id)
+
+    def give(self, chosen: Iterable[tuple[int, Event]]) -> None:
+        """Queue `chosen` to the subscription; their position has been kept."""
+        for id, event in chosen:
+            with self._lock:
+                self._out.append(id)
+            if not self.target.offer(event):
+                return  # it has ended; the next to take the name gets it
+
+    def gap(self, event: Event) -> None:
+        """Tell the subscription of events that retention has removed before it came to them."""
+        with self._lock:
+            self._out.append(self._read_to)
+        self.target.offer(event)
+
+    def skip_to(self, id: int) -> int:
+        """All up to `id` is gone; how many of them it had not seen."""
+        lost = id - self._read_to
+        self._read_to = max(self._read_to, id)
+        return max(0, lost)
+
+    def position(self) -> Position:
+        """How far it has come; what is kept in the file."""
+        with self._lock:
+            self.changed = False
+            return Position(self._position, self._handed, self._n)
+
+    def farewell(self) -> Position:
+        """The last position: nothing was given out beyond what is being handled now."""
+        with self._lock:
+            handed = self._out[0] if self._out and self.target.running else self._position
+            return Position(self._position, handed, self._n)
+
+    # The deliverer's side
+
+    def finished(self, n: int) -> None:
+        """The first event that was given out has been handled, given up, or filtered out.
+
+        Args:
+            n: deliveries of the subscription so far.
+        """
+        with self._lock:
+            if self._stale:
+                self._stale -= 1
+                return
+            if not self._out:
+                return
+            self._position = max(self._position, self._out.popleft())
+            self._n = n
+            self.changed = True
+            ring = len(self._out) in (0, LOW)
+        if ring:
+            self._intake.ring()
+
+    def after_fork(self) -> None:
+        """In the child: the parent delivers, until it is gone."""
+        self._lock = threading.Lock()
+        self._out.clear()
+        self._stale = 0
+        self.claimed = False

@@ -1,0 +1,259 @@
+"""The journal of one system: what its store works on, and what outlives that store."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from brama.circuits import EVENTS, Event, Fields, check_name, seconds
+from brama.telemetry import ConfigError
+
+from .errors import JournalError
+from .file import Claim, JournalFile
+from .follower import Follower, Target
+from .intake import JOURNALED, Intake
+from .options import JournalOptions
+from .owners import Owner
+
+__all__ = ["Journal", "JournalStatus", "Tap"]
+
+logger = logging.getLogger("brama.notifier")
+
+
+@attrs.frozen
+class JournalStatus:
+    """How a journal does at one instant.
+
+    Attributes:
+        path: of its file.
+        source: the name under which this process writes; empty while it has none.
+        waiting: events that are not in the file yet.
+        appended: events that this system has appended.
+        lost: events that were dropped because too many waited.
+        failing: why the file cannot be written, or None.
+        failing_for: seconds since that began.
+        durable: the durable subscriptions here, and whether it is this process that delivers.
+    """
+
+    path: Path
+    source: str
+    waiting: int
+    appended: int
+    lost: int
+    failing: str | None
+    failing_for: float
+    durable: Mapping[str, bool]
+
+
+class Tap:
+    """The journal's own entry in the index: what is kept even if nobody asks for it."""
+
+    name = "the journal"
+    connection: str | None = None
+    scope: str | None = None
+
+    def __init__(self, events: tuple[str, ...] | None, intake: Intake) -> None:
+        self.events = events
+        self.born = 0
+        self._intake = intake
+
+    def offer(self, event: Event) -> bool:
+        """The registry has an event for it."""
+        self._intake.want(event)
+        return False
+
+
+class Journal:
+    """An append-only store of events in one SQLite file.
+
+    It belongs to the system: what waits to be written, who follows, and how far the file has come
+    all outlive the store actor that does the work.
+
+    Args:
+        options: the file and its rules.
+        run: names this process in the ids of events.
+        wall: POSIX time in seconds.
+
+    Threads: from any.
+    """
+
+    def __init__(
+        self, options: JournalOptions, run: str, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.options = options
+        self.run = run
+        self.wall = wall
+        self.file = JournalFile(options)
+        self.owner = Owner(options.path)
+        self.intake = Intake(options.backlog, self.gap)
+        self.tap = Tap(JOURNALED, self.intake)
+        self.claim: Claim | None = None
+        self.base = 0
+        self.appended = 0
+        self.checked = False
+        self.begun_anew = False
+        # Invariant: held for a whole turn of the store. One that was given up on may still be in
+        # the middle of its own.
+        self.turn = threading.RLock()
+        self.followers: dict[str, Follower] = {}
+        self.leaving: deque[Follower] = deque()  # ended, and their last position not yet kept
+        self.failing: JournalError | None = None
+        self.failing_since = 0.0
+        self._numbers = count(1)
+        self._held = False
+
+    @property
+    def source(self) -> str:
+        """The name under which this process writes; empty while it has none."""
+        return "" if self.claim is None else self.claim.source
+
+    def open(self) -> dict[tuple[str | None, str], tuple[int, int]]:
+        """Take a place among the writers, and close the file again.
+
+        Returns:
+            Where the numbers of each connection go on, by scope and name: the epoch, 0 for a new
+            one, and the last number. A new epoch begins where the last process of this name did
+            not end in good order, because handlers may have seen numbers that never reached the
+            file. None of the file's faults is raised here: the store meets and reports them.
+        """
+        try:
+            claim = self.take_place()
+        except JournalError as error:
+            logger.warning("%s; it is tried again once there is something to write", error)
+            return {}
+        finally:
+            self.file.close()
+        return {
+            (scope or None, connection): (epoch if claim.clean else 0, seq)
+            for (scope, connection), (epoch, seq) in claim.heads.items()
+        }
+
+    def take_place(self) -> Claim:
+        """The claim on a place among the writers, made if there is none. Raises `JournalError`."""
+        claim = self.claim
+        if claim is None:
+            claim = self.file.claim(self.owner)
+            if claim.fresh:
+                self.base = self.appended
+            self.claim = claim
+        return claim
+
+    def renew(self) -> None:
+        """The file is lost: the next use begins a new one, from which the followers are fed."""
+        self.claim = None
+        self.begun_anew = True
+        for follower in self.followers.values():
+            follower.claimed = False
+
+    def leave(self) -> None:
+        """Give the place back: all that was published is in the file, if nothing waits."""
+        claim, self.claim = self.claim, None
+        if claim is not None:
+            self.file.leave(claim.source, self.owner, clean=not self.intake.waiting)
+        self.owner.release()
+
+    def follow(self, name: str, target: Target) -> Follower:
+        """Feed `target` from where the durable subscription `name` stopped, for ever after.
+
+        Raises:
+            ConfigError: the name is in use in this system.
+        """
+        check_name("durable", name)
+        follower = Follower(name, target, self.intake)
+        present = self.followers.setdefault(name, follower)
+        if present is not follower:
+            raise ConfigError(
+                "durable", "a name that no other subscription of this system has", name
+            )
+        return follower
+
+    def unfollow(self, follower: Follower) -> None:
+        """Its subscription has ended; another may take the name."""
+        follower.ended = True
+        if self.followers.get(follower.name) is follower:
+            del self.followers[follower.name]
+            self.leaving.append(follower)
+            self.intake.ring()
+
+    def forget(self, name: str) -> bool:
+        """Forget how far a durable subscription has come, so that it begins anew.
+
+        Returns:
+            False if the name is unknown, or in use.
+        """
+        return name not in self.followers and self.file.forget_durable(name)
+
+    def wait(self, timeout: float | timedelta = 5.0) -> bool:
+        """Wait until all that was published is in the file; False if that takes longer."""
+        return self.intake.wait(seconds("timeout", timeout, zero=True))
+
+    def status(self) -> JournalStatus:
+        """A frozen snapshot."""
+        failing = self.failing
+        return JournalStatus(
+            path=self.options.path,
+            source=self.source,
+            waiting=self.intake.waiting,
+            appended=self.appended,
+            lost=self.intake.lost,
+            failing=None if failing is None else str(failing),
+            failing_for=0.0 if failing is None else time.monotonic() - self.failing_since,
+            durable={name: one.claimed for name, one in list(self.followers.items())},
+        )
+
+    def reasons(self) -> tuple[str, ...]:
+        """What the health says of it; nothing while all is well."""
+        failing = self.failing
+        return () if failing is None else (f"journal: {failing}",)
+
+    def gap(self, lost: int) -> Event:
+        """The event that tells how many are missing in its place."""
+        return self.event("gap", {"lost": lost})
+
+    def event(self, name: str, data: dict[str, Any]) -> Event:
+        """An event of the system itself, of no connection."""
+        now = self.wall()
+        return Event(
+            event=name,
+            connection="",
+            scope=None,
+            timestamp=datetime.fromtimestamp(now, UTC),
+            monotonic=time.monotonic(),
+            epoch=0,
+            seq=None,
+            event_id=f"{self.run}-{name}-{next(self._numbers)}",
+            severity=EVENTS[name].severity,
+            data=Fields(data),
+            source=self.source,
+        )
+
+    # Around a fork
+
+    def before_fork(self) -> None:
+        self._held = self.file.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        self.file.after_fork_in_parent(self._held)
+
+    def after_fork_in_child(self, run: str) -> None:
+        """The child is a writer of its own; what waits is the parent's to write."""
+        self.file.after_fork_in_child(self._held)
+        self.owner.after_fork()
+        self.owner = Owner(self.options.path)
+        self.run = run
+        self.turn = threading.RLock()
+        self.intake.clear()
+        self.claim = None
+        self.base = self.appended = 0
+        self.failing = None
+        for follower in self.followers.values():
+            follower.after_fork()

@@ -1,0 +1,232 @@
+"""The file: what is in it stays as it is, and several writers share it."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from brama.notifier import JournalDamagedError, JournalError, JournalForeignError, JournalGoneError
+from brama.notifier.journal.connection import connect
+from brama.notifier.journal.schema import MIGRATIONS, VERSION
+
+requirement = pytest.mark.requirement
+
+
+def test_what_was_appended_is_read_in_order(writer, event):
+    events = [event(number) for number in range(1, 11)]
+    assert writer.append(*events) == 10
+    assert [row.read() for row in writer.file.read(0, 100)] == events
+    assert [row.id for row in writer.file.read(4, 3)] == [5, 6, 7]
+
+
+def test_an_append_that_is_made_again_is_not_made_twice(writer, event):
+    writer.append(event(1), event(2))
+    # Its answer was lost: the same again, with one more.
+    ids = writer.file.append(writer.claim.source, writer.owner, 0, [event(1), event(2), event(3)])
+    assert list(ids) == [3]
+    assert [row.read().seq for row in writer.file.read(0, 10)] == [1, 2, 3]
+
+
+def test_an_append_that_breaks_leaves_nothing(writer, event, monkeypatch):
+    broken = attrs.evolve(event(2), connection=None)  # the table refuses it
+    with pytest.raises(JournalError, match="NOT NULL"):
+        writer.append(event(1), broken)
+    assert writer.file.read(0, 10) == []
+    assert writer.append(event(1)) == 1
+
+
+@requirement("AU-01")
+@pytest.mark.parametrize(
+    ("attempt", "trace"),
+    [
+        ("UPDATE events SET connection = 'other' WHERE id = 1", [("UPDATE", 1)]),
+        ("UPDATE events SET id = 9 WHERE id = 1", [("UPDATE", 1)]),
+        ("DELETE FROM events WHERE id = 2", [("DELETE", 2)]),
+        ("DELETE FROM events", [("DELETE", 1)]),
+        ("INSERT OR REPLACE INTO events SELECT * FROM events WHERE id = 1", []),
+        ("REPLACE INTO events SELECT * FROM events WHERE id = 1", []),
+        ("UPDATE retention SET through = 99", []),
+        ("DELETE FROM retention", []),
+    ],
+)
+def test_the_store_itself_refuses_to_change_what_is_in_it(writer, event, path, attempt, trace):
+    writer.append(event(1), event(2), event(3))
+    before = writer.file.read(0, 10)
+    stranger = sqlite3.connect(path, isolation_level=None)
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        stranger.execute(attempt)
+    assert writer.file.read(0, 10) == before
+    # The attempt itself is on record.
+    assert stranger.execute("SELECT what, events FROM refusals").fetchall() == trace
+    stranger.close()
+
+
+@requirement("AU-01")
+@pytest.mark.parametrize("attempt", ["DELETE FROM refusals", "UPDATE refusals SET events = 0"])
+def test_the_record_of_an_attempt_cannot_be_removed(writer, event, path, attempt):
+    writer.append(event(1))
+    stranger = sqlite3.connect(path, isolation_level=None)
+    with pytest.raises(sqlite3.IntegrityError):
+        stranger.execute("DELETE FROM events")
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        stranger.execute(attempt)
+    stranger.close()
+
+
+# Writers
+
+
+def test_each_writer_has_a_place_of_its_own(options, writers, event):
+    one, two = writers(options), writers(options)
+    assert (one.claim.source, two.claim.source) == ("brama-1", "brama-2")
+    one.append(event(1))
+    two.append(event(1, event_id="other"))
+    one.append(event(2))
+    assert [row.read().source for row in one.file.read(0, 9)] == ["brama-1", "brama-2", "brama-1"]
+
+
+def test_the_place_of_one_who_left_is_taken_with_its_numbers(options, writers, event):
+    one, two = writers(options), writers(options)
+    one.append(event(1), event(2), event(5, connection="other", epoch=9, scope="shop"))
+    one.file.leave(one.claim.source, one.owner, clean=True)
+    three = writers(options)
+    assert three.claim.source == "brama-1"
+    assert three.claim.clean
+    assert three.claim.heads == {("", "search"): (7, 2), ("shop", "other"): (9, 5)}
+    assert two.claim.source == "brama-2"
+
+
+def test_a_place_that_was_not_left_in_good_order_is_not_clean(options, writers, event):
+    one = writers(options)
+    one.append(event(1))
+    one.close()  # without a word to the file, as a process ends that is killed
+    assert not writers(options).claim.clean
+
+
+def test_one_who_has_appended_nothing_leaves_no_mark(options, writers):
+    writers(options).close()
+    assert writers(options).claim.clean
+
+
+def test_a_place_that_another_has_taken_is_no_longer_written_from(options, writers, event):
+    one = writers(options)
+    one.owner.release()
+    writers(options)
+    with pytest.raises(LookupError):
+        one.append(event(1))
+
+
+def test_the_owner_of_a_dead_process_leaves_no_file_behind(options, writers, tmp_path):
+    one = writers(options)
+    one.owner._close()  # as the system does when a process is killed
+    assert list(tmp_path.glob("*-owner-*"))
+    two = writers(options)
+    left = {found.name for found in tmp_path.glob("*-owner-*")}
+    assert left == {f"journal.sqlite-owner-{two.owner.id}"}
+
+
+# The file itself
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(path, options, writers, event):
+    old = sqlite3.connect(path, isolation_level=None)
+    old.executescript(MIGRATIONS[0])
+    old.execute(
+        "INSERT INTO events (source, connection, event, at, epoch, event_id, body) "
+        "VALUES ('brama-1', 'search', 'success', 1, 1, 'x', '{}')"
+    )
+    old.executescript("PRAGMA application_id = 1114792301; PRAGMA user_version = 1;")
+    old.close()
+    writer = writers(options)
+    assert [row.id for row in writer.file.read(0, 9)] == [1]
+    assert connect(path, 1.0).execute("PRAGMA user_version").fetchone() == (VERSION,)
+    writer.append(event(1))
+
+
+def test_a_file_of_a_later_release_is_left_alone(path, options, writers):
+    writers(options).close()
+    later = sqlite3.connect(path)
+    later.execute(f"PRAGMA user_version = {VERSION + 1}")
+    later.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalForeignError, match="a later release"):
+        writers(options)
+    assert path.read_bytes() == before
+
+
+def test_somebody_elses_database_is_left_alone(path, options, writers):
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE customers (name)")
+    other.commit()
+    other.close()
+    with pytest.raises(JournalForeignError, match="not a journal of Brama"):
+        writers(options)
+    assert sqlite3.connect(path).execute("SELECT name FROM sqlite_schema").fetchall() == [
+        ("customers",)
+    ]
+
+
+def test_a_file_that_is_no_database_is_damaged_and_set_aside_whole(path, options, writer, event):
+    writer.append(event(1))
+    writer.close()
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(JournalDamagedError, match="not a database"):
+        writer.file.read(0, 1)
+    aside = writer.file.set_aside()
+    assert aside.read_bytes() == b"no database at all" * 100
+    assert not path.exists()
+    assert writer.file.set_aside() is None
+
+
+def test_damage_inside_the_file_is_found_by_the_check(path, writer, event):
+    writer.append(*[event(number) for number in range(1, 2000)])
+    writer.file.check()
+    writer.file.close()
+    with path.open("r+b") as file:
+        file.seek(4096 * 20)
+        file.write(b"\xff" * 4096)
+    with pytest.raises(JournalDamagedError, match=r"damaged|malformed"):
+        writer.file.check()
+
+
+def test_a_file_that_is_deleted_is_noticed_before_anything_is_written(path, writer, event):
+    writer.append(event(1))
+    path.unlink()
+    with pytest.raises(JournalGoneError):
+        writer.append(event(2))
+    assert writer.file.claim(writer.owner).fresh  # in a new file
+    writer.written = 0
+    assert writer.append(event(2)) == 1
+
+
+def test_a_file_that_another_process_holds_is_an_error_and_not_a_wait_for_ever(path, writer, event):
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalError, match="locked"):
+        writer.append(event(1))
+    holder.execute("ROLLBACK")
+    assert writer.append(event(1)) == 1
+    holder.close()
+
+
+def test_a_full_disk_is_an_error_and_nothing_half_is_left(writer, event):
+    writer.append(event(1))
+    db = writer.file._db
+    pages = db.execute("PRAGMA page_count").fetchone()[0]
+    db.execute(f"PRAGMA max_page_count = {pages}")
+    many = [event(number) for number in range(2, 2000)]
+    with pytest.raises(JournalError, match="full"):
+        writer.append(*many)
+    assert len(writer.file.read(0, 10)) == 1
+    db.execute("PRAGMA max_page_count = 1000000")
+    assert writer.append(*many) == 1999
+
+
+@requirement("EV-14")
+def test_times_are_kept_to_the_microsecond(writer, event):
+    exact = event(1).timestamp + timedelta(microseconds=1)
+    writer.append(event(1, timestamp=exact))
+    assert writer.file.read(0, 1)[0].read().timestamp == exact

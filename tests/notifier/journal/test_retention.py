@@ -1,0 +1,120 @@
+"""What a journal forgets: a pure plan, and that it happens."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brama.notifier import JournalOptions
+from brama.notifier.journal.retention import Extent, plan
+
+ANY = JournalOptions("x", max_age=None, max_events=None, max_bytes=None)
+
+
+def extent(first=1, last=100, expired=0, used=0) -> Extent:
+    return Extent(first, last, expired, used)
+
+
+def test_without_rules_nothing_goes():
+    assert plan(ANY, extent(used=1 << 40)) is None
+
+
+def test_what_is_too_old_goes():
+    assert plan(ANY, extent(expired=40)) == attrs.evolve(plan(ANY, extent(expired=40)), through=40)
+    assert plan(ANY, extent(expired=40)).reason == "age"
+
+
+def test_what_is_too_much_goes_from_the_front():
+    found = plan(attrs.evolve(ANY, max_events=90), extent())
+    assert (found.through, found.reason) == (10, "count")
+    assert plan(attrs.evolve(ANY, max_events=100), extent()) is None
+
+
+def test_a_file_that_is_too_large_loses_its_share():
+    found = plan(attrs.evolve(ANY, max_bytes=75_000), extent(used=100_000))
+    assert (found.through, found.reason) == (25, "size")
+
+
+def test_the_rule_that_asks_for_most_wins():
+    rules = attrs.evolve(ANY, max_events=90, max_bytes=75_000)
+    assert plan(rules, extent(expired=60, used=100_000)).through == 60
+
+
+def test_the_newest_event_always_stays():
+    assert plan(ANY, extent(expired=100)).through == 99
+    assert plan(ANY, extent(first=100, last=100, expired=100)) is None
+    assert plan(ANY, extent(first=1, last=0)) is None
+
+
+counts = st.none() | st.integers(1, 10_000)
+sizes = st.none() | st.integers(1 << 16, 1 << 30)
+
+
+@given(counts, sizes, st.integers(1, 10_000), st.integers(0, 10_000), st.integers(0, 1 << 31))
+def test_a_plan_keeps_the_rules_and_removes_no_more_than_it_must(most, size, first, count, used):
+    rules = attrs.evolve(ANY, max_events=most, max_bytes=size)
+    found = plan(rules, extent(first=first, last=first + count - 1, used=used))
+    if found is None:
+        assert most is None or count <= max(most, 1)
+        assert size is None or used <= size or count <= 1
+        return
+    left = count - (found.through - first + 1)
+    assert 1 <= left < count
+    assert most is None or left <= most
+    if found.reason == "count":
+        assert left >= most - max(1, count // 100)
+
+
+@pytest.fixture
+def rules(options):
+    return attrs.evolve(options, max_age=None, max_events=None, max_bytes=None)
+
+
+def test_removed_events_are_gone_with_a_record_and_their_ids_are_not_given_again(
+    rules, writers, event
+):
+    writer = writers(attrs.evolve(rules, max_events=10))
+    writer.append(*[event(number) for number in range(1, 101)])
+    found = plan(writer.file.options, writer.file.extent(0.0))
+    assert writer.file.remove(found) == 90
+    assert [row.id for row in writer.file.read(0, 99)] == list(range(91, 101))
+    assert writer.file.removed() == 90
+    assert writer.append(event(101)) == 101
+    assert plan(writer.file.options, writer.file.extent(0.0)).through == 91
+
+
+def test_age_is_that_of_the_event_and_not_of_its_row(rules, writers, event):
+    writer = writers(attrs.evolve(rules, max_age=50.0))
+    writer.append(*[event(number) for number in range(1, 101)])
+    now = event(100).timestamp.timestamp()
+    assert writer.file.extent(now).expired == 49
+    assert writer.file.remove(plan(writer.file.options, writer.file.extent(now))) == 49
+
+
+def test_many_are_removed_in_parts_that_others_can_write_between(
+    rules, writers, event, monkeypatch
+):
+    monkeypatch.setattr("brama.notifier.journal.file.CHUNK", 7)
+    writer = writers(attrs.evolve(rules, max_events=5))
+    writer.append(*[event(number) for number in range(1, 31)])
+    assert writer.file.remove(plan(writer.file.options, writer.file.extent(0.0))) == 25
+    with writer.file._use() as db:
+        parts = db.execute("SELECT through, removed, reason FROM retention").fetchall()
+    assert parts[1:] == [
+        (7, 7, "count"),
+        (14, 7, "count"),
+        (21, 7, "count"),
+        (25, 4, "count"),
+    ]
+
+
+def test_a_file_gives_back_the_room_of_what_was_removed(rules, writers, event, path):
+    writer = writers(attrs.evolve(rules, max_events=10))
+    writer.append(*[event(number) for number in range(1, 5001)])
+    before = writer.file.extent(0.0).bytes
+    writer.file.remove(plan(writer.file.options, writer.file.extent(0.0)))
+    assert writer.file.extent(0.0).bytes < before / 10
+    writer.file.close()
+    assert path.stat().st_size < before / 5

@@ -1,0 +1,367 @@
+"""A journal in a system: what happens is kept, and numbers go on after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import trio
+
+import brama
+from brama.actors import kill
+from brama.notifier import JournalError
+from brama.telemetry import ConfigError
+
+requirement = pytest.mark.requirement
+CRITICAL = ["state_change", "circuit_opened", "circuit_closed"]
+
+
+def seqs(system, **limits) -> list:
+    return [event.seq for event in system.replay(events=CRITICAL, **limits)]
+
+
+@requirement("EV-14")
+def test_what_happened_is_replayed_as_it_was_told(systems, recorder):
+    system, heard = systems(), recorder()
+    system.subscribe(heard, events=CRITICAL)
+    circuit = system.circuit("search", scope="shop")
+    circuit.open_circuit("first")
+    circuit.close_circuit("second")
+    told = heard.wait(4)
+    replayed = list(system.replay(events=CRITICAL))
+    assert replayed == [event.delivery(0, redelivered=False) for event in told]
+
+
+@requirement("EV-14")
+def test_events_outlive_the_system_that_they_happened_in(systems):
+    first = systems()
+    first.circuit("search").open_circuit("before")
+    first.stop()
+    second = systems()
+    assert [event.data["reason"] for event in second.replay(events=["circuit_opened"])] == [
+        "before"
+    ]
+
+
+@requirement("EV-12")
+def test_epoch_and_number_go_on_after_a_restart(systems):
+    for reason in ("one", "two", "three"):
+        system = systems()
+        system.circuit("search").open_circuit(reason)
+        system.circuit("search").close_circuit(reason)
+        system.stop()
+    events = list(systems().replay(events=CRITICAL))
+    assert [event.seq for event in events] == list(range(1, 13))
+    assert len({(event.source, event.epoch) for event in events}) == 1
+    assert len({event.event_id for event in events}) == 12
+
+
+def test_a_circuit_that_is_registered_anew_begins_a_new_epoch_with_one(systems):
+    first = systems()
+    first.circuit("search").open_circuit()
+    first.stop()
+    second = systems()
+    second.circuit("search").open_circuit()
+    second.unregister("search")
+    second.circuit("search").open_circuit()
+    events = list(second.replay(events=["circuit_opened"]))
+    assert [event.seq for event in events] == [2, 4, 2]
+    assert events[0].epoch == events[1].epoch < events[2].epoch
+
+
+def test_a_source_that_did_not_end_in_good_order_begins_a_new_epoch_and_counts_on(systems):
+    first = systems()
+    first.circuit("search").open_circuit()
+    assert first.flush()
+    first.journal.owner._close()  # what the system does when a process is killed
+    second = systems()
+    second.circuit("search").open_circuit()
+    one, two = second.replay(events=["circuit_opened"])
+    assert (one.source, two.source) == ("brama-1", "brama-1")
+    assert (one.seq, two.seq) == (2, 4)
+    assert two.epoch > one.epoch
+
+
+def test_two_systems_share_a_file_and_each_numbers_for_itself(systems):
+    one, two = systems(), systems()
+    for system in (one, two):
+        for _ in range(3):
+            system.circuit("search").open_circuit()
+            system.circuit("search").close_circuit()
+    assert one.flush()
+    assert two.flush()
+    events = list(one.replay(events=CRITICAL))
+    for source in ("brama-1", "brama-2"):
+        mine = [event.seq for event in events if event.source == source]
+        assert mine == list(range(1, 13))
+
+
+def test_events_of_single_calls_are_not_kept_and_not_even_built(systems):
+    system = systems()
+    circuit = system.circuit("search", failure_threshold=5)
+    circuit.success()
+    circuit.failure("x")
+    assert {event.event for event in system.replay()} == {"registration", "connection_registered"}
+
+
+@requirement("EV-14")
+def test_a_range_of_time_is_replayed_and_an_unknown_one_is_empty(systems, monkeypatch):
+    system = systems(max_age=None)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    wall = [start.timestamp()]
+    system._shared.wall = lambda: wall[0]
+    circuit = system.circuit("search")
+    for number in range(6):
+        wall[0] = (start + timedelta(minutes=number)).timestamp()
+        (circuit.close_circuit if number % 2 else circuit.open_circuit)(str(number))
+
+    def reasons(**limits) -> list[str]:
+        return [e.data["reason"] for e in system.replay(events=["state_change"], **limits)]
+
+    assert reasons() == list("012345")
+    assert reasons(since=start + timedelta(minutes=2)) == list("2345")
+    assert reasons(until=start + timedelta(minutes=2)) == list("01")
+    assert reasons(since=start + timedelta(minutes=1), until=wall[0]) == list("1234")
+    assert reasons(since=start + timedelta(days=9)) == []
+    assert reasons(since=timedelta(minutes=5)) == []
+    assert reasons(connection="other") == []
+    assert reasons(connection="search", scope="shop") == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"since": datetime(2026, 1, 1)}, "a time with its zone"),
+        ({"until": "yesterday"}, "a datetime, a timedelta or a POSIX time"),
+        ({"since": True}, "a datetime, a timedelta or a POSIX time"),
+        ({"events": ["nonsense"]}, "one of state_change"),
+        ({"connection": ""}, "connection must be"),
+    ],
+)
+def test_a_wrong_range_is_refused(systems, limits, says):
+    with pytest.raises(ConfigError) as caught:
+        systems().replay(**limits)
+    assert says in str(caught.value)
+
+
+def test_a_replay_reads_page_by_page_and_sees_what_comes_meanwhile(systems, monkeypatch):
+    monkeypatch.setattr("brama.notifier.journal.replay.Replay.rows.__defaults__", (0, 3))
+    system = systems()
+    circuit = system.circuit("search")
+    for _ in range(4):
+        circuit.open_circuit()
+        circuit.close_circuit()
+    replay = iter(system.replay(events=CRITICAL))
+    seen = [next(replay).seq for _ in range(4)]
+    circuit.open_circuit("late")
+    assert system.flush()
+    assert [*seen, *(event.seq for event in replay)] == list(range(1, 19))
+
+
+@pytest.mark.parametrize("run", [trio.run, asyncio.run], ids=["trio", "asyncio"])
+def test_a_replay_can_be_iterated_over_on_any_loop(systems, run):
+    system = systems()
+    system.circuit("search").open_circuit()
+    replay = system.replay(events=CRITICAL)
+
+    async def main() -> list:
+        return [event.seq async for event in replay]
+
+    assert run(main) if run is trio.run else run(main()) == [1, 2]
+
+
+def test_a_replay_of_a_file_that_is_gone_says_so(systems, path):
+    system = systems()
+    system.circuit("search").open_circuit()
+    replay = system.replay()
+    system.stop()
+    path.unlink()
+    with pytest.raises(JournalError, match="there is no journal"):
+        list(replay)
+
+
+@requirement("EV-14")
+def test_a_store_that_is_killed_loses_nothing(systems, until):
+    system = systems()
+    system.start()
+    circuit = system.circuit("search")
+    for turn in range(20):
+        circuit.open_circuit()
+        circuit.close_circuit()
+        if turn % 5 == 0:
+            kill(system.actors.names.whereis("store"))
+    assert system.flush(10)
+    assert seqs(system) == list(range(1, 81))
+
+
+def test_the_health_and_the_status_tell_how_it_does(systems, path):
+    system = systems()
+    system.circuit("search").open_circuit()
+    assert system.flush()
+    status = system.journal.status()
+    assert (status.path, status.source, status.waiting, status.failing) == (
+        path,
+        "brama-1",
+        0,
+        None,
+    )
+    assert status.appended == 4
+    assert system.health().status == "ok"
+
+
+# When the file cannot be written
+
+
+@pytest.fixture
+def holder(path):
+    held = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    yield held
+    held.close()
+
+
+@requirement("EV-14")
+def test_a_locked_file_is_told_of_and_written_when_it_is_free(
+    systems, holder, recorder, caplog, until
+):
+    system, alarms = systems(busy_timeout=0.05), recorder()
+    system.subscribe(alarms, events=["alarm"])
+    circuit = system.circuit("search")
+    circuit.open_circuit()
+    assert system.flush()
+    holder.execute("BEGIN IMMEDIATE")
+    circuit.close_circuit()
+    [alarm] = alarms.wait(1)
+    assert (alarm.data["subject"], alarm.data["status"]) == ("journal", "failing")
+    assert alarm.severity == "critical"
+    assert system.health().status == "degraded"
+    assert "locked" in system.health().reasons[0]
+    assert not system.flush(0.05)
+    holder.execute("ROLLBACK")
+    assert system.flush(10)
+    assert alarms.wait(2)[1].data["status"] == "recovered"
+    until(lambda: system.health().status == "ok")
+    assert seqs(system) == [1, 2, 3, 4]
+    errors = [r for r in caplog.records if r.levelno == logging.ERROR and "locked" in r.message]
+    assert len(errors) == 1
+
+
+def test_while_the_file_cannot_be_written_memory_is_bounded_and_the_latest_states_are_kept(
+    systems, holder, path
+):
+    system = systems(busy_timeout=0.05, backlog=100)
+    circuits = [system.circuit(f"c{number}") for number in range(5)]
+    assert system.flush()
+    holder.execute("BEGIN IMMEDIATE")
+    for _ in range(100):
+        for circuit in circuits:
+            circuit.open_circuit()
+            circuit.close_circuit()
+    circuits[0].open_circuit("the end")
+    assert not system.flush(0.5)
+    assert system.journal.status().waiting <= 100 + 5 * 2
+    holder.execute("ROLLBACK")
+    assert system.flush(10)
+    assert system.flush(10)
+    events = list(system.replay())
+    [gap] = [event for event in events if event.event == "gap"]
+    kept = [event for event in events if event.critical]
+    assert gap.data["lost"] + len(kept) >= 5 * 400 + 2
+    last = {event.connection: event.data["new_state"] for event in kept}
+    assert last == {"c0": "open", "c1": "closed", "c2": "closed", "c3": "closed", "c4": "closed"}
+    assert system.journal.status().lost == gap.data["lost"]
+
+
+def test_a_deleted_file_is_begun_anew(systems, path, until):
+    system = systems()
+    circuit = system.circuit("search")
+    circuit.open_circuit()
+    assert system.flush()
+    for part in path.parent.glob("journal.sqlite*"):
+        part.unlink()
+    circuit.close_circuit()
+    assert system.flush(10)
+    until(lambda: system.health().status == "ok")
+    assert seqs(system) == [3, 4]
+
+
+def test_a_damaged_file_is_set_aside_at_the_start(systems, path, caplog, until):
+    path.write_bytes(b"this was a journal once" * 1000)
+    system = systems()
+    system.circuit("search").open_circuit()
+    assert system.flush(10)
+    assert seqs(system) == [1, 2]
+    [aside] = path.parent.glob("journal.sqlite.damaged-*")
+    assert aside.read_bytes().startswith(b"this was a journal once")
+    until(lambda: system.health().status == "ok")
+
+
+def test_a_file_of_somebody_else_is_left_alone_and_circuits_protect(systems, path, until):
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE customers (name)")
+    other.commit()
+    other.close()
+    before = path.read_bytes()
+    system = systems()
+    circuit = system.circuit("search")
+    circuit.open_circuit()
+    until(lambda: system.health().status == "degraded")
+    assert not circuit.available()
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_is_not_there_is_waited_for(tmp_path, until):
+    folder = tmp_path / "later"
+    system = brama.System(brama.Settings(journal=folder / "journal.sqlite"))
+    system.circuit("search").open_circuit()
+    until(lambda: system.health().status == "degraded")
+    folder.mkdir()
+    assert system.flush(10)
+    assert seqs(system) == [1, 2]
+    system.stop()
+
+
+def test_a_system_stops_in_time_although_the_file_hangs(systems, holder):
+    system = systems(busy_timeout=0.05)
+    system.circuit("search").open_circuit()
+    assert system.flush()
+    holder.execute("BEGIN IMMEDIATE")
+    system.circuit("search").close_circuit()
+    assert system.stop(5).complete
+
+
+def test_retention_runs_by_itself(systems, until, monkeypatch):
+    monkeypatch.setattr("brama.notifier.journal.store.SWEEP_EVERY", 0.05)
+    system = systems(max_events=10)
+    circuit = system.circuit("search")
+    for _ in range(20):
+        circuit.open_circuit()
+        circuit.close_circuit()
+    assert system.flush()
+    until(lambda: len(seqs(system)) <= 10)
+    assert seqs(system)[-1] == 80
+
+
+@requirement("SB-11")
+def test_four_threads_and_ten_thousand_events_are_kept_in_order(systems):
+    system = systems(sync="never", backlog=100_000)
+
+    def work(name: str) -> None:
+        circuit = system.circuit(name)
+        for _ in range(250):
+            circuit.open_circuit()
+            circuit.close_circuit()
+
+    threads = [threading.Thread(target=work, args=(f"c{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert system.flush(30)
+    events = list(system.replay(events=CRITICAL))
+    for number in range(4):
+        mine = [event.seq for event in events if event.connection == f"c{number}"]
+        assert mine == list(range(1, 1001))
