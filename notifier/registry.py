@@ -83,9 +83,11 @@ class Registry(InlineActor):
             except Exception:
                 # One that is broken must not keep the event from the others.
                 logger.exception("subscription %s could not take an event", subscription.name)
+        listening = len(matched)
         if journal is not None:
             journal.intake.take_in(record.version)
-        publication.end(matched=len(matched), queued=queued)
+            listening -= sum(isinstance(one, Tap | Follower) for one in matched)
+        publication.end(matched=listening, queued=queued)
 
 
 def keep(records: Iterable[Record], index: Index[Listener], journal: Journal) -> None:

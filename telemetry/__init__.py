@@ -74,7 +74,6 @@ from .pools import pool
 from .processing import Process, process
 from .publications import Publication, publish
 from .throttle import Throttle
-from .tracing import Process, Publication, process, publish, transition
 from .transitions import Change, transition
 
 if TYPE_CHECKING:

@@ -93,7 +93,9 @@ class Store(BlockingActor):
         journal.take_place()
         append_waiting(journal)
         if self._feeding.needed:
-            if (message is not POLL or self._feeding.elsewhere()) and self._feeding.feed():
+            if message is POLL and not self._feeding.elsewhere():
+                self._feeding.save()
+            elif self._feeding.feed():
                 self.actor_ref.tell(WORK)
             self.after(journal.options.poll_interval, POLL, key="poll")
         if message is SWEEP:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 
@@ -150,7 +151,9 @@ def test_a_handler_of_a_users_loop_may_be_durable(systems, recorder, run):
 
 
 @requirement("SB-10")
-def test_what_was_being_handled_when_the_process_died_comes_again_and_says_so(systems, recorder):
+def test_what_was_being_handled_when_the_process_died_comes_again_and_says_so(
+    systems, recorder, path, until
+):
     first, reached = systems(), threading.Event()
     free = threading.Event()
 
@@ -166,8 +169,9 @@ def test_what_was_being_handled_when_the_process_died_comes_again_and_says_so(sy
     circuit.open_circuit("third")
     circuit.close_circuit("fourth")
     assert reached.wait(10)
-    first.flush()
-    time.sleep(0.1)  # the positions of the first two are kept, if not at once
+    stranger = sqlite3.connect(path)
+    until(lambda: stranger.execute("SELECT n FROM durables").fetchone() == (2,))
+    stranger.close()
     first.journal.owner._close()  # as if the process had been killed
 
     second, heard = systems(), recorder()
