@@ -31,9 +31,12 @@ from .connection import (
     Publish,
     tell_of_cleanup,
 )
+from .controls import Isolation
 from .errors import CircuitOpenError, EventFormatError, UnknownConnectionError, UnknownGroupError
 from .event_data import DATA, DataField
 from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_events, mask_of
+from .evidence import Cause, Incident, Why
+from .explain import Finding, explain, lint
 from .fields import Fields
 from .groups import Group, Groups, GroupStatus
 from .heartbeat import Heartbeat
@@ -66,6 +69,7 @@ __all__ = [
     "Bells",
     "Breaker",
     "Catalogue",
+    "Cause",
     "Circuit",
     "CircuitOpenError",
     "Circuits",
@@ -78,12 +82,15 @@ __all__ = [
     "EventFormatError",
     "EventKind",
     "Fields",
+    "Finding",
     "Group",
     "GroupStatus",
     "Groups",
     "GuardedStream",
     "Heartbeat",
+    "Incident",
     "Interest",
+    "Isolation",
     "Link",
     "Outcome",
     "Permit",
@@ -104,6 +111,7 @@ __all__ = [
     "TripPolicy",
     "UnknownConnectionError",
     "UnknownGroupError",
+    "Why",
     "any_of",
     "check_cleanup",
     "check_events",
@@ -111,6 +119,8 @@ __all__ = [
     "check_options",
     "check_scope",
     "check_state",
+    "explain",
+    "lint",
     "mask_of",
     "merge",
     "provide",

@@ -60,8 +60,7 @@ def _plain(function: Callable[..., Any], answer: Answer) -> Callable[..., Any]:
             if type(result) is CoroutineType:
                 return _awaited(permit, result, answer)
             return follow(permit, result)
-        permit.__exit__(None, None, None)
-        return result
+        return permit.judge(result)
 
     return guarded
 
@@ -96,8 +95,7 @@ def _handing_on(function: Callable[..., Any], answer: Answer) -> Callable[..., A
         if inspect.isawaitable(result):
             permit.suspend()
             return _awaited(permit, result, answer)
-        permit.__exit__(None, None, None)
-        return result
+        return permit.judge(result)
 
     return guarded
 
@@ -105,7 +103,7 @@ def _handing_on(function: Callable[..., Any], answer: Answer) -> Callable[..., A
 async def _awaited(permit: Permit, result: Awaitable[Any], answer: Answer) -> Any:
     try:
         with permit:
-            return await result
+            return permit.judge(await result)
     except answer.kinds as error:
         return await settled(answer.failed(error))
 
@@ -124,8 +122,7 @@ def _coroutine(function: Callable[..., Any], answer: Answer) -> Callable[..., An
             if not isinstance(error, answer.kinds):
                 raise
             return await settled(answer.failed(error))
-        permit.__exit__(None, None, None)
-        return result
+        return permit.judge(result)
 
     return guarded
 

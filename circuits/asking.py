@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 import trio
 
-from .permit import describe
+from .classify import describe
 
 __all__ = ["THREADS", "Answer", "Question"]
 

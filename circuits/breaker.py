@@ -1,7 +1,7 @@
-"""The state machine of one circuit: pure, in shared memory, safe from any thread.
+"""The state machine of one circuit: in shared memory, safe from any thread.
 
 The thread of the guarded call decides and performs every transition here; actors learn of it
-from the log. Nothing in this module waits for anything but one short lock.
+from the log. Nothing here waits for anything but one short lock.
 
 How a call passes a closed circuit without a lock:
 
@@ -13,6 +13,13 @@ How a call passes a closed circuit without a lock:
    builds, so the counts are exact without a lock.
 *  A transition replaces the generation. A call that began in an earlier one settles into its
    own, retired generation: it is counted there, as late, and moves nothing.
+
+A policy with a time window, slow calls or results to judge fills `Breaker.meter` in the place of
+`admission`. Such a call reads the clock, and takes the lock only when it was not a fast success or
+when a part of the window has ended (`brama.circuits.windows` says why that is exact).
+
+The classes below each other: `Recorder` keeps the log, `Machine` moves under the lock, `Gate` lets
+threads in and out, `Controls` takes orders, and `Breaker` takes calls.
 """
 
 from __future__ import annotations
@@ -26,22 +33,18 @@ from typing import Any
 
 import trio
 
-from brama.telemetry import capture
-
+from .controls import Controls
 from .errors import CircuitOpenError
-from .events import CRITICAL, EVENTS
-from .expiry import open_for
-from .fields import Fields
-from .generation import Generation, Retired, Totals, value
-from .log import Log, Record
+from .evidence import Why
+from .explain import explain
+from .generation import NOT_WATCHED, NOTHING_FLIES, Generation, Meter, value
+from .machine import NEVER, PASSING
 from .policy import Policy
-from .shared import Shared
 from .state import State
 from .status import Status
+from .windows import ALWAYS
 
 __all__ = ["Breaker"]
-
-NEVER = -inf
 
 
 def _caller() -> tuple[int, int]:
@@ -69,97 +72,18 @@ def _stamp(error: BaseException) -> object:
     return stamp
 
 
-class Breaker:
+class Breaker(Controls):
     """One circuit breaker.
 
-    Threads: every method from any thread. Invariant: all fields are written under `lock`, and
-    all but `admission`, `reopen_at`, `reason`, `refused`, `registered`, `policy` and (by
-    `state_at`) `state` are read under it, too. What a guarded call needs of those seven it reads
-    once, or in an order that any change in between leaves right.
+    Threads: every method from any thread.
     """
 
-    # Plain slots: a million of these must fit into a process.
-    __slots__ = (
-        "_counted",
-        "_critical",
-        "_events",
-        "_failures",
-        "_last_failure",
-        "_mark",
-        "_mask",
-        "_mask_version",
-        "_opened_at",
-        "_opened_count",
-        "_opens",
-        "_probes",
-        "_probe_successes",
-        "_retired",
-        "_seen",
-        "_totals",
-        "_transition_at",
-        "_used_at",
-        "__weakref__",
-        "admission",
-        "current",
-        "epoch",
-        "lock",
-        "log",
-        "metadata",
-        "name",
-        "options",
-        "policy",
-        "reason",
-        "refused",
-        "registered",
-        "registered_at",
-        "reopen_at",
-        "scope",
-        "shared",
-        "state",
-    )
-
-    def __init__(self, name: str, scope: str | None, policy: Policy, shared: Shared) -> None:
-        self.name = name
-        self.scope = scope
-        self.shared = shared
-        self.lock: threading.Lock = shared.stripe((scope, name))
-        self.log: Log | None = None
-        self.registered = False
-        self.admission: Generation | None = None
-        self.install(policy, {}, {})
+    __slots__ = ("__weakref__", "_mark", "_used_at")
 
     def install(
         self, policy: Policy, options: Mapping[str, Any], metadata: Mapping[str, Any]
     ) -> None:
-        """Start from nothing, closed and not yet admitting: `open_gate` lets calls in.
-
-        Threads: before the breaker is in the catalogue, or under the catalogue's lock.
-        """
-        self.policy = policy
-        self.options = options
-        self.metadata = Fields(metadata) if metadata else metadata  # a copy that nobody may change
-        self.epoch, self._critical = self.shared.begin(self.scope, self.name)
-        self.registered_at = self.shared.wall()
-        self.refused = count()
-        self._events = 0  # all that were numbered in this epoch
-        self.state = State.CLOSED
-        self.reopen_at = NEVER
-        self.current = Generation(1)
-        self._failures = 0
-        self._seen = 0  # successes of the generation when the last failure was counted
-        self._counted: tuple[tuple[object, int, int], tuple[int, int]] | None = None
-        self._last_failure: float | None = None
-        self._opened_at: float | None = None
-        self._opened_count = 0
-        self._opens = 0
-        self._transition_at: float | None = None
-        self.reason: str | None = None
-        self._probes: dict[int, float] | None = None
-        self._probe_successes = 0
-        self._retired: list[Retired] | None = None
-        self._totals: Totals | None = None
-        self._mask = 0
-        self._mask_version = -1
+        super().install(policy, options, metadata)
         # Of the cleanup alone: what had been counted when it last looked, and when it last saw
         # that something had happened.
         self._mark = 0
@@ -167,46 +91,79 @@ class Breaker:
 
     # Admission
 
-    def enter(self, probe: bool = True) -> tuple[Generation, int] | None:
+    def begin(self, meter: Meter) -> int | None:
+        """Admit a call that found `meter`: its number, or None if it has to ask `enter`."""
+        if not meter.timed:
+            return next(meter.started)
+        now = self.shared.clock()
+        if now >= meter.hung_at:
+            self._scan(meter, now)
+            if self.meter is not meter:
+                return None
+        number = next(meter.started)
+        meter.flight[number] = now
+        if meter.hung_at == NOTHING_FLIES:
+            meter.hung_at = now + meter.slow_after
+            self.shared.bell(self)  # the calls under way are looked at also if nobody calls again
+        return number
+
+    def _scan(self, meter: Meter, now: float) -> None:
+        with self.lock:
+            if self.current is meter:
+                self._look_at_flight(meter, now)
+            work = self._work()
+        if work:
+            self._do(work)
+
+    def finish(self, meter: Meter, number: int) -> None:
+        """Settle a call that began with `begin` and went well."""
+        until = meter.until
+        if meter.timed:
+            now = self.shared.clock()
+            began = meter.flight.get(number)
+            if (
+                began is not None
+                and now - began < meter.slow_after
+                and now < until
+                and not self.shared.watched
+            ):
+                del meter.flight[number]
+                if not meter.hung:  # read last: a look that found this call has put it there
+                    next(meter.succeeded)
+                    return
+        elif not self.shared.watched and (
+            until == inf or (until != ALWAYS and self.shared.clock() < until)
+        ):
+            next(meter.succeeded)
+            return
+        self.succeeded(meter, number)
+
+    def enter(self, probe: bool = True, *, refuse: bool = True) -> tuple[Generation, int] | None:
         """Admit one call: its generation and its number there, or None when it is refused.
 
         Args:
             probe: whether the call may be a probe; one that may not is refused in half-open.
+            refuse: whether a refusal counts; a call that goes on waiting is not yet refused.
         """
         self._before()
         if not self.registered:
             self.shared.revive(self)
         now = self.shared.clock()
         with self.lock:
-            entry = self._enter(now, probe)
-            ring = self._unrung()
-        if ring:
-            self.shared.bell(self)
+            entry = self._enter(now, probe, refuse)
+            work = self._work()
+        if work:
+            self._do(work)
         return entry
 
-    def probing(self, generation: Generation, number: int) -> bool:
-        """Whether that call is a probe whose outcome the circuit still waits for."""
-        now = self.shared.clock()
-        with self.lock:
-            self._look_at_clock(now)
-            probing = generation is self.current and number in (self._probes or ())
-            ring = self._unrung()
-        if ring:
-            self.shared.bell(self)
-        return probing
-
-    def refusal(self) -> CircuitOpenError:
-        """Describe the refusal that `enter` has just counted."""
-        now = self.shared.clock()
-        with self.lock:
-            state, wait, reason = self.state_at(now), self._retry_after(now), self.reason
-        return CircuitOpenError(self.name, self.scope, state, wait, reason)
-
-    def _enter(self, now: float, probe: bool) -> tuple[Generation, int] | None:
+    def _enter(self, now: float, probe: bool, refuse: bool) -> tuple[Generation, int] | None:
         self._look_at_clock(now)
         generation = self.current
-        if self.state is State.CLOSED:
-            return generation, next(generation.started)
+        if self.state in PASSING:
+            number = next(generation.started)
+            if type(generation) is Meter and generation.timed:
+                generation.flight[number] = now
+            return generation, number
         if self.state is State.HALF_OPEN and probe:
             probes = self._probes
             if probes is None:
@@ -215,38 +172,73 @@ class Breaker:
                 number = next(generation.started)
                 probes[number] = now
                 return generation, number
-        next(self.refused)
+        if refuse:
+            next(self.refused)
         return None
+
+    def enlist(self, wake: Callable[[], object]) -> float | None:
+        """Have `wake` called once when there may be a place for one more probe, or no more probes.
+
+        Returns:
+            Seconds until the oldest probe is given up; None if the circuit is not half-open.
+        """
+        now = self.shared.clock()
+        with self.lock:
+            if self.state is not State.HALF_OPEN:
+                return None
+            rare = self._have_rare()
+            rare.waiters = [*(rare.waiters or ()), wake]
+            return self._retry_after(now)
+
+    def dismiss(self, wake: Callable[[], object]) -> None:
+        """Call `wake` no more."""
+        with self.lock:
+            rare = self._rare
+            if rare is not None and rare.waiters and wake in rare.waiters:
+                rare.waiters.remove(wake)
+
+    def refusal(self) -> CircuitOpenError:
+        """Describe the refusal that `enter` has just counted."""
+        now = self.shared.clock()
+        with self.lock:
+            state, wait, reason = self.state_at(now), self._retry_after(now), self.reason
+        return CircuitOpenError(self.name, self.scope, state, wait, reason)
+
+    def probing(self, generation: Generation, number: int) -> bool:
+        """Whether that call is a probe whose outcome the circuit still waits for."""
+        now = self.shared.clock()
+        with self.lock:
+            self._look_at_clock(now)
+            probing = generation is self.current and number in (self._probes or ())
+            work = self._work()
+        if work:
+            self._do(work)
+        return probing
+
+    def elapsed(self, generation: Generation, number: int) -> float | None:
+        """Seconds since that call began, where that is known: to classify its outcome."""
+        if type(generation) is Meter:
+            began = generation.flight.get(number)
+        else:
+            with self.lock:
+                began = (self._probes or {}).get(number) if generation is self.current else None
+        return None if began is None else self.shared.clock() - began
 
     # Outcomes
 
     def succeeded(self, generation: Generation, number: int) -> None:
         """Settle a call that went well, where the lock-free way does not do.
 
-        That is in half-open, and while somebody wants the events of successes.
+        That is in half-open, where it was slow or a judge waits for it, and while somebody wants
+        the events of successes.
         """
         self._before()
         now = self.shared.clock()
         with self.lock:
-            next(generation.succeeded)
-            if generation is self.current:
-                self._apply_success(number, now)
-            ring = self._unrung()
-        if ring:
-            self.shared.bell(self)
-
-    def _apply_success(self, number: int | None, now: float) -> None:
-        if self._wants("success"):
-            fields = {"state": self.state, "failure_count": self._failure_count(), "reason": None}
-            self._append(("success",), fields, now)
-        if self.state is State.HALF_OPEN:
-            self._failures = 0
-            if number is not None and self._probes is not None:
-                self._probes.pop(number, None)
-            self._probe_successes += 1
-            if self._probe_successes >= self.policy.success_threshold:
-                self._opens = 0
-                self._close("probe succeeded", now)
+            self._succeed(generation, number, now)
+            work = self._work()
+        if work:
+            self._do(work)
 
     def failed(
         self,
@@ -255,6 +247,7 @@ class Breaker:
         reason: str | None,
         error: BaseException | None = None,
         retry_after: float | None = None,
+        result: object = None,
     ) -> None:
         """Settle a call that failed.
 
@@ -279,31 +272,12 @@ class Breaker:
             ):
                 self._ignore(generation, number)
             else:
-                generation.failed += 1
                 if generation is self.current:
                     self._counted = None if source is None else (source, call)
-                    self._apply_failure(reason, now, retry_after)
-            ring = self._unrung()
-        if ring:
-            self.shared.bell(self)
-
-    def _apply_failure(
-        self, reason: str | None, now: float, retry_after: float | None = None
-    ) -> None:
-        self._last_failure = self.shared.wall()
-        if self.state is State.HALF_OPEN:
-            self._failures += 1
-            self._trip(reason, now, retry_after)
-        elif self.state is State.CLOSED:
-            # One reading: a success between two of them would end no row of failures.
-            seen = value(self.current.succeeded)
-            self._failures = self._failures + 1 if seen == self._seen else 1
-            self._seen = seen
-            if self._failures >= self.policy.failure_threshold:
-                self._trip(reason, now, retry_after)
-            elif self._wants("failure"):
-                fields = {"state": self.state, "failure_count": self._failures, "reason": reason}
-                self._append(("failure",), fields, now)
+                self._fail(generation, number, reason, now, retry_after, error, result)
+            work = self._work()
+        if work:
+            self._do(work)
 
     def ignored(self, generation: Generation, number: int) -> None:
         """Settle a call that says nothing: give its permit back and touch no counter of failures.
@@ -315,22 +289,22 @@ class Breaker:
         self.shared.leaked.append((self, generation, number))
         self._before(wait=False)
 
-    def _ignore(self, generation: Generation, number: int) -> None:
-        generation.ignored += 1
-        if generation is self.current and self._probes is not None:
-            self._probes.pop(number, None)
+    def report_success(self, *, ours: bool = False) -> None:
+        """A success that was seen elsewhere; it applies to the current generation.
 
-    def report_success(self) -> None:
-        """A success that was seen elsewhere; it applies to the current generation."""
+        Args:
+            ours: whether our own loop reports it, on which no code of users runs.
+        """
 
         def apply(now: float) -> None:
             next(self.current.started)
-            next(self.current.succeeded)
-            self._apply_success(None, now)
+            self._succeed(self.current, None, now)
 
-        self._report(apply)
+        self._order(apply, ours=ours)
 
-    def report_failure(self, reason: str | None) -> None:
+    def report_failure(
+        self, reason: str | None, retry_after: float | None = None, *, ours: bool = False
+    ) -> None:
         """A failure that was seen elsewhere; it applies to the current generation.
 
         While the circuit is open it is counted and changes nothing: neither the time of the
@@ -339,66 +313,9 @@ class Breaker:
 
         def apply(now: float) -> None:
             next(self.current.started)
-            self.current.failed += 1
-            self._apply_failure(reason, now)
+            self._fail(self.current, None, reason, now, retry_after)
 
-        self._report(apply)
-
-    # Control
-
-    def open(self, reason: str | None, expires_in: float | None) -> None:
-        """Open now; `expires_in` seconds replace the policy's expiry this once."""
-
-        def apply(now: float) -> None:
-            self._failures = self._failure_count()
-            self.reopen_at = now + (self.policy.expiry if expires_in is None else expires_in)
-            self.reason = reason
-            if self.state is not State.OPEN:
-                self._open(reason, now)
-
-        # On an open circuit there is nothing to publish, but the actor has a timer to set anew.
-        self._report(apply, ring=True)
-
-    def close(self, reason: str | None) -> None:
-        """Close now and forget the failures."""
-
-        def apply(now: float) -> None:
-            self._opens = 0
-            self._failures = 0
-            if self.state is not State.CLOSED:
-                self._close(reason, now)
-
-        self._report(apply)
-
-    def reset(self, reason: str | None) -> None:
-        """Close now and forget everything that led here, the growth of the expiry included."""
-
-        def apply(now: float) -> None:
-            self._opens = 0
-            self.reason = None
-            changed = () if self.state is State.CLOSED else ("state_change",)
-            self._close(reason, now, events=(*changed, "circuit_reset"))
-
-        self._report(apply)
-
-    def reconfigure(self, policy: Policy, options: Mapping[str, Any]) -> None:
-        """Replace the policy; the state, the failures and a running expiry stay.
-
-        Calls under way under another policy end as late results, and probes give their places
-        back.
-        """
-
-        def apply(_now: float) -> None:
-            changed = policy != self.policy
-            self.policy = policy
-            self.options = options
-            if changed:
-                self._failures = self._failure_count()
-                self._next_generation()
-                if self.admission is not None:
-                    self.admission = self.current
-
-        self._report(apply, ring=True)
+        self._order(apply, ours=ours)
 
     def tick(self) -> float | None:
         """Do what the clock asks for; the seconds until it asks again, None when it does not.
@@ -409,7 +326,13 @@ class Breaker:
         now = self.shared.clock()
         with self.lock:
             self._look_at_clock(now)
+            meter = self.meter
+            if meter is not None and meter.timed and now >= meter.hung_at:
+                self._look_at_flight(meter, now)
+            work = self._work()
             due = self._due(now)
+        if work:
+            self._do(work, ours=True)
         return None if due is None else max(0.0, due - now)
 
     def checked(self, generation: Generation, fault: str | None) -> None:
@@ -426,19 +349,14 @@ class Breaker:
             healthy = fault is None
             self._tell("health_check", {"healthy": healthy, "reason": fault}, now)
             if state is State.OPEN and healthy:
-                self._move(
-                    State.HALF_OPEN,
-                    "health check passed",
-                    now,
-                    ("state_change", "circuit_half_opened"),
-                )
-            ring = self._unrung()
-        if ring:
-            self.shared.bell(self)
+                self._half_open("health check passed", now)
+            work = self._work()
+        if work:
+            self._do(work, ours=True)
         if healthy:
-            self.report_success()
+            self.report_success(ours=True)
         elif state is State.HALF_OPEN:
-            self.report_failure(f"health check failed: {fault}")
+            self.report_failure(f"health check failed: {fault}", ours=True)
 
     def announce(self, event: str, fields: Mapping[str, Any]) -> None:
         """Tell whoever wants it of something that was noticed and moves nothing."""
@@ -447,23 +365,6 @@ class Breaker:
             if self.registered:
                 self._tell(event, fields, now)
             ring = self._unrung()
-        if ring:
-            self.shared.bell(self)
-
-    def _tell(self, event: str, fields: Mapping[str, Any], now: float) -> None:
-        if self._wants(event):
-            told = {"state": self.state, "failure_count": self._failure_count(), **fields}
-            self._append((event,), told, now)
-
-    def _report(self, apply: Callable[[float], None], *, ring: bool = False) -> None:
-        self._before()
-        if not self.registered:
-            self.shared.revive(self)
-        now = self.shared.clock()
-        with self.lock:
-            self._look_at_clock(now)
-            apply(now)
-            ring = self._unrung() or (ring and self.state is not State.CLOSED)
         if ring:
             self.shared.bell(self)
 
@@ -478,7 +379,7 @@ class Breaker:
         with self.lock:
             self.registered = True
             self._announce(("registration", "connection_registered"), now)
-            self.admission = self.current
+            self._readmit()
             return self._unrung()
 
     def shut_gate(self, event: str) -> bool:
@@ -491,6 +392,7 @@ class Breaker:
 
     def _shut(self, event: str, now: float) -> None:
         self.admission = None
+        self.meter = None
         self.reopen_at = NEVER
         self.registered = False
         self._announce((event,), now)
@@ -511,6 +413,8 @@ class Breaker:
             self._used_at = now
         if self.state is not State.CLOSED or started != settled or self.log is not None:
             return 0.0
+        if self._rare is not None and self._rare.expiry is not None:
+            return 0.0  # somebody has set it by hand, and it is written nowhere else
         return now - self._used_at
 
     def shut_if_idle(self, threshold: float) -> bool | None:
@@ -540,28 +444,23 @@ class Breaker:
 
     def reset_after_fork(self) -> None:
         """In the child: the calls, probes and log of the parent are not ours."""
-        self.epoch = self.shared.next_epoch()
-        self._events = self._critical = 0
+        self._begin_epoch(self.shared.next_epoch(), 0)
         self.log = None
         self._failures = self._failure_count()
-        self._next_generation()
+        self._next_generation(keep=True)
         self._retired = self._totals = None
         self.refused = count()
-        if self.admission is not None:
-            self.admission = self.current
+        rare = self._rare
+        if rare is not None:
+            rare.asked = rare.held = rare.outcomes = rare.waiters = None
+            rare.watching = rare.wake = False
+        self._readmit()
 
     # Reading
 
-    def state_at(self, now: float) -> State:
-        """The state as the clock says; nothing changes."""
-        state = self.state
-        if state is State.OPEN and now >= self.reopen_at:
-            return State.HALF_OPEN
-        return state
-
     def would_admit(self) -> bool:
         """Whether a call would be admitted now."""
-        if self.admission is not None:
+        if self.admission is not None or self.meter is not None:
             return True
         self._before()
         now = self.shared.clock()
@@ -570,7 +469,7 @@ class Breaker:
                 return False
             state = self.state_at(now)
             if state is not State.HALF_OPEN or self.state is not State.HALF_OPEN:
-                return state is not State.OPEN
+                return state in PASSING or state is State.HALF_OPEN
             probes = self._probes or {}
             return len(probes) < self.policy.half_open_max_calls or self._probes_overdue(now)
 
@@ -612,165 +511,29 @@ class Breaker:
                 metadata=self.metadata,
             )
 
-    def _sum(self) -> Totals:
-        gone = self._totals or Totals()
-        generations = [self.current, *(retired.generation for retired in self._retired or ())]
-        # Settled counts first: a call that starts and settles in between may then only be
-        # missing, never counted as settled and not started.
-        succeeded = sum(value(generation.succeeded) for generation in generations)
-        return Totals(
-            successes=gone.successes + succeeded,
-            failures=gone.failures + sum(generation.failed for generation in generations),
-            ignored=gone.ignored + sum(generation.ignored for generation in generations),
-            calls=gone.calls + sum(value(generation.started) for generation in generations),
-            late=gone.late + sum(retired.late for retired in self._retired or ()),
-        )
-
-    def _failure_count(self) -> int:
-        if self.state is State.CLOSED and value(self.current.succeeded) != self._seen:
-            return 0
-        return self._failures
-
-    def _retry_after(self, now: float) -> float:
-        if self.state is State.OPEN:
-            return max(0.0, self.reopen_at - now)
-        if self.state is State.HALF_OPEN:
-            probes = self._probes or {}
-            if len(probes) >= self.policy.half_open_max_calls:
-                return max(0.0, min(probes.values()) + self.policy.half_open_timeout - now)
-        return 0.0
-
-    # Transitions. Invariant: everything below runs under the lock.
-
-    def _look_at_clock(self, now: float) -> None:
-        if self.state is State.OPEN and now >= self.reopen_at and self.registered:
-            if self._wants("expiry"):
-                fields = {
-                    "state": self.state,
-                    "failure_count": self._failures,
-                    "reason": self.reason,
-                }
-                self._append(("expiry",), fields, now)
-            self._move(
-                State.HALF_OPEN, "expiry elapsed", now, ("state_change", "circuit_half_opened")
+    def why(self) -> Why:
+        """The evidence behind the present state."""
+        self._before()
+        now = self.shared.clock()
+        with self.lock:
+            rare, state = self._rare, self.state_at(now)
+            reason = self._moved_by
+            if state is not self.state:
+                reason = "expiry elapsed"
+            return Why(
+                connection=self.name,
+                scope=self.scope,
+                state=state,
+                since=self.registered_at if self._transition_at is None else self._transition_at,
+                reason=reason,
+                cause=None if rare is None else rare.cause,
+                incidents=() if rare is None else rare.incidents,
+                retry_after=self._retry_after(now),
+                isolated=0 if rare is None else rare.isolated,
+                rules=explain(self.policy),
             )
-        elif self.state is State.HALF_OPEN and self._probes_overdue(now):
-            # A probe whose answer never comes must not wedge the circuit: its place is free
-            # again, and an answer that comes after all belongs to a retired generation.
-            if self._wants("probe_lost"):
-                fields = {
-                    "state": self.state,
-                    "failure_count": self._failures,
-                    "reason": self.reason,
-                }
-                self._append(("probe_lost",), fields, now)
-            self._next_generation()
-
-    def _probes_overdue(self, now: float) -> bool:
-        probes = self._probes
-        if not probes:
-            return False
-        return now >= min(probes.values()) + self.policy.half_open_timeout
-
-    def _due(self, now: float) -> float | None:
-        if not self.registered or self.state is State.CLOSED:
-            return None
-        if self.state is State.OPEN:
-            return self.reopen_at
-        # A probe that starts later is looked at one lease from now at the latest.
-        return min((self._probes or {0: now}).values()) + self.policy.half_open_timeout
-
-    def _trip(self, reason: str | None, now: float, retry_after: float | None) -> None:
-        self._opens += 1
-        if retry_after is None:
-            self.reopen_at = now + open_for(self.policy, self._opens, self.shared.random)
-        else:
-            self.reopen_at = now + min(retry_after, self.policy.max_expiry)
-        self.reason = reason
-        self._open(reason, now)
-
-    def _open(self, reason: str | None, now: float) -> None:
-        self._opened_count += 1
-        self._opened_at = self.shared.wall()
-        self._move(State.OPEN, reason, now, ("state_change", "circuit_opened"))
-
-    def _close(
-        self,
-        reason: str | None,
-        now: float,
-        events: tuple[str, ...] = ("state_change", "circuit_closed"),
-    ) -> None:
-        self.reopen_at = NEVER
-        self._failures = 0
-        self._move(State.CLOSED, reason, now, events)
-
-    def _move(self, new: State, reason: str | None, now: float, events: tuple[str, ...]) -> None:
-        previous = self.state
-        # Admission ends before anything else changes and begins after everything has.
-        self.admission = None
-        self.state = new
-        self._next_generation()
-        if new is not previous:  # a reset of a closed circuit is an event and no change
-            self._transition_at = self.shared.wall()
-        self._append(
-            events,
-            {
-                "previous_state": previous,
-                "new_state": new,
-                "reason": reason,
-                "failure_count": self._failures,
-                "generation": self.current.number,
-                "retry_after": self._retry_after(now),
-            },
-            now,
-        )
-        if new is State.CLOSED:
-            self.admission = self.current
-
-    def _next_generation(self) -> None:
-        self._forget_settled()
-        old = self.current
-        retired = self._retired
-        if retired is None:
-            retired = self._retired = []
-        retired.append(Retired(old, value(old.succeeded), old.failed, old.ignored))
-        self.current = Generation(old.number + 1)
-        self._seen = 0
-        self._probes = None
-        self._probe_successes = 0
-
-    def _forget_settled(self) -> None:
-        """Fold the generations that are over into the totals."""
-        retired = self._retired
-        if retired is None:
-            return
-        totals = self._totals
-        if totals is None:
-            totals = self._totals = Totals()
-        out = []
-        for old in retired:
-            if old.over:
-                totals.add(old)
-            else:
-                out.append(old)
-        self._retired = out or None
 
     # The log
-
-    def pending(self) -> list[Record]:
-        """The records that are not yet published, oldest first; the bell may ring again."""
-        with self.lock:
-            log = self.log
-            if log is None:
-                return []
-            log.rung = False
-            log.trim()
-            return list(log.records)
-
-    def published(self) -> bool:
-        """Whether everything in the log has reached whoever wants it."""
-        with self.lock:
-            return self.log is None or all(record.published for record in self.log.records)
 
     def release(self) -> bool:
         """Give up the log if the circuit has nothing to manage; whether it was given up."""
@@ -778,66 +541,14 @@ class Breaker:
             log = self.log
             if log is not None:
                 log.trim()
-                if log.records or (self.registered and self.state is not State.CLOSED):
-                    return False
-                self.log = None
+            if (log is not None and log.records) or (
+                self.registered and (self.state not in PASSING or self._watches_flight())
+            ):
+                return False
+            self.log = None
             self._forget_settled()
             return True
 
-    def _wants(self, name: str) -> bool:
-        interest = self.shared.interest
-        version = interest.version
-        if version != self._mask_version:
-            # The version is read before the mask: a change in between only makes the next
-            # look refresh once more.
-            self._mask = interest.mask(self.name, self.scope)
-            self._mask_version = version
-        return bool(self._mask & EVENTS[name].bit)
-
-    def _append(self, events: tuple[str, ...], fields: dict[str, Any], now: float) -> None:
-        log = self.log
-        if log is None:
-            log = self.log = Log()
-        critical = events[0] in CRITICAL
-        log.append(
-            Record(
-                source=self.shared.source,
-                connection=self.name,
-                scope=self.scope,
-                events=events,
-                epoch=self.epoch,
-                number=self._events + 1,
-                seq=self._critical + 1 if critical else None,
-                wall=self.shared.wall(),
-                monotonic=now,
-                data=Fields(fields),
-                context=capture(),
-                version=self.shared.interest.version,
-            )
-        )
-        self._events += len(events)
-        if critical:
-            self._critical += len(events)
-
-    def _unrung(self) -> bool:
-        log = self.log
-        if log is None or log.rung or not log.records:
-            return False
-        log.rung = True
-        return True
-
-    def _before(self, *, wait: bool = True) -> None:
-        """Settle the calls that ended without a word."""
-        leaked = self.shared.leaked
-        while leaked:
-            try:
-                breaker, generation, number = leaked.popleft()
-            except IndexError:  # another thread was faster
-                return
-            if not breaker.lock.acquire(blocking=wait):
-                leaked.appendleft((breaker, generation, number))
-                return
-            try:
-                breaker._ignore(generation, number)
-            finally:
-                breaker.lock.release()
+    def _watches_flight(self) -> bool:
+        meter = self.meter
+        return meter is not None and meter.timed and meter.hung_at < NOT_WATCHED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import timedelta
 from functools import partial
@@ -12,8 +12,10 @@ from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, 
 
 from .answer import NOTHING, Refused, terms
 from .breaker import Breaker
+from .controls import Isolation
 from .decorator import decorate
 from .detection import Detecting
+from .evidence import Why
 from .lasting import run
 from .options import check_reason, seconds
 from .permit import Bystander, Permit
@@ -202,7 +204,7 @@ class Circuit(Detecting):
                     f"acall() awaits what the function returns, got {awaitable!r} from "
                     f"{function!r}; for a plain function write: circuit.call(function, ...)"
                 )
-            return await awaitable
+            return permit.judge(await awaitable)
 
     def guard(self, *, probe: bool = True) -> Permit:
         """A guard for one ``with`` or ``async with`` block.
@@ -337,6 +339,74 @@ class Circuit(Detecting):
     def reset_circuit(self, reason: str | None = "manually reset") -> None:
         """Close the circuit now and forget all that led here; always an event."""
         self._breaker.reset(check_reason(reason))
+
+    def force_open(self, reason: str | None = "forced open") -> None:
+        """Refuse every call until `close_circuit`, `reset_circuit` or another order.
+
+        No clock and no probe ends it.
+        """
+        self._breaker.force(State.FORCED_OPEN, check_reason(reason))
+
+    def disable(self, reason: str | None = "disabled") -> None:
+        """Let every call pass, counted and not judged, until another order."""
+        self._breaker.force(State.DISABLED, check_reason(reason))
+
+    def metrics_only(self, reason: str | None = "metrics only") -> None:
+        """Let every call pass and judge it, but never open: a trial run of the policy.
+
+        What would have opened the circuit is the event `threshold_exceeded`.
+        """
+        self._breaker.force(State.METRICS_ONLY, check_reason(reason))
+
+    def isolate(self, reason: str | None = "isolated") -> Isolation:
+        """Refuse every call until this handle and those of all other holders are released.
+
+        The circuit then goes back to where it was; an order given meanwhile decides otherwise.
+
+        Example:
+            >>> with payments.isolate("deploy"):
+            ...     payments.available()
+            False
+        """
+        return self._breaker.isolate(check_reason(reason))
+
+    def set_expiry(self, expiry: float | timedelta) -> None:
+        """Stay open for `expiry` seconds, in the place of what the policy says.
+
+        It holds for the present opening, counted from its beginning, and for all later ones until
+        `reset_expiry`.
+        """
+        self._breaker.set_expiry(seconds("expiry", expiry))
+
+    def reset_expiry(self) -> None:
+        """Go by the policy's expiry again; that of an open circuit is over now."""
+        self._breaker.reset_expiry()
+
+    def disable_expiry(self) -> None:
+        """Stay open, now or when it opens next, until somebody closes the circuit."""
+        self._breaker.disable_expiry()
+
+    # Evidence, storing
+
+    def why(self) -> Why:
+        """The evidence behind the present state; ``print(circuit.why())`` tells a person."""
+        return self._breaker.why()
+
+    def dump(self) -> dict[str, Any]:
+        """The state as plain values for JSON, with the open time that remains.
+
+        Not the counts of calls, not the policy, and not what windows have seen.
+        """
+        return self._breaker.dump()
+
+    def load(self, stored: Mapping[str, Any]) -> None:
+        """Go on from what `dump` gave. An open circuit stays open for what then remained, less the
+        time that has passed since by the wall clock.
+
+        Raises:
+            ConfigError: `stored` is not what `dump` gives.
+        """
+        self._breaker.load(stored)
 
     def __repr__(self) -> str:
         scope = "" if self.scope is None else f", scope={self.scope!r}"

@@ -20,12 +20,10 @@ from .errors import CircuitOpenError, new_refusal
 from .generators import async_generator, generator
 from .kind import Kind, kind_of
 from .lasting import follow, lasts, run
-from .permit import Permit, settle_error
-from .state import State
+from .permit import Permit
+from .settle import settle_error, settle_result
 
 __all__ = ["decorate"]
-
-OPEN = State.OPEN
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,13 +71,39 @@ def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]
         nonlocal usual
         generation = breaker.admission
         if generation is None:
-            wait = breaker.reopen_at - shared.clock()
-            if wait > 0.0:
-                next(breaker.refused)
-                raise new_refusal(
-                    CircuitOpenError, breaker.name, breaker.scope, OPEN, wait, breaker.reason
-                )
-            return run(Permit(breaker), function, args, kwargs)
+            meter = breaker.meter
+            if meter is None:
+                wait = breaker.reopen_at - shared.clock()
+                if wait > 0.0:
+                    next(breaker.refused)
+                    raise new_refusal(
+                        CircuitOpenError,
+                        breaker.name,
+                        breaker.scope,
+                        breaker.state,
+                        wait,
+                        breaker.reason,
+                    )
+                return run(Permit(breaker), function, args, kwargs)
+            metered: int | None = -1
+            try:
+                metered = breaker.begin(meter)
+                if metered is None:
+                    return run(Permit(breaker), function, args, kwargs)
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                if metered is not None:
+                    settle_error(breaker, meter, metered, error)
+                raise
+            if type(result) is not usual:
+                if lasts(type(result)):
+                    return follow(Permit.of(breaker, meter, metered), result)
+                usual = type(result)
+            if meter.judging:
+                settle_result(breaker, meter, metered, result)
+            else:
+                breaker.finish(meter, metered)
+            return result
         # Inside the try from the first count on: an interrupt that comes right behind it must
         # give the call back, too, and then knows no number.
         number = -1
@@ -105,17 +129,42 @@ def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]
 def _coroutine(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]:
     shared = breaker.shared
 
+    async def permitted(args: Any, kwargs: Any) -> Any:
+        async with Permit(breaker) as permit:
+            return permit.judge(await function(*args, **kwargs))
+
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         generation = breaker.admission
         if generation is None:
-            wait = breaker.reopen_at - shared.clock()
-            if wait > 0.0:
-                next(breaker.refused)
-                raise new_refusal(
-                    CircuitOpenError, breaker.name, breaker.scope, OPEN, wait, breaker.reason
-                )
-            async with Permit(breaker):
-                return await function(*args, **kwargs)
+            meter = breaker.meter
+            if meter is None:
+                wait = breaker.reopen_at - shared.clock()
+                if wait > 0.0:
+                    next(breaker.refused)
+                    raise new_refusal(
+                        CircuitOpenError,
+                        breaker.name,
+                        breaker.scope,
+                        breaker.state,
+                        wait,
+                        breaker.reason,
+                    )
+                return await permitted(args, kwargs)
+            metered: int | None = -1
+            try:
+                metered = breaker.begin(meter)
+                if metered is None:
+                    return await permitted(args, kwargs)
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                if metered is not None:
+                    settle_error(breaker, meter, metered, error)
+                raise
+            if meter.judging:
+                settle_result(breaker, meter, metered, result)
+            else:
+                breaker.finish(meter, metered)
+            return result
         number = -1
         try:
             number = next(generation.started)

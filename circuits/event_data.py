@@ -60,6 +60,11 @@ DATA: Mapping[str, DataField] = {
         DataField("value", _SECONDS, "what was measured: seconds, or a share of failures"),
         DataField("limit", _SECONDS, "the limit that it has passed"),
         DataField("healthy", {"type": "boolean"}, "whether the check passed"),
+        DataField(
+            "changed",
+            {"type": "array", "items": {"type": "string"}},
+            "the options of the policy that changed",
+        ),
         DataField("removed", _COUNT, "how many idle connections a cleanup removed"),
         DataField("remaining", _COUNT, "how many connections are registered after it"),
         DataField("lost", _COUNT, "how many events are missing here"),

@@ -123,6 +123,22 @@ _KINDS = (
         "the health check of an open circuit has answered",
         ("healthy", *_CALL),
     ),
+    EventKind(
+        "slow_call",
+        False,
+        Severity.WARNING,
+        "a call took longer than `slow_after`",
+        _CALL,
+        per_call=True,
+    ),
+    EventKind(
+        "threshold_exceeded",
+        False,
+        Severity.WARNING,
+        "a circuit in metrics_only would have opened",
+        _CALL,
+    ),
+    EventKind("configured", False, Severity.INFO, "the policy was changed", ("state", "changed")),
     EventKind("gap", False, Severity.WARNING, "events before this one were lost", ("lost",)),
     EventKind(
         "alarm",

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import count
+from math import inf
 from sys import getrefcount
+from typing import Any
 
 import attrs
 
-__all__ = ["Generation", "Retired", "Totals", "value"]
+from .policy import Policy
+from .trip import AnyOf, TimeWindow, TripPolicy
+from .windows import ALWAYS, Judge, judges_of
+
+__all__ = ["Generation", "Meter", "Retired", "Totals", "new_generation", "value"]
+
+NONE: dict[int, Any] = {}  # for those who never keep anything
+NOTHING_FLIES = inf
+NOT_WATCHED = sys.float_info.max
+"""Of `Meter.hung_at`, both later than any time: the first wants to be set by the next call."""
 
 
 class Generation:
@@ -31,6 +43,84 @@ class Generation:
         """Calls that have started and not yet settled."""
         settled = value(self.succeeded) + self.failed + self.ignored
         return max(0, value(self.started) - settled)
+
+
+class Meter(Generation):
+    """A stay in closed under a policy that wants more than a row of failures counted.
+
+    Attributes:
+        judge: of the built-in conditions; None if the policy has only the user's own.
+        trips: the user's own conditions, and `watchers` what they have made for this stay.
+        timed: whether the start of every call is kept, in `flight`, by its number.
+        judging: whether results are classified.
+        slow_after: seconds above which a call is slow; infinite without.
+        hung: tickets of the calls under way that were found slow.
+        hung_at: when the oldest call under way will be slow.
+        scanned: calls that had started at the last look at those under way.
+        direct: whether a call may pass it as it passes a `Generation`, without all this.
+    """
+
+    __slots__ = (
+        "direct",
+        "flight",
+        "hung",
+        "hung_at",
+        "judge",
+        "judging",
+        "scanned",
+        "slow_after",
+        "timed",
+        "trips",
+        "watchers",
+    )
+
+    def __init__(self, number: int, policy: Policy, judge: Judge | None) -> None:
+        super().__init__(number)
+        self.judge = judge
+        self.trips = _own(policy.trip)
+        self.watchers: list[Any] | None = None
+        self.slow_after = inf if policy.slow_after is None else policy.slow_after
+        self.judging = policy.classify is not None or policy.record_result is not None
+        self.timed = self.judging or not (
+            policy.slow_after is policy.cancel_counts_after is policy.stall_after is None
+        )
+        # Invariant: the thread of a call adds and removes its own number, without the lock.
+        self.flight: dict[int, float] = {} if self.timed else NONE
+        # Invariant: both under the lock, but for the reading of a call that begins or ends.
+        self.hung: dict[int, Any] = {} if self.timed else NONE
+        self.hung_at = NOT_WATCHED if policy.slow_after is None else NOTHING_FLIES
+        self.scanned = 0
+        self.direct = not (self.timed or self.trips or _has_time_window(policy.trip))
+
+    @property
+    def until(self) -> float:
+        """A call that succeeds at or after this time tells of it under the lock."""
+        if self.trips:
+            return ALWAYS
+        return inf if self.judge is None else self.judge.until
+
+    @property
+    def passes(self) -> bool:
+        """Whether calls need not tell of their success just now."""
+        return self.direct and (self.judge is None or self.judge.until != ALWAYS)
+
+
+def new_generation(number: int, policy: Policy, judge: Judge | None = None) -> Generation:
+    """A generation for a stay in which calls pass; `judge` goes on with what it has seen."""
+    if policy.plain:
+        return Generation(number)
+    return Meter(number, policy, judge or judges_of(policy.trip, policy.slow_rate))
+
+
+def _own(trip: Any) -> tuple[TripPolicy, ...]:
+    """The conditions in `trip` that are the user's own."""
+    conditions = trip.conditions if isinstance(trip, AnyOf) else (trip,)
+    return tuple(one for one in conditions if judges_of(one, 1.0) is None)
+
+
+def _has_time_window(trip: Any) -> bool:
+    conditions = trip.conditions if isinstance(trip, AnyOf) else (trip,)
+    return any(isinstance(one, TimeWindow) for one in conditions)
 
 
 def value(counter: count[int]) -> int:

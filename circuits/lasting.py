@@ -78,8 +78,7 @@ def run(
             )
         permit.suspend()
         return follow(permit, result)
-    permit.__exit__(None, None, None)
-    return result
+    return permit.judge(result)
 
 
 def follow(permit: Permit, result: Any) -> Any:
@@ -105,7 +104,7 @@ def follow(permit: Permit, result: Any) -> Any:
 
 async def _awaited(permit: Permit, result: Awaitable[Any]) -> Any:
     with permit:
-        return await result
+        return permit.judge(await result)
 
 
 class _Done:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from brama.telemetry import ConfigError
 
 from .breaker import Breaker
-from .permit import describe
+from .classify import describe
 
 __all__ = ["Link"]
 

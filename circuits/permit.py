@@ -6,15 +6,17 @@ import sys
 from contextvars import ContextVar
 from datetime import timedelta
 from types import FrameType, TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from .breaker import Breaker
-from .generation import Generation
+from .generation import Generation, Meter
 from .options import check_reason, seconds
+from .settle import settle_error, settle_result
+from .waiting import in_task, wait_async, wait_here
 
-__all__ = ["Bystander", "Permit", "describe"]
+__all__ = ["Bystander", "Permit"]
 
-REASON_LIMIT = 200
+T = TypeVar("T")
 
 FRESH, ACQUIRED, ENTERED, SETTLED = range(4)
 
@@ -23,16 +25,6 @@ RIDING = Generation(0)
 
 _probe: ContextVar[Permit | None] = ContextVar("brama_probe", default=None)
 """The innermost probe entered in this context: nested entries of its circuit ride on it."""
-
-
-def describe(error: BaseException) -> str:
-    """An exception as a reason: its type and the start of its text, never the object."""
-    name = type(error).__qualname__
-    try:
-        text = str(error)
-    except BaseException:  # noqa: BLE001 - the text is the user's code; the call must be settled
-        text = ""
-    return f"{name}: {text}"[:REASON_LIMIT] if text else name
 
 
 class Permit:
@@ -86,17 +78,39 @@ class Permit:
         breaker = self._breaker
         if self._stage > ACQUIRED:
             raise RuntimeError("a guard is entered once; call circuit.guard() again for each entry")
-        if self._stage == FRESH and not self.acquire():
+        if self._stage == FRESH and not (
+            self.acquire(refuse=not breaker.policy.half_open_wait) or self._wait()
+        ):
             raise breaker.refusal()
-        if self._generation is not RIDING and breaker.admission is not self._generation:
+        return self._entered()
+
+    def _wait(self) -> bool:
+        """Wait for the verdict of the probes if the policy wants it and this thread may."""
+        breaker = self._breaker
+        if not breaker.policy.half_open_wait:
+            return False
+        if not in_task() and wait_here(breaker, self._ask):
+            return True
+        return self.acquire()
+
+    def _ask(self) -> bool:
+        return self.acquire(refuse=False)
+
+    def _entered(self) -> Self:
+        generation = self._generation
+        if (
+            generation is not RIDING
+            and type(generation) is not Meter
+            and self._breaker.admission is not generation
+        ):
             self._outer = _pending_from(_probe.get())
             self._frame = _entering_frame()
             _probe.set(self)
         self._stage = ENTERED
         return self
 
-    def acquire(self) -> bool:
-        """Ask the breaker; whether the call may be made."""
+    def acquire(self, *, refuse: bool = True) -> bool:
+        """Ask the breaker; whether the call may be made. `refuse`: whether a refusal counts."""
         breaker = self._breaker
         generation = breaker.admission
         if generation is not None:
@@ -106,6 +120,18 @@ class Permit:
             self._pending = True
             self._number = next(generation.started)
             return True
+        meter = breaker.meter
+        if meter is not None:
+            self._stage = ACQUIRED
+            self._generation = meter
+            self._number = -1
+            self._pending = True
+            number = breaker.begin(meter)
+            if number is not None:
+                self._number = number
+                return True
+            del self._pending
+            self._stage = FRESH
         outer = _probe.get()
         while outer is not None:
             if (
@@ -118,7 +144,7 @@ class Permit:
                 break
             outer = outer._outer
         else:
-            entry = breaker.enter(self._may_probe)
+            entry = breaker.enter(self._may_probe, refuse=refuse)
             if entry is None:
                 return False
             self._generation, self._number = entry
@@ -192,6 +218,21 @@ class Permit:
         if self._take() and self._generation is not RIDING:
             self._breaker.ignored(self._generation, self._number)
 
+    def judge(self, result: T) -> T:
+        """The call returned `result`: settle it as the policy classifies that, and hand it on.
+
+        Example:
+            >>> with payments.guard() as permit:
+            ...     response = permit.judge(send())
+        """
+        self._check_entered()
+        policy = self._breaker.policy
+        if policy.classify is None and policy.record_result is None:
+            self.__exit__(None, None, None)
+        elif self._take() and self._generation is not RIDING:
+            settle_result(self._breaker, self._generation, self._number, result)
+        return result
+
     def _check_entered(self) -> None:
         if self._stage == FRESH:
             raise RuntimeError("a guard is settled inside its with block; it was not entered")
@@ -235,12 +276,23 @@ class Permit:
         if self._generation is RIDING:
             return
         if error is None:
-            self._breaker.succeeded(self._generation, self._number)
+            generation = self._generation
+            if type(generation) is Meter:
+                self._breaker.finish(generation, self._number)
+            else:
+                self._breaker.succeeded(generation, self._number)
         else:
             settle_error(self._breaker, self._generation, self._number, error)
 
     async def __aenter__(self) -> Self:
-        return self.__enter__()
+        breaker = self._breaker
+        if not breaker.policy.half_open_wait or self._stage or breaker.admission is not None:
+            return self.__enter__()
+        if not (
+            self.acquire(refuse=False) or await wait_async(breaker, self._ask) or self.acquire()
+        ):
+            raise breaker.refusal()
+        return self._entered()
 
     async def __aexit__(
         self,
@@ -269,17 +321,6 @@ class Bystander(Permit):
 
     __slots__ = ()
     _may_probe = False
-
-
-def settle_error(
-    breaker: Breaker, generation: Generation, number: int, error: BaseException
-) -> None:
-    """Settle a call that raised, as the policy classifies the exception."""
-    policy = breaker.policy
-    if isinstance(error, policy.recorded_classes) and not isinstance(error, policy.ignored_classes):
-        breaker.failed(generation, number, describe(error), error)
-    else:
-        breaker.ignored(generation, number)
 
 
 def _entering_frame() -> FrameType | None:

@@ -268,6 +268,18 @@ class Policy:
     )
 
     @property
+    def plain(self) -> bool:
+        """Whether a row of failures is all that has to be counted."""
+        return (
+            type(self.trip) is ConsecutiveFailures
+            and self.slow_after is None
+            and self.record_result is None
+            and self.classify is None
+            and self.cancel_counts_after is None
+            and self.stall_after is None
+        )
+
+    @property
     def strategy_name(self) -> str:
         """The strategy in a word; ``"function"`` for one of your own."""
         return "function" if callable(self.expiry_strategy) else self.expiry_strategy

@@ -56,11 +56,11 @@ class Source:
 
     def _found_down(self, reason: str) -> None:
         self._accuses = True
-        self.breaker.report_failure(reason)
+        self.breaker.report_failure(reason, ours=True)
 
     def _found_up(self) -> None:
         if self._accuses:
-            self.breaker.report_success()
+            self.breaker.report_success(ours=True)
             self._accuses = self.breaker.state is not State.CLOSED
 
     def __enter__(self) -> Self:

@@ -35,6 +35,7 @@ class Call:
     def __init__(self, stay, began):
         self.stay = stay
         self.began = began
+        self.lost = False  # as a probe, presumed so
 
 
 class Model:
@@ -70,8 +71,9 @@ class Model:
     def look_at_clock(self, now):
         if self.state_at(now) != self.state:
             self.move(HALF_OPEN)
-        elif self.has_lost_a_probe(now):
-            self.new_stay()
+        for call in self.probes:
+            call.lost = now >= call.began + self.policy.half_open_timeout
+        self.probes = [call for call in self.probes if not call.lost]
 
     def has_lost_a_probe(self, now):
         return any(now >= call.began + self.policy.half_open_timeout for call in self.probes)
@@ -97,7 +99,7 @@ class Model:
         self.count[
             {"success": "successes", "failure": "failures", "ignore": "ignored"}[outcome]
         ] += 1
-        if call.stay != self.stay:
+        if call.stay != self.stay or call.lost:
             self.count["late"] += 1
             return
         if call in self.probes:

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-import brama.circuits.breaker as breaker_module
+import brama.circuits.machine as machine_module
 from brama.circuits import CircuitOpenError
 
 requirement = pytest.mark.requirement
@@ -201,16 +201,16 @@ def test_threads_never_have_more_probes_out_than_the_policy_admits(world):
 
 def test_a_success_in_the_middle_of_counting_a_failure_still_ends_the_row(world, monkeypatch):
     circuit = world.circuit(failure_threshold=2)
-    read = breaker_module.value
+    read = machine_module.value
 
     def read_and_let_another_thread_succeed(counter):
         result = read(counter)
-        monkeypatch.setattr(breaker_module, "value", read)
+        monkeypatch.setattr(machine_module, "value", read)
         with circuit.guard():
             pass
         return result
 
-    monkeypatch.setattr(breaker_module, "value", read_and_let_another_thread_succeed)
+    monkeypatch.setattr(machine_module, "value", read_and_let_another_thread_succeed)
     circuit.failure()
     circuit.failure()
     assert circuit.status().failure_count == 1

@@ -1,0 +1,157 @@
+"""What the outcome of a call means: success, failure or neutral. Pure but for the users' functions.
+
+Threads: in the thread of the guarded call, never under a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from .errors import CircuitOpenError
+from .outcome import Outcome
+from .policy import Policy
+
+__all__ = [
+    "FAILURE",
+    "IGNORE",
+    "SUCCESS",
+    "ask",
+    "describe",
+    "is_cancellation",
+    "of_error",
+    "of_result",
+]
+
+logger = logging.getLogger("brama.circuits")
+
+REASON_LIMIT = 200
+
+SUCCESS, FAILURE, IGNORE = "success", "failure", "ignore"
+
+
+def describe(error: BaseException) -> str:
+    """An exception as a reason: its type and the start of its text, never the object."""
+    name = type(error).__qualname__
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - the text is the user's code; the call must be settled
+        text = ""
+    return f"{name}: {text}"[:REASON_LIMIT] if text else name
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether the caller was cancelled; a group is, if all in it are."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_cancellation(leaf) for leaf in error.exceptions)
+    return isinstance(error, trio.Cancelled | asyncio.CancelledError)
+
+
+def of_error(
+    policy: Policy, error: BaseException, duration: float | None = None
+) -> tuple[str, str | None]:
+    """What a call that raised means: success, failure or ignore, and the reason of a failure."""
+    if policy.classify is not None:
+        verdict = _classified(policy, Outcome(error=error, failed=True, duration=duration))
+        if verdict is not None:
+            return verdict
+    if _fails(policy, error):
+        return FAILURE, describe(error)
+    if (
+        policy.cancel_counts_after is not None
+        and duration is not None
+        and duration >= policy.cancel_counts_after
+        and is_cancellation(error)
+    ):
+        return FAILURE, f"cancelled after {duration:.1f} s"
+    return IGNORE, None
+
+
+def of_result(policy: Policy, result: Any, duration: float | None = None) -> tuple[str, str | None]:
+    """What a call that returned means."""
+    if policy.classify is not None:
+        verdict = _classified(policy, Outcome(result=result, duration=duration))
+        if verdict is not None:
+            return verdict
+    if policy.record_result is not None and ask(policy.record_result, result):
+        return FAILURE, _shown(result)
+    return SUCCESS, None
+
+
+def _fails(policy: Policy, error: BaseException) -> bool:
+    """Whether an exception counts as a failure.
+
+    A group is as bad as the worst in it: one whose leaves are all neutral is neutral. The refusal
+    of another circuit is neutral unless `record` names it: that call was not made, so that it says
+    nothing new, and counting it would add this circuit's open time to the other's.
+    """
+    if isinstance(error, policy.ignored_classes) or any(
+        ask(test, error) for test in policy.ignored_tests
+    ):
+        return False
+    if isinstance(error, BaseExceptionGroup):
+        named = (BaseExceptionGroup, ExceptionGroup)
+        return any(
+            issubclass(kind, named) and isinstance(error, kind) for kind in policy.recorded_classes
+        ) or any(_fails(policy, leaf) for leaf in error.exceptions)
+    if isinstance(error, CircuitOpenError):
+        return any(
+            issubclass(kind, CircuitOpenError) and isinstance(error, kind)
+            for kind in policy.recorded_classes
+        ) or any(ask(test, error) for test in policy.recorded_tests)
+    return isinstance(error, policy.recorded_classes) or any(
+        ask(test, error) for test in policy.recorded_tests
+    )
+
+
+def _classified(policy: Policy, outcome: Outcome) -> tuple[str, str | None] | None:
+    verdict = ask(policy.classify, outcome)
+    reason: Any = None
+    word = verdict
+    if isinstance(verdict, tuple) and len(verdict) == 2:
+        word, reason = verdict
+    if word is None:
+        return None
+    if word is True or word is False:
+        word = SUCCESS if word else FAILURE
+    if word == "ok":
+        word = SUCCESS
+    elif word == "error":
+        word = FAILURE
+    if word not in (SUCCESS, FAILURE, IGNORE):
+        logger.error(
+            "classify answered %r; expected 'success', 'failure', ('failure', reason), 'ignore' or "
+            "None, so that the usual rules apply",
+            verdict,
+        )
+        return None
+    if word != FAILURE:
+        return word, None
+    if reason is None:
+        return word, _shown(outcome.result) if outcome.error is None else describe(outcome.error)
+    return word, describe(reason) if isinstance(reason, BaseException) else _text(reason)
+
+
+def ask(function: Callable[[Any], Any] | None, argument: Any) -> Any:
+    """What the user's function answers; None, and a line in the log, if it raises."""
+    try:
+        return function(argument)  # type: ignore[misc]  # asked only where there is one
+    except Exception:
+        logger.exception("%r raised; it counts as if it were not there", function)
+        return None
+
+
+def _shown(result: object) -> str:
+    """A result as a reason: what it is, never the object."""
+    return f"result {_text(result)}"
+
+
+def _text(thing: object) -> str:
+    try:
+        return str(thing)[:REASON_LIMIT]
+    except Exception:  # noqa: BLE001 - the text is the user's code; the call must be settled
+        return type(thing).__qualname__

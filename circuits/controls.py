@@ -1,0 +1,381 @@
+"""Orders to a breaker: to open, close and force it, to change its policy, to store and restore it.
+
+Each takes effect at once, in the thread that gives it. While somebody holds the circuit isolated,
+it stays refused; an order then decides what it goes back to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Any, Self
+
+from brama.telemetry import ConfigError
+
+from .gate import Gate
+from .generation import Meter, value
+from .machine import NEVER
+from .policy import OPTIONS, Policy
+from .state import State
+
+__all__ = ["Controls", "Isolation"]
+
+FORCED = {
+    State.FORCED_OPEN: ("state_change", "circuit_opened"),
+    State.DISABLED: ("state_change",),
+    State.METRICS_ONLY: ("state_change",),
+}
+
+
+class Isolation:
+    """Holds a circuit refused, as long as it is held; the last holder's release lets it go on.
+
+    Example:
+        >>> with payments.isolate("deploy"):
+        ...     payments.available()
+        False
+
+    Threads: any. Releasing twice is releasing once.
+    """
+
+    __slots__ = ("_release", "reason")
+
+    def __init__(self, release: Callable[[], None], reason: str | None) -> None:
+        self._release: Callable[[], None] | None = release
+        self.reason = reason
+
+    @property
+    def held(self) -> bool:
+        """Whether it was not released."""
+        return self._release is not None
+
+    def release(self) -> None:
+        """Let go."""
+        # One step of the interpreter, so that two threads do not both release.
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    close = release
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return f"<Isolation {'held' if self.held else 'released'}, reason={self.reason!r}>"
+
+
+class Controls(Gate):
+    """A breaker that takes orders."""
+
+    __slots__ = ()
+
+    def open(self, reason: str | None, expires_in: float | None) -> None:
+        """Open now; `expires_in` seconds replace the policy's expiry this once."""
+
+        def apply(now: float) -> None:
+            if self._isolated(State.OPEN):
+                return
+            self._failures = self._failure_count()
+            rare = self._rare
+            seconds = self.policy.expiry if rare is None or rare.expiry is None else rare.expiry
+            self.reopen_at = now + (seconds if expires_in is None else expires_in)
+            self.reason = reason
+            if self.state is not State.OPEN:
+                self._open(reason, now)
+
+        # On an open circuit there is nothing to publish, but the actor has a timer to set anew.
+        self._order(apply, ring=True)
+
+    def close(self, reason: str | None) -> None:
+        """Close now and forget the failures."""
+
+        def apply(now: float) -> None:
+            if self._isolated(State.CLOSED):
+                return
+            self._opens = 0
+            if self.state is State.CLOSED:
+                self._forget_failures()
+            else:
+                self._close(reason, now)
+
+        self._order(apply)
+
+    def reset(self, reason: str | None) -> None:
+        """Close now and forget everything that led here, the growth of the expiry included."""
+
+        def apply(now: float) -> None:
+            if self._isolated(State.CLOSED):
+                return
+            self._opens = 0
+            self.reason = None
+            changed = () if self.state is State.CLOSED else ("state_change",)
+            self._close(reason, now, events=(*changed, "circuit_reset"))
+
+        self._order(apply)
+
+    def force(self, state: State, reason: str | None) -> None:
+        """Go to forced_open, disabled or metrics_only, and stay until the next order."""
+
+        def apply(now: float) -> None:
+            if self._isolated(state):
+                return
+            self._force(state, reason, now)
+
+        self._order(apply, ring=True)
+
+    def _force(self, state: State, reason: str | None, now: float) -> None:
+        if self.state is state:
+            return
+        self._opens = 0
+        self._failures = 0
+        self.reopen_at = inf if state is State.FORCED_OPEN else NEVER
+        if state is State.FORCED_OPEN:
+            self.reason = reason
+            self._opened_count += 1
+            self._opened_at = self.shared.wall()
+        self._move(state, reason, now, FORCED[state])
+
+    def _forget_failures(self) -> None:
+        """Start the judgement of a closed circuit from nothing."""
+        self._failures = 0
+        if self._rare is not None:
+            self._rare.incidents = ()
+        if type(self.current) is Meter:  # what a window has seen is in its generation
+            self._next_generation()
+            self._readmit()
+
+    # Isolation
+
+    def isolate(self, reason: str | None) -> Isolation:
+        """Refuse all calls until this and all other holders have let go."""
+
+        def apply(now: float) -> None:
+            rare = self._have_rare()
+            rare.isolated += 1
+            if rare.isolated == 1:
+                rare.below = self.state
+                if self.state is State.HALF_OPEN:
+                    rare.below = State.OPEN  # whose expiry is over
+                self._isolate(reason, now)
+
+        self._order(apply, ring=True)
+        return Isolation(self._let_go, reason)
+
+    def _isolate(self, reason: str | None, now: float) -> None:
+        if self.state is State.FORCED_OPEN:
+            return
+        kept = self.reopen_at if self.state is State.OPEN else now
+        cause = self._have_rare().cause
+        self.reopen_at = inf
+        self.reason = reason
+        self._opened_at = self.shared.wall()
+        self._move(State.FORCED_OPEN, reason, now, FORCED[State.FORCED_OPEN])
+        rare = self._have_rare()
+        rare.resume_at, rare.cause = kept, cause
+
+    def _isolated(self, state: State) -> bool:
+        """Whether an order has to wait; it decides what the circuit goes back to."""
+        rare = self._rare
+        if rare is None or not rare.isolated:
+            return False
+        rare.below = state
+        return True
+
+    def _let_go(self) -> None:
+        def apply(now: float) -> None:
+            rare = self._rare
+            if rare is None or not rare.isolated:  # a fork or a new registration in between
+                return
+            rare.isolated -= 1
+            if rare.isolated or self.state is not State.FORCED_OPEN:
+                return
+            below = rare.below
+            if below is State.OPEN:
+                self.reopen_at = rare.resume_at
+                self._move(State.OPEN, "isolation ended", now, ("state_change", "circuit_opened"))
+                self._look_at_clock(now)
+            elif below is State.CLOSED:
+                self._close("isolation ended", now)
+            else:
+                self._force(below, "isolation ended", now)
+
+        self._order(apply, ring=True)
+
+    # The expiry
+
+    def set_expiry(self, seconds: float) -> None:
+        """Stay open for so long from now on, in the policy's place; an open circuit, too."""
+
+        def apply(_now: float) -> None:
+            self._have_rare().expiry = seconds
+            if self.state is State.OPEN:
+                self.reopen_at = self._since + seconds
+
+        self._order(self._and_look(apply), ring=True)
+
+    def reset_expiry(self) -> None:
+        """Go by the policy again; the expiry of an open circuit is over now."""
+
+        def apply(now: float) -> None:
+            if self._rare is not None:
+                self._rare.expiry = None
+            if self.state is State.OPEN:
+                self.reopen_at = now
+
+        self._order(self._and_look(apply), ring=True)
+
+    def disable_expiry(self) -> None:
+        """Stay open until somebody closes it."""
+
+        def apply(_now: float) -> None:
+            self._have_rare().expiry = inf
+            if self.state is State.OPEN:
+                self.reopen_at = inf
+
+        self._order(apply, ring=True)
+
+    def _and_look(self, apply: Callable[[float], None]) -> Callable[[float], None]:
+        def both(now: float) -> None:
+            apply(now)
+            self._look_at_clock(now)
+
+        return both
+
+    # The policy
+
+    def reconfigure(self, policy: Policy, options: Mapping[str, Any]) -> None:
+        """Replace the policy; the state, the failures and a running expiry stay.
+
+        A window goes on with what it has seen unless `trip`, `slow_after` or `slow_rate` change.
+        Calls under way under another policy end as late results, and probes give their places
+        back.
+        """
+
+        def apply(now: float) -> None:
+            old = self.policy
+            self.policy = policy
+            self.options = options
+            if policy == old:
+                return
+            self._failures = self._failure_count()
+            same = (policy.trip, policy.slow_after, policy.slow_rate) == (
+                old.trip,
+                old.slow_after,
+                old.slow_rate,
+            )
+            self._next_generation(keep=same)
+            self._free_place()
+            self._readmit()
+            if self._wants("configured"):
+                changed = [
+                    option for option in OPTIONS if getattr(policy, option) != getattr(old, option)
+                ]
+                self._append(("configured",), {"state": self.state, "changed": changed}, now)
+
+        self._order(apply, ring=True)
+
+    # Storing and restoring
+
+    def dump(self) -> dict[str, Any]:
+        """The state as plain values that JSON can carry."""
+        self._before()
+        now = self.shared.clock()
+        with self.lock:
+            rare = self._rare
+            state, reopen_at = self.state, self.reopen_at
+            if rare is not None and rare.isolated:  # who holds it does not outlive the process
+                state, reopen_at = rare.below, rare.resume_at
+            remaining: float | None = None
+            if state in (State.OPEN, State.HALF_OPEN):
+                left = max(0.0, reopen_at - now)
+                remaining = None if left == inf else left
+            expiry = None if rare is None else rare.expiry
+            return {
+                "version": 1,
+                "connection": self.name,
+                "scope": self.scope,
+                "state": state.value,
+                "remaining": remaining,
+                "saved_at": self.shared.wall(),
+                "failure_count": self._failure_count(),
+                "opens": self._opens,
+                "opened_at": self._opened_at,
+                "opened_count": self._opened_count,
+                "last_failure_time": self._last_failure,
+                "reason": self.reason,
+                "expiry": None if expiry == inf else expiry,
+                "expiry_disabled": expiry == inf,
+            }
+
+    def load(self, stored: Mapping[str, Any]) -> None:
+        """Go on from what `dump` gave; the time since then has passed for an open circuit."""
+        plan = _checked(stored)
+
+        def apply(now: float) -> None:
+            state: State = plan["state"]
+            if self._isolated(state):
+                return
+            self._opened_at = plan["opened_at"]
+            self._opened_count = plan["opened_count"]
+            self._last_failure = plan["last_failure_time"]
+            expiry = inf if plan["expiry_disabled"] else plan["expiry"]
+            if expiry is not None or self._rare is not None:
+                self._have_rare().expiry = expiry
+            if state in (State.OPEN, State.HALF_OPEN):
+                left = inf if plan["remaining"] is None else plan["remaining"]
+                passed = max(0.0, self.shared.wall() - plan["saved_at"])
+                self.reopen_at = now + max(0.0, left - passed)
+                self._failures = plan["failure_count"]
+                self.reason = plan["reason"]
+                if self.state is not State.OPEN:
+                    self._move(State.OPEN, "restored", now, ("state_change", "circuit_opened"))
+                self._look_at_clock(now)
+            elif state is State.CLOSED:
+                if self.state is not State.CLOSED:
+                    self._close("restored", now)
+                self._failures = plan["failure_count"]
+                self._seen = value(self.current.succeeded)
+                self.reason = plan["reason"]
+            else:
+                self._force(state, "restored", now)
+                self._opened_count = plan["opened_count"]
+            self._opens = plan["opens"]
+
+        self._order(apply, ring=True)
+
+
+NUMBER = (int, float)
+STORED: Mapping[str, tuple[type, ...]] = {
+    "version": (int,),
+    "state": (str,),
+    "remaining": (*NUMBER, type(None)),
+    "saved_at": NUMBER,
+    "failure_count": (int,),
+    "opens": (int,),
+    "opened_at": (*NUMBER, type(None)),
+    "opened_count": (int,),
+    "last_failure_time": (*NUMBER, type(None)),
+    "reason": (str, type(None)),
+    "expiry": (*NUMBER, type(None)),
+    "expiry_disabled": (bool,),
+}
+
+
+def _checked(stored: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(stored, Mapping):
+        raise ConfigError("stored", "what dump() gave", stored)
+    plan = dict(stored)
+    for name, kinds in STORED.items():
+        if name not in plan or not isinstance(plan[name], kinds):
+            raise ConfigError(f"stored[{name!r}]", "what dump() gave", plan.get(name))
+    if plan["version"] != 1:
+        raise ConfigError("stored['version']", "1", plan["version"])
+    try:
+        plan["state"] = State(plan["state"])
+    except ValueError:
+        raise ConfigError("stored['state']", f"one of {', '.join(State)}", plan["state"]) from None
+    return plan

@@ -1,0 +1,95 @@
+"""Why a circuit is in the state it is in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import attrs
+
+from .events import utc
+from .state import State
+
+__all__ = ["Cause", "Incident", "Why"]
+
+KEPT = 5
+"""Failures that a circuit remembers as its evidence."""
+
+
+@attrs.frozen
+class Incident:
+    """A failure that counted against a circuit.
+
+    Attributes:
+        at: POSIX time.
+        reason: what was wrong, in words, or None.
+        slow: it was slow, too; or slow, and nothing else.
+    """
+
+    at: float
+    reason: str | None
+    slow: bool = False
+
+    def __str__(self) -> str:
+        slow = " (slow)" if self.slow else ""
+        return f"{utc(self.at):%H:%M:%S} {self.reason or 'no reason given'}{slow}"
+
+
+@attrs.frozen
+class Cause:
+    """What opened a circuit.
+
+    Attributes:
+        rule: which rule it broke, such as ``"5 failures in a row"``; None if it was opened by hand.
+        attempt: the number of this opening among the automatic ones in a row.
+        open_for: seconds that it was to stay open.
+    """
+
+    rule: str | None
+    attempt: int
+    open_for: float
+
+
+@attrs.frozen(kw_only=True)
+class Why:
+    """The evidence behind the present state of a circuit; its text is for people.
+
+    Attributes:
+        connection, scope: whose.
+        state: as the clock says.
+        since: POSIX time of the last change of state, or of the registration.
+        reason: of that change; None before the first.
+        cause: what opened it, while it is open or half-open.
+        incidents: the failures that count against it, oldest first; the last five.
+        retry_after: seconds until a call may be admitted.
+        isolated: how many hold it isolated.
+        rules: the policy in a sentence; see `explain`.
+    """
+
+    connection: str
+    scope: str | None
+    state: State
+    since: float
+    reason: str | None
+    cause: Cause | None
+    incidents: tuple[Incident, ...]
+    retry_after: float
+    isolated: int
+    rules: str
+
+    def __str__(self) -> str:
+        name = self.connection if self.scope is None else f"{self.connection} ({self.scope})"
+        lines = [f"{name} is {self.state} since {utc(self.since):%Y-%m-%d %H:%M:%S} UTC"]
+        if self.reason:
+            lines.append(f"because: {self.reason}")
+        if self.cause is not None and self.cause.rule is not None:
+            lines.append(f"the rule: {self.cause.rule}; opening {self.cause.attempt} in a row")
+        if self.isolated:
+            lines.append(f"isolated by {self.isolated}")
+        if self.retry_after and self.state is State.OPEN:
+            wait = "nobody knows when"
+            if self.retry_after < timedelta.max.total_seconds():
+                wait = f"in {self.retry_after:.1f} s"
+            lines.append(f"next probe: {wait}")
+        lines += [f"  {incident}" for incident in self.incidents]
+        lines.append(f"rules: {self.rules}")
+        return "\n".join(lines)

@@ -1,0 +1,201 @@
+"""How threads come into a breaker and leave it: what must be done outside of its lock.
+
+Everything that users gave us (expiry functions, conditions of their own) and everything that wakes
+others happens here, after the lock is released.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from brama.telemetry import ConfigError
+
+from .classify import ask
+from .generation import Meter
+from .machine import JUDGED, Machine
+from .options import seconds
+from .outcome import Outcome
+from .state import State
+
+__all__ = ["Gate"]
+
+logger = logging.getLogger("brama.circuits")
+
+RING, REST = 1, 2
+
+
+class Gate(Machine):
+    """A machine that any thread may enter."""
+
+    __slots__ = ()
+
+    def _order(
+        self, apply: Callable[[float], None], *, ring: bool = False, ours: bool = False
+    ) -> None:
+        """Look at the clock and `apply` under the lock, then do what is to be done outside.
+
+        Args:
+            ring: whether the actor of a circuit that is not closed is to look in any case.
+            ours: whether this is our own loop, on which no code of users runs.
+        """
+        self._before()
+        if not self.registered:
+            self.shared.revive(self)
+        now = self.shared.clock()
+        with self.lock:
+            self._look_at_clock(now)
+            apply(now)
+            work = self._work()
+            if ring and self.state is not State.CLOSED:
+                work |= RING
+        if work:
+            self._do(work, ours=ours)
+
+    def _before(self, *, wait: bool = True) -> None:
+        """Settle the calls that ended without a word."""
+        leaked = self.shared.leaked
+        while leaked:
+            try:
+                breaker, generation, number = leaked.popleft()
+            except IndexError:  # another thread was faster
+                return
+            if not breaker.lock.acquire(blocking=wait):
+                leaked.appendleft((breaker, generation, number))
+                return
+            try:
+                breaker._ignore(generation, number)
+                wakes = breaker._wakes()
+            finally:
+                breaker.lock.release()
+            for wake in wakes:
+                wake()
+
+    def _work(self) -> int:
+        """What is left to be done once the lock is released; 0 is nothing."""
+        work = RING if self._unrung() else 0
+        rare = self._rare
+        if rare is not None and (
+            rare.asked is not None or rare.wake or (rare.outcomes and not rare.watching)
+        ):
+            work |= REST
+        return work
+
+    def _do(self, work: int, *, ours: bool = False) -> None:
+        """Do it. On our own loop (`ours`) no code of users is called."""
+        if work & REST:
+            if self._rare is not None and self._rare.asked is not None:
+                work |= self._ask_expiry(ours=ours)
+            with self.lock:
+                wakes = self._wakes()
+            for wake in wakes:
+                wake()
+            if not ours:
+                self._show_outcomes()
+        if work & RING:
+            self.shared.bell(self)
+
+    def _wakes(self) -> list[Callable[[], object]]:
+        rare = self._rare
+        if rare is None or not rare.wake:
+            return []
+        rare.wake = False
+        wakes, rare.waiters = rare.waiters or [], None
+        return wakes
+
+    # The user's expiry function
+
+    def _ask_expiry(self, *, ours: bool) -> int:
+        """Let the user's function say how long the circuit stays open; its events go out then."""
+        with self.lock:
+            rare = self._rare
+            asked = None if rare is None else rare.asked
+            if rare is None or asked is None:
+                return 0
+            rare.asked = None
+        generation, attempt, outcome = asked
+        wait: float | None = None
+        try:
+            if not ours:
+                wait = self._answer(attempt, outcome)
+        finally:
+            with self.lock:
+                rare = self._rare
+                if wait is not None and self.current is generation:
+                    self.reopen_at = self._since + wait
+                    if rare is not None and rare.cause is not None:
+                        rare.cause = type(rare.cause)(rare.cause.rule, attempt, wait)
+                    if rare is not None and rare.held is not None:
+                        rare.held[1]["retry_after"] = wait
+                self._release_held()
+                ring = RING if self._unrung() or wait is not None else 0
+        return ring
+
+    def _answer(self, attempt: int, outcome: Outcome) -> float | None:
+        strategy: Any = self.policy.expiry_strategy
+        try:
+            answer = strategy(attempt, outcome)
+            if answer is None:
+                return None
+            if isinstance(answer, timedelta):
+                answer = answer.total_seconds()
+            return seconds("the answer of expiry_strategy", answer)
+        except ConfigError as error:
+            logger.error("%s; the circuit stays open for %s s", error, self.policy.expiry)
+        except Exception:
+            logger.exception(
+                "%r raised; the circuit stays open for %s s", strategy, self.policy.expiry
+            )
+        return None
+
+    # The user's own conditions
+
+    def _show_outcomes(self) -> None:
+        """Show them the outcomes, in order; one thread at a time, the others leave theirs to it."""
+        while True:
+            with self.lock:
+                rare = self._rare
+                if rare is None or rare.watching or not rare.outcomes:
+                    return
+                rare.watching = True
+                meter, outcome = rare.outcomes.popleft()
+            why: Any = None
+            try:
+                why = _verdict(meter, outcome)
+            finally:
+                now = self.shared.clock()
+                with self.lock:
+                    rare = self._have_rare()
+                    rare.watching = False
+                    if meter is self.current and self.state in JUDGED:
+                        self._heed(why, outcome, now)
+                    work = self._work() & ~REST
+                    if rare.asked is not None:
+                        work |= REST
+            if work & REST:
+                work |= self._ask_expiry(ours=False)
+            if work & RING:
+                self.shared.bell(self)
+
+    def _heed(self, why: Any, outcome: Outcome, now: float) -> None:
+        if why:
+            text = why if isinstance(why, str) else "a condition of the user's own"
+            if self.state is State.CLOSED:
+                self._trip(text, outcome, now)
+            else:
+                self._exceed(text, outcome, now)
+
+
+def _verdict(meter: Meter, outcome: Outcome) -> Any:
+    """What the conditions say of an outcome: the first answer that is true. Each hears of it."""
+    watchers = meter.watchers
+    if watchers is None:
+        made = [ask(lambda trip: trip.watch(), trip) for trip in meter.trips]
+        watchers = meter.watchers = [watcher for watcher in made if callable(watcher)]
+    found: Any = None
+    for watcher in watchers:
+        answer = ask(watcher, outcome)
+        found = found or answer
+    return found

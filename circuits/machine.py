@@ -1,0 +1,674 @@
+"""The state machine of one circuit: states, generations, probes and what moves them.
+
+Everything here runs under the lock of the breaker, is told the time, and calls no code of users.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import count
+from math import inf
+from typing import Any
+
+from .evidence import KEPT, Cause, Incident
+from .expiry import open_for
+from .fields import Fields
+from .generation import (
+    NOT_WATCHED,
+    NOTHING_FLIES,
+    Generation,
+    Meter,
+    Retired,
+    Totals,
+    new_generation,
+    value,
+)
+from .outcome import Outcome
+from .policy import Policy
+from .recorder import Recorder
+from .shared import Shared
+from .state import State
+from .windows import Judge
+
+__all__ = ["Machine", "Rare"]
+
+NEVER = -inf
+MISSING = object()
+
+PASSING = frozenset({State.CLOSED, State.DISABLED, State.METRICS_ONLY})
+"""The states in which every call passes."""
+
+JUDGED = frozenset({State.CLOSED, State.METRICS_ONLY})
+"""Those in which outcomes are judged."""
+
+
+class Rare:
+    """What most circuits have nothing of at most times.
+
+    Attributes:
+        incidents: the last failures that count against the circuit.
+        cause: what opened it.
+        isolated: how many hold it isolated; `below` is the state that it goes back to,
+            and `resume_at` the time at which it then admits probes, if that is open.
+        expiry: the open time that `set_expiry` has put in the policy's place; infinite: disabled.
+        exceeded: the present excess has been told of (metrics_only).
+        asked: an opening for which the user's expiry function is to be asked, and its events,
+            which wait for the answer.
+        outcomes: not yet seen by the user's conditions; `watching`: a thread is showing them.
+        waiters: each wakes one call that waits for the verdict of the probes; `wake`: it is time.
+    """
+
+    __slots__ = (
+        "asked",
+        "below",
+        "cause",
+        "exceeded",
+        "expiry",
+        "held",
+        "incidents",
+        "isolated",
+        "outcomes",
+        "resume_at",
+        "waiters",
+        "wake",
+        "watching",
+    )
+
+    def __init__(self) -> None:
+        self.incidents: tuple[Incident, ...] = ()
+        self.cause: Cause | None = None
+        self.isolated = 0
+        self.below = State.CLOSED
+        self.resume_at = NEVER
+        self.expiry: float | None = None
+        self.exceeded = False
+        self.asked: tuple[Generation, int, Outcome] | None = None
+        self.held: tuple[tuple[str, ...], dict[str, Any], float] | None = None
+        self.outcomes: deque[tuple[Meter, Outcome]] | None = None
+        self.watching = False
+        self.waiters: list[Callable[[], object]] | None = None
+        self.wake = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing here is worth keeping while the circuit is closed."""
+        return not (
+            self.isolated
+            or self.expiry is not None
+            or self.outcomes
+            or self.watching
+            or self.waiters
+            or self.asked
+        )
+
+
+class Machine(Recorder):
+    """States and transitions.
+
+    Invariant: all fields are written under `lock`, and all but `admission`, `meter`, `reopen_at`,
+    `reason`, `refused`, `registered`, `policy` and (by `state_at`) `state` are read under it, too.
+    What a guarded call needs of those it reads once, or in an order that any change in between
+    leaves right.
+
+    Attributes:
+        admission: the generation while calls pass it freely, else None.
+        meter: the generation while calls pass and tell of themselves, else None.
+        reopen_at: while the circuit is open, when probes are admitted.
+        reason: why it opened last.
+    """
+
+    __slots__ = (
+        "_counted",
+        "_failures",
+        "_last_failure",
+        "_moved_by",
+        "_opened_at",
+        "_opened_count",
+        "_opens",
+        "_probe_failures",
+        "_probe_successes",
+        "_probes",
+        "_rare",
+        "_retired",
+        "_seen",
+        "_since",
+        "_totals",
+        "_transition_at",
+        "admission",
+        "current",
+        "metadata",
+        "meter",
+        "options",
+        "policy",
+        "reason",
+        "refused",
+        "registered",
+        "registered_at",
+        "reopen_at",
+        "state",
+    )
+
+    def __init__(self, name: str, scope: str | None, policy: Policy, shared: Shared) -> None:
+        super().__init__(name, scope, shared)
+        self.registered = False
+        self.admission: Generation | None = None
+        self.meter: Meter | None = None
+        self.install(policy, {}, {})
+
+    def install(
+        self, policy: Policy, options: Mapping[str, Any], metadata: Mapping[str, Any]
+    ) -> None:
+        """Start from nothing, not yet admitting: `open_gate` lets calls in.
+
+        Threads: before the breaker is in the catalogue, or under the catalogue's lock.
+        """
+        self.policy = policy
+        self.options = options
+        self.metadata = Fields(metadata) if metadata else metadata  # a copy that nobody may change
+        self._begin_epoch(*self.shared.begin(self.scope, self.name))
+        self.registered_at = self.shared.wall()
+        self.refused = count()
+        self.state: State = policy.initial_state
+        self.reopen_at = inf if self.state is State.FORCED_OPEN else NEVER
+        self.current = new_generation(1, policy)
+        self._failures = 0
+        self._seen = 0  # successes of the generation when the last failure was counted
+        self._counted: tuple[tuple[object, int, int], tuple[int, int]] | None = None
+        self._last_failure: float | None = None
+        self._opened_at: float | None = None
+        self._opened_count = 0
+        self._opens = 0
+        self._transition_at: float | None = None
+        self._since = NEVER  # when the state changed last, by the clock
+        self._moved_by: str | None = None
+        self.reason: str | None = None
+        self._probes: dict[int, float] | None = None
+        self._probe_successes = 0
+        self._probe_failures = 0
+        self._retired: list[Retired] | None = None
+        self._totals: Totals | None = None
+        self._rare: Rare | None = None
+
+    def _have_rare(self) -> Rare:
+        if self._rare is None:
+            self._rare = Rare()
+        return self._rare
+
+    def _have_totals(self) -> Totals:
+        if self._totals is None:
+            self._totals = Totals()
+        return self._totals
+
+    # Outcomes
+
+    def _succeed(self, generation: Generation, number: int | None, now: float) -> None:
+        """Count a success, and apply it if it is one of the present generation."""
+        meter = generation if type(generation) is Meter and generation is self.current else None
+        if meter is None or meter.judge is None:
+            next(generation.succeeded)
+        else:
+            meter.judge.advance(value(generation.succeeded), now)
+            next(generation.succeeded)
+        if generation is not self.current:
+            return
+        slow, began = self._slow(generation, number, now)
+        if self._wants("success"):
+            self._tell_call("success", None, now)
+        if slow and not self._found_slow(meter, number) and self._wants("slow_call"):
+            self._tell_call("slow_call", None, now)
+        if self.state is State.HALF_OPEN:
+            self._probe_ended(number, "slow probe" if slow else None, now, failed=slow)
+        elif meter is not None and self.state in JUDGED:
+            why = self._judge(meter, number, False, slow, now)
+            self._show(meter, Outcome(slow=slow, duration=_since(began, now)))
+            self._judged(why, None, now)
+
+    def _fail(
+        self,
+        generation: Generation,
+        number: int | None,
+        reason: str | None,
+        now: float,
+        retry_after: float | None = None,
+        error: BaseException | None = None,
+        result: Any = None,
+    ) -> None:
+        """Count a failure, and apply it if it is one of the present generation."""
+        meter = generation if type(generation) is Meter and generation is self.current else None
+        generation.failed += 1
+        if generation is not self.current:
+            return
+        slow, began = self._slow(generation, number, now)
+        if slow and not self._found_slow(meter, number) and self._wants("slow_call"):
+            self._tell_call("slow_call", reason, now)
+        state = self.state
+        self._last_failure = self.shared.wall()
+        outcome = Outcome(
+            result=result,
+            error=error,
+            failed=True,
+            reason=reason,
+            duration=_since(began, now),
+            slow=slow,
+            retry_after=retry_after,
+        )
+        if state is State.HALF_OPEN:
+            self._probe_ended(number, reason, now, failed=True, outcome=outcome)
+            return
+        if state not in PASSING:
+            return
+        # One reading: a success between two of them would end no row of failures.
+        seen = value(generation.succeeded)
+        self._failures = self._failures + 1 if seen == self._seen else 1
+        self._seen = seen
+        self._note(reason, slow)
+        why = None
+        if state in JUDGED:
+            if meter is not None:
+                why = self._judge(meter, number, True, slow, now)
+                self._show(meter, outcome)
+            elif self._failures >= self.policy.failure_threshold:
+                why = f"{self._failures} failures in a row"
+        self._judged(why, outcome, now)
+
+    def _judge(
+        self, meter: Meter, number: int | None, failed: bool, slow: bool, now: float
+    ) -> str | None:
+        judge = meter.judge
+        if judge is None:
+            return None
+        successes = value(meter.succeeded)
+        if failed:
+            judge.advance(successes, now)
+        ticket = MISSING if number is None else meter.hung.pop(number, MISSING)
+        if ticket is not MISSING:
+            return judge.settle(ticket, failed, successes, now)
+        if failed:
+            return judge.failure(successes, now, slow=slow)
+        return judge.success(successes, now, slow=slow)
+
+    def _judged(self, why: str | None, outcome: Outcome | None, now: float) -> None:
+        """Open for the reason `why`, if there is one; else tell of the failure, if it was one."""
+        if why is not None and self.state is State.CLOSED:
+            self._trip(why, outcome, now)
+            return
+        if self.state is State.METRICS_ONLY:
+            self._exceed(why, outcome, now)
+        if outcome is not None and self._wants("failure"):
+            self._tell_call("failure", outcome.reason, now)
+        self._readmit()
+
+    def _exceed(self, why: str | None, outcome: Outcome | None, now: float) -> None:
+        """Tell once of each excess that would have opened the circuit."""
+        if why is None:
+            if self._rare is not None:
+                self._rare.exceeded = False
+        elif not self._have_rare().exceeded:
+            self._have_rare().exceeded = True
+            if self._wants("threshold_exceeded"):
+                self._tell_call("threshold_exceeded", (outcome and outcome.reason) or why, now)
+
+    def _slow(
+        self, generation: Generation, number: int | None, now: float
+    ) -> tuple[bool, float | None]:
+        """Whether the call that ends was slow, and when it began, as far as that is known."""
+        if number is None:
+            return False, None
+        began = None
+        if type(generation) is Meter:
+            began = generation.flight.pop(number, None) if generation.timed else None
+        elif self._probes:
+            began = self._probes.get(number)
+        limit = self.policy.slow_after
+        return limit is not None and began is not None and now - began >= limit, began
+
+    def _found_slow(self, meter: Meter | None, number: int | None) -> bool:
+        """Whether the call was found slow while it was under way."""
+        return meter is not None and number in meter.hung
+
+    def _probe_ended(
+        self,
+        number: int | None,
+        reason: str | None,
+        now: float,
+        *,
+        failed: bool,
+        outcome: Outcome | None = None,
+    ) -> None:
+        if number is not None and (self._probes is None or self._probes.pop(number, None) is None):
+            self._have_totals().late += 1  # it was presumed lost
+            return
+        self._free_place()
+        if not failed:
+            self._failures = 0
+            self._probe_successes += 1
+            if self._probe_successes >= self.policy.success_threshold:
+                self._close("probe succeeded", now)
+            return
+        self._failures += 1
+        self._note(reason, outcome is None)
+        self._probe_failures += 1
+        if self._probe_failures >= self.policy.failure_threshold_half_open:
+            self._trip("a probe failed", outcome or Outcome(reason=reason, slow=True), now)
+        elif self._wants("failure"):
+            self._tell_call("failure", reason, now)
+
+    def _ignore(self, generation: Generation, number: int, now: float | None = None) -> None:
+        generation.ignored += 1
+        if generation is not self.current:
+            return
+        if type(generation) is Meter and generation.timed:
+            generation.flight.pop(number, None)
+            ticket = generation.hung.pop(number, MISSING)
+            if ticket is not MISSING and generation.judge is not None:
+                successes = value(generation.succeeded)
+                generation.judge.settle(ticket, None, successes, 0.0)
+        elif self.state is State.HALF_OPEN:
+            if self._probes is None or self._probes.pop(number, None) is None:
+                self._have_totals().late += 1  # it was presumed lost
+            else:
+                self._free_place()
+
+    def _note(self, reason: str | None, slow: bool) -> None:
+        """Keep a failure as evidence."""
+        rare = self._have_rare()
+        incident = Incident(self.shared.wall(), reason, slow)
+        rare.incidents = (*rare.incidents[1 - KEPT :], incident)
+
+    def _show(self, meter: Meter, outcome: Outcome) -> None:
+        """Have the user's own conditions shown an outcome, once the lock is released."""
+        if meter.trips:
+            rare = self._have_rare()
+            if rare.outcomes is None:
+                rare.outcomes = deque()
+            rare.outcomes.append((meter, outcome))
+
+    def _free_place(self) -> None:
+        """There may be a place for one that waits."""
+        if self._rare is not None and self._rare.waiters:
+            self._rare.wake = True
+
+    # The clock
+
+    def _look_at_clock(self, now: float) -> None:
+        if self.state is State.OPEN and now >= self.reopen_at and self.registered:
+            if self._wants("expiry"):
+                self._tell_call("expiry", self.reason, now)
+            self._half_open("expiry elapsed", now)
+        elif self.state is State.HALF_OPEN and self._probes_overdue(now):
+            # A probe whose answer never comes must not wedge the circuit: its place is free
+            # again. The answer that comes after all finds its number gone, and is late. The other
+            # probes are not to blame: theirs still count.
+            timeout = self.policy.half_open_timeout
+            probes = self._probes or {}
+            for number in [lost for lost, began in probes.items() if now >= began + timeout]:
+                del probes[number]
+                if self._wants("probe_lost"):
+                    self._tell_call("probe_lost", self.reason, now)
+            self._free_place()
+
+    def _look_at_flight(self, meter: Meter, now: float) -> None:
+        """Count the calls under way that are slow by now; open if they are too many."""
+        meter.hung_at = NOTHING_FLIES  # first: a call that begins now sets it again
+        calls = list(meter.flight.items())
+        waiting = [began for number, began in calls if number not in meter.hung]
+        for number, began in calls:
+            if number in meter.hung or now < began + meter.slow_after:
+                continue
+            ticket, why = None, None
+            if meter.judge is not None:
+                successes = value(meter.succeeded)
+                meter.judge.advance(successes, now)
+                ticket, why = meter.judge.hang(successes, now)
+            meter.hung[number] = ticket
+            if number not in meter.flight:  # it has just ended, and has not seen its ticket
+                del meter.hung[number]
+                if meter.judge is not None:
+                    meter.judge.settle(ticket, None, value(meter.succeeded), now)
+                continue
+            waiting.remove(began)
+            if self._wants("slow_call"):
+                self._tell_call("slow_call", f"under way for {now - began:.1f} s", now)
+            if self.state in JUDGED:
+                reason = f"no answer for {now - began:.1f} s"
+                self._note(reason, True)
+                outcome = Outcome(reason=reason, slow=True, duration=now - began)
+                self._show(meter, outcome)
+                if why is not None and self.state is State.CLOSED:
+                    self._trip(why, outcome, now)
+                    return
+                if self.state is State.METRICS_ONLY:
+                    self._exceed(why, outcome, now)
+        started = value(meter.started)
+        if waiting:
+            meter.hung_at = min(meter.hung_at, min(waiting) + meter.slow_after)
+        elif started != meter.scanned:
+            # There is traffic: looked at once in a while, it needs no bell for every call.
+            meter.hung_at = min(meter.hung_at, now + meter.slow_after)
+        meter.scanned = started
+        self._readmit()
+
+    def _probes_overdue(self, now: float) -> bool:
+        probes = self._probes
+        if not probes:
+            return False
+        return now >= min(probes.values()) + self.policy.half_open_timeout
+
+    def _due(self, now: float) -> float | None:
+        if not self.registered:
+            return None
+        if self.state is State.OPEN:
+            return None if self.reopen_at == inf else self.reopen_at
+        if self.state is State.HALF_OPEN:
+            # A probe that starts later is looked at one lease from now at the latest.
+            return min((self._probes or {0: now}).values()) + self.policy.half_open_timeout
+        meter = self.meter
+        return meter.hung_at if meter is not None and meter.hung_at < NOT_WATCHED else None
+
+    # Transitions
+
+    def _trip(self, why: str, outcome: Outcome | None, now: float) -> None:
+        if self.state is not State.HALF_OPEN and now - self._since >= self.policy.reset_after:
+            self._opens = 0
+        self._opens += 1
+        outcome = outcome or Outcome(reason=why)
+        ask = callable(self.policy.expiry_strategy)
+        seconds = self._open_time(outcome.retry_after, ask=ask)
+        self.reopen_at = now + seconds
+        self.reason = outcome.reason or why
+        rare = self._have_rare()
+        rare.cause = Cause(why, self._opens, seconds)
+        ask = ask and rare.expiry is None
+        self._open(self.reason, now, hold=ask)
+        if ask:
+            rare.asked = (self.current, self._opens, outcome)
+
+    def _open_time(self, retry_after: float | None, *, ask: bool) -> float:
+        rare = self._rare
+        if rare is not None and rare.expiry is not None:
+            return rare.expiry
+        if retry_after is not None and not ask:
+            return min(retry_after, self.policy.max_expiry)
+        return open_for(self.policy, self._opens, self.shared.random)
+
+    def _open(self, reason: str | None, now: float, *, hold: bool = False) -> None:
+        self._opened_count += 1
+        self._opened_at = self.shared.wall()
+        self._move(State.OPEN, reason, now, ("state_change", "circuit_opened"), hold=hold)
+
+    def _half_open(self, reason: str, now: float) -> None:
+        self._move(State.HALF_OPEN, reason, now, ("state_change", "circuit_half_opened"))
+
+    def _close(
+        self,
+        reason: str | None,
+        now: float,
+        events: tuple[str, ...] = ("state_change", "circuit_closed"),
+    ) -> None:
+        self.reopen_at = NEVER
+        self._failures = 0
+        self._move(State.CLOSED, reason, now, events)
+
+    def _move(
+        self,
+        new: State,
+        reason: str | None,
+        now: float,
+        events: tuple[str, ...],
+        *,
+        hold: bool = False,
+    ) -> None:
+        previous = self.state
+        # Admission ends before anything else changes and begins after everything has.
+        self.admission = None
+        self.meter = None
+        self.state = new
+        self._next_generation()
+        if new is not previous:  # a reset of a closed circuit is an event and no change
+            self._transition_at = self.shared.wall()
+            self._moved_by = reason
+        self._since = now
+        self._free_place()
+        rare = self._rare
+        if rare is not None and new in PASSING:
+            rare.incidents, rare.cause, rare.exceeded = (), None, False
+            if rare.idle:
+                self._rare = None
+        fields = {
+            "previous_state": previous,
+            "new_state": new,
+            "reason": reason,
+            "failure_count": self._failures,
+            "generation": self.current.number,
+            "retry_after": self._retry_after(now),
+        }
+        if hold:
+            self._release_held()
+            self._have_rare().held = (events, fields, now)
+        else:
+            self._append(events, fields, now)
+        self._readmit()
+
+    def _readmit(self) -> None:
+        """Let calls in by the way that the state and the policy want, if by any."""
+        if not self.registered or self.state not in PASSING:
+            return
+        generation = self.current
+        # Whoever reads both slots while they change finds both empty at worst, and asks under
+        # the lock; so the one that is to be full is filled last.
+        if type(generation) is Meter and self.state is not State.DISABLED:
+            if not generation.passes:
+                if self.meter is not generation:
+                    self.admission = None
+                    self.meter = generation
+                return
+            if self.admission is not generation:
+                self.meter = None
+                self.admission = generation
+        elif self.admission is not generation:
+            self.meter = None
+            self.admission = generation
+
+    def _next_generation(self, *, keep: bool = False) -> None:
+        """Begin a new generation; `keep` has its judge go on with what the old one has seen."""
+        self._forget_settled()
+        old = self.current
+        retired = self._retired
+        if retired is None:
+            retired = self._retired = []
+        retired.append(Retired(old, value(old.succeeded), old.failed, old.ignored))
+        judge: Judge | None = None
+        if keep and type(old) is Meter and old.judge is not None:
+            judge = old.judge
+            judge.rebase(value(old.succeeded))
+        if self.state in JUDGED:
+            self.current = new_generation(old.number + 1, self.policy, judge)
+        else:
+            self.current = Generation(old.number + 1)
+        self._seen = 0
+        self._probes = None
+        self._probe_successes = 0
+        self._probe_failures = 0
+
+    def _forget_settled(self) -> None:
+        """Fold the generations that are over into the totals."""
+        retired = self._retired
+        if retired is None:
+            return
+        totals = self._have_totals()
+        out = []
+        for old in retired:
+            if old.over:
+                totals.add(old)
+            else:
+                out.append(old)
+        self._retired = out or None
+
+    # Reading
+
+    def state_at(self, now: float) -> State:
+        """The state as the clock says; nothing changes."""
+        state = self.state
+        if state is State.OPEN and now >= self.reopen_at:
+            return State.HALF_OPEN
+        return state
+
+    def _failure_count(self) -> int:
+        if self.state in PASSING and value(self.current.succeeded) != self._seen:
+            return 0
+        return self._failures
+
+    def _retry_after(self, now: float) -> float:
+        if self.state is State.OPEN:
+            return max(0.0, self.reopen_at - now)
+        if self.state is State.FORCED_OPEN:
+            return inf
+        if self.state is State.HALF_OPEN:
+            probes = self._probes or {}
+            if len(probes) >= self.policy.half_open_max_calls:
+                return max(0.0, min(probes.values()) + self.policy.half_open_timeout - now)
+        return 0.0
+
+    def _sum(self) -> Totals:
+        gone = self._totals or Totals()
+        generations = [self.current, *(retired.generation for retired in self._retired or ())]
+        # Settled counts first: a call that starts and settles in between may then only be
+        # missing, never counted as settled and not started.
+        succeeded = sum(value(generation.succeeded) for generation in generations)
+        return Totals(
+            successes=gone.successes + succeeded,
+            failures=gone.failures + sum(generation.failed for generation in generations),
+            ignored=gone.ignored + sum(generation.ignored for generation in generations),
+            calls=gone.calls + sum(value(generation.started) for generation in generations),
+            late=gone.late + sum(retired.late for retired in self._retired or ()),
+        )
+
+    # Telling
+
+    def _tell_call(self, event: str, reason: str | None, now: float) -> None:
+        """Log an event of a call; for those who ask `_wants` first."""
+        fields = {"state": self.state, "failure_count": self._failure_count(), "reason": reason}
+        self._append((event,), fields, now)
+
+    def _tell(self, event: str, fields: Mapping[str, Any], now: float) -> None:
+        """Log an event of the circuit, if anybody wants it."""
+        if self._wants(event):
+            told = {"state": self.state, "failure_count": self._failure_count(), **fields}
+            self._append((event,), told, now)
+
+    def _append(self, events: tuple[str, ...], fields: dict[str, Any], now: float) -> None:
+        if self._rare is not None and self._rare.held is not None:
+            self._release_held()
+        super()._append(events, fields, now)
+
+    def _release_held(self) -> None:
+        """Log an opening that waited for the user's expiry function; order goes first."""
+        rare = self._rare
+        if rare is not None and rare.held is not None:
+            held, rare.held = rare.held, None
+            super()._append(*held)
+
+
+def _since(began: float | None, now: float) -> float | None:
+    return None if began is None else now - began

@@ -1,0 +1,108 @@
+"""The part of a breaker that keeps its log: what happened, numbered, until it is published."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from brama.telemetry import capture
+
+from .events import CRITICAL, EVENTS
+from .fields import Fields
+from .log import Log, Record
+from .shared import Shared
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Numbers what happens to one circuit and keeps it for the connection actor.
+
+    Threads: the methods with an underscore run under the lock, which the others take.
+    """
+
+    # Plain slots, here and in the classes above: a million of these must fit into a process.
+    __slots__ = (
+        "_critical",
+        "_events",
+        "_mask",
+        "_mask_version",
+        "epoch",
+        "lock",
+        "log",
+        "name",
+        "scope",
+        "shared",
+    )
+
+    def __init__(self, name: str, scope: str | None, shared: Shared) -> None:
+        self.name = name
+        self.scope = scope
+        self.shared = shared
+        self.lock: threading.Lock = shared.stripe((scope, name))
+        self.log: Log | None = None
+        self._mask = 0
+        self._mask_version = -1
+
+    def _begin_epoch(self, epoch: int, critical: int) -> None:
+        """Number the events anew, and the critical ones after those of a journal."""
+        self.epoch = epoch
+        self._events = 0  # all that were numbered in this epoch by this process
+        self._critical = critical  # the critical ones among them
+
+    def pending(self) -> list[Record]:
+        """The records that are not yet published, oldest first; the bell may ring again."""
+        with self.lock:
+            log = self.log
+            if log is None:
+                return []
+            log.rung = False
+            log.trim()
+            return list(log.records)
+
+    def published(self) -> bool:
+        """Whether everything in the log has reached whoever wants it."""
+        with self.lock:
+            return self.log is None or all(record.published for record in self.log.records)
+
+    def _wants(self, name: str) -> bool:
+        interest = self.shared.interest
+        version = interest.version
+        if version != self._mask_version:
+            # The version is read before the mask: a change in between only makes the next
+            # look refresh once more.
+            self._mask = interest.mask(self.name, self.scope)
+            self._mask_version = version
+        return bool(self._mask & EVENTS[name].bit)
+
+    def _append(self, events: tuple[str, ...], fields: dict[str, Any], now: float) -> None:
+        log = self.log
+        if log is None:
+            log = self.log = Log()
+        critical = events[0] in CRITICAL
+        log.append(
+            Record(
+                source=self.shared.source,
+                connection=self.name,
+                scope=self.scope,
+                events=events,
+                epoch=self.epoch,
+                number=self._events + 1,
+                seq=self._critical + 1 if critical else None,
+                wall=self.shared.wall(),
+                monotonic=now,
+                data=Fields(fields),
+                context=capture(),
+                version=self.shared.interest.version,
+            )
+        )
+        self._events += len(events)
+        if critical:
+            self._critical += len(events)
+
+    def _unrung(self) -> bool:
+        log = self.log
+        if log is None or log.rung or not log.records:
+            return False
+        log.rung = True
+        return True

@@ -1,0 +1,47 @@
+"""Settling a call by what it raised or returned, as the policy classifies it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .breaker import Breaker
+from .classify import FAILURE, SUCCESS, of_error, of_result
+from .generation import Generation
+
+__all__ = ["settle_error", "settle_result"]
+
+
+def settle_error(
+    breaker: Breaker, generation: Generation, number: int, error: BaseException
+) -> None:
+    """Settle a call that raised."""
+    policy = breaker.policy
+    try:
+        duration = None
+        if policy.classify is not None or policy.cancel_counts_after is not None:
+            duration = breaker.elapsed(generation, number)
+        word, reason = of_error(policy, error, duration)
+    except BaseException:  # an interrupt inside of the user's function
+        breaker.ignored(generation, number)
+        raise
+    if word == FAILURE:
+        breaker.failed(generation, number, reason, error)
+    elif word == SUCCESS:
+        breaker.succeeded(generation, number)
+    else:
+        breaker.ignored(generation, number)
+
+
+def settle_result(breaker: Breaker, generation: Generation, number: int, result: Any) -> None:
+    """Settle a call that returned."""
+    try:
+        word, reason = of_result(breaker.policy, result, breaker.elapsed(generation, number))
+    except BaseException:  # an interrupt inside of the user's function
+        breaker.ignored(generation, number)
+        raise
+    if word == SUCCESS:
+        breaker.succeeded(generation, number)
+    elif word == FAILURE:
+        breaker.failed(generation, number, reason, result=result)
+    else:
+        breaker.ignored(generation, number)
