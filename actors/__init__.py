@@ -59,7 +59,7 @@ from .exits import Crash, ExitReason, Killed, NoProc, Normal, Shutdown
 from .future import Future
 from .health import Health, StopReport
 from .host import Host
-from .introspection import TreeNode
+from .introspection import ActorInfo, TimerInfo
 from .links import ExitSignal
 from .monitors import Down, Monitor
 from .names import Names
@@ -86,18 +86,21 @@ from .supervise import (
 from .supervisor import Supervisor
 from .system import ActorSystem, default_actor_system
 from .timers import Timer
+from .tree import Budget, TreeNode
 from .via import Via
 
 __all__ = [
     "Actor",
     "ActorDeadError",
     "ActorError",
+    "ActorInfo",
     "ActorRef",
     "ActorStartError",
     "ActorSystem",
     "AutoShutdown",
     "Backoff",
     "BlockingActor",
+    "Budget",
     "CallTimeoutError",
     "ChildCounts",
     "ChildError",
@@ -148,6 +151,7 @@ __all__ = [
     "Supervisor",
     "SystemStoppedError",
     "Timer",
+    "TimerInfo",
     "TreeNode",
     "Unregistered",
     "Via",

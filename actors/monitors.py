@@ -51,6 +51,11 @@ class Monitor:
     def __repr__(self) -> str:
         return f"<Monitor of {self.ref}>"
 
+    @property
+    def watcher(self) -> Any:
+        """Who watches."""
+        return self._watcher
+
     def __call__(self, reason: ExitReason) -> None:
         # Called by the target as it ends, on whatever thread that happens.
         if self._settle():

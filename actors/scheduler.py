@@ -107,6 +107,11 @@ class Scheduler:
         clock = self._clock
         return 0.0 if clock is None else clock.current_time()
 
+    @property
+    def thread(self) -> int | None:
+        """The ident of the thread that runs the loop."""
+        return self._thread
+
     def on_loop_thread(self) -> bool:
         return threading.get_ident() == self._thread
 

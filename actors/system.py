@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from contextvars import Context
 from datetime import timedelta
 from typing import Any, Self, TypeVar
@@ -18,7 +18,7 @@ from brama.telemetry import ConfigError, attached, execute, hook_names
 from . import future, latch, process
 from .actor import HostedActor, make
 from .backoff import Backoff
-from .cell import Cell
+from .cell import Cell, cell_of
 from .children import ChildSpec, check_children
 from .dead_letters import DeadLetters
 from .durations import duration
@@ -27,13 +27,15 @@ from .errors import SystemStoppedError
 from .health import Faults, Health, StopReport
 from .host import provide_default
 from .intensity import Intensity
-from .introspection import TreeNode, snapshot
+from .introspection import ActorInfo, inspect_cell
 from .names import Names
 from .ref import ActorRef
 from .residence import HostLoop, own_thread
 from .scheduler import Scheduler
 from .stalls import LoopLag, Stall, StallWatch
 from .timers import Timers
+from .tree import TreeNode, grow
+from .via import Via
 
 __all__ = ["ActorSystem", "default_actor_system"]
 
@@ -418,23 +420,69 @@ class ActorSystem:
     # ---------------------------------------------------------------------------------
 
     def tree(self) -> TreeNode:
-        """The supervision tree, and below ``(spawned)`` the actors that nobody supervises."""
+        """The supervision tree, and below ``(spawned)`` the actors that nobody supervises.
+
+        ``print(system.tree())`` draws it. From any thread; nothing is stopped for it. On the loop
+        itself a tree of many thousand actors takes its time: see `atree`.
+        """
+        growing = self._growing()
+        while True:
+            try:
+                next(growing)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]  # what the generator returns
+
+    async def atree(self) -> TreeNode:
+        """`tree`, with a checkpoint every hundred actors. For an `Actor`, on any trio loop."""
+        growing = self._growing()
+        while True:
+            try:
+                next(growing)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]  # what the generator returns
+            await trio.lowlevel.checkpoint()
+
+    def _growing(self) -> Generator[None, None, TreeNode]:
         engine = self._engine
         root = engine.root if engine is not None else None
-        others = [
-            snapshot(cell, str(cell.ref))
-            for cell in tuple(self.cells)
-            if cell.owner is None and cell is not root
-        ]
-        spawned = TreeNode("(spawned)", "", "system", "running", children=tuple(others))
-        if root is None:
-            status = "restarting" if self.running else "stopped"
-            top = TreeNode(self._name, "Supervisor", "async", status)
+        others = [cell for cell in tuple(self.cells) if cell.owner is None and cell is not root]
+        status = "restarting" if self.running else "stopped"
+        top = TreeNode(self._name, "Supervisor", "async", status, self.faults.losses)
+        return grow(root, top, others)
+
+    def inspect(
+        self, target: ActorRef[Any] | Via | Hashable, *, stack: bool = False, state: bool = False
+    ) -> ActorInfo:
+        """Everything about one actor at this moment.
+
+        Example:
+            >>> print(system.inspect("prices", stack=True))
+
+        Args:
+            target: a ref, a ``names.via(…)``, or a name.
+            stack: also where it is, if it is doing something.
+            state: also its attributes, as text and by way of its `format_status`.
+
+        Raises:
+            NameNotFoundError: nobody holds the name.
+
+        Threads: any; no hop, so also while the loop is held up by somebody.
+        """
+        if isinstance(target, ActorRef):
+            cell = cell_of(target)
         else:
-            top = snapshot(root, self._name, self.faults.losses)
-        if not others:
-            return top
-        return top.with_children((*top.children, spawned))
+            via = target if isinstance(target, Via) else self._names.via(target)
+            cell = cell_of(via.resolve())
+        assert cell is not None
+        return inspect_cell(cell, self.scheduler.thread, stack=stack, state=state)
+
+    def actors(self) -> tuple[ActorInfo, ...]:
+        """All live actors of the system, those with the longest mailboxes first. Any thread."""
+        cells = [cell for cell in tuple(self.cells) if cell.ref is not None]
+        infos = [
+            inspect_cell(cell, self.scheduler.thread, stack=False, state=False) for cell in cells
+        ]
+        return tuple(sorted(infos, key=lambda info: -info.mailbox.length))
 
     def health(self) -> Health:
         """Whether it is well, and if not, why."""
