@@ -69,6 +69,7 @@ class Registry(InlineActor):
             connection=record.connection,
             scope=record.scope,
             state=record.data.get("new_state"),
+            fanout=len(matched),
         )
         journal = self._journal
         event = record.event(

@@ -17,6 +17,8 @@ from pykka import ActorDeadError
 
 from brama.circuits import Event, seconds
 
+from .losses import announce_loss, announce_quarantine
+
 __all__ = ["BELL", "Bell", "Deliverer", "Subscription"]
 
 logger = logging.getLogger("brama.notifier")
@@ -120,14 +122,18 @@ class Subscription:
             if self.state != "active":
                 return False
             queue = self._queue
-            if len(queue) >= BACKLOG and not self._make_room(event):
-                return False
-            queue.append(event)
-            ring = self.ring_always or not self._rung
-            self._rung = True
+            full = len(queue) >= BACKLOG
+            before = self.dropped
+            taken = not full or self._make_room(event)
+            ring = taken and (self.ring_always or not self._rung)
+            if taken:
+                queue.append(event)
+                self._rung = True
         if ring:
             self.tell(BELL)
-        return True
+        if full and self.dropped != before:
+            announce_loss(self.name, "overflow", event.event)
+        return taken
 
     def tell(self, message: Any) -> None:
         """Send to the deliverer. A dead one has a successor, who looks into the queue first."""
@@ -251,11 +257,14 @@ class Subscription:
             self._attempts += 1
             event = self._current
             report = self._failed_in_row == REPORT_AFTER
-            if event is not None and not (
+            given_up = event is not None and not (
                 event.critical and self._attempts <= self.max_redeliveries
-            ):
+            )
+            if event is not None and given_up:
                 self._give_up(event, error)
             self._idle(rung=True)
+        if event is not None and given_up:
+            announce_loss(self.name, "handler_failed", event.event)
         if report:
             logger.error(
                 "the handler of subscription %s has failed %d times in a row, last with %r; it is "
@@ -334,6 +343,9 @@ class Subscription:
         """Its handler failed too often: end it and say so."""
         lost = self.queued
         self._end("quarantined", 0.0)
+        announce_quarantine(self.name)
+        if lost:
+            announce_loss(self.name, "quarantined", count=lost)
         logger.critical(
             "subscription %s is quarantined: its handler failed too often within a minute; "
             "%d events that waited are lost to it. Mend the handler and subscribe again",
@@ -353,6 +365,7 @@ class Subscription:
         lost = self.queued
         self._end("closed", 0.0)
         if lost:
+            announce_loss(self.name, "ended", count=lost)
             logger.warning(
                 "subscription %s has ended: %s; %d events are dead letters", self.name, why, lost
             )

@@ -35,6 +35,7 @@ from .journal import Follower, Journal, order
 from .kinds import identity, is_async, is_plain, name_of
 from .stream import EventStream
 from .subscription import Subscription
+from .tally import Tally
 from .workers import Workers
 
 __all__ = ["Subscribers", "Subscriptions"]
@@ -80,6 +81,7 @@ class Subscriptions:
         self._alike: dict[tuple[object, ...], Subscription] = {}
         # Invariant: written under the lock. What feeds the durable ones among them.
         self._followers: dict[Subscription, Follower] = {}
+        self._tally = Tally(lambda: tuple(self._table))
         shared.interest = self.index
         if journal is not None:
             self.index.add(journal.tap)
@@ -184,6 +186,7 @@ class Subscriptions:
         self._workers = Workers()
         self.supervisor = None
         self.index.after_fork()
+        self._tally.after_fork()
         for subscription in self._table:
             subscription.after_fork()
             if isinstance(subscription.handler, EventStream):
@@ -297,6 +300,7 @@ class Subscriptions:
             if hosted:
                 self._alike.pop(_alike(subscription), None)
             self._shared.watched = self.index.wants_anywhere("success")
+        self._tally.end(subscription)
         if follower is not None and self._journal is not None:
             self._journal.unfollow(follower)
         if hosted:

@@ -186,7 +186,7 @@ HOOKS: Final = (
         SUBSCRIPTION_QUARANTINED,
         "a handler has crashed too often and is given nothing any more",
         ("system_time",),
-        ("subscription", "reason", "error_type"),
+        ("subscription", "reason"),
     ),
     HookName(
         HANDLER_FAILURE,

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 import brama
 from brama.circuits import State
-from brama.telemetry import metric_names, metrics, pools
+from brama.notifier import inline
+from brama.telemetry import configure, metric_names, metrics, pools, process
+from brama.telemetry.histograms import Series
 
 
 @pytest.fixture(autouse=True)
@@ -156,3 +162,120 @@ def test_a_system_that_is_gone_leaves_its_counts_behind() -> None:
     del system
     gc.collect()
     assert Counter(calls())["search", "success"] == 1
+
+
+# Notifications
+
+
+def published(system: brama.System, times: int) -> None:
+    """So many state changes, each published before the next."""
+    with system.events(events=["state_change"]) as events:
+        for number in range(times):
+            circuit = system.circuit("search")
+            circuit.open_circuit() if number % 2 == 0 else circuit.close_circuit()
+            events.get(timeout=5)
+
+
+@pytest.mark.requirement("MT-01")
+def test_deliveries_are_counted_exactly_also_of_subscriptions_that_have_ended(
+    system: brama.System, until: Callable[[Callable[[], bool]], None]
+) -> None:
+    heard: list[object] = []
+    for _ in range(3):
+        with system.subscribe(inline(heard.append), events=["circuit_opened"]):
+            opened = len(heard)
+            system.circuit("search").open_circuit()
+            until(lambda opened=opened: len(heard) == opened + 1)
+            system.circuit("search").close_circuit()
+    until(lambda: metrics.reading(metric_names.DELIVERED)[()] == 3)
+    assert len(heard) == 3
+
+
+@pytest.mark.requirement("MT-05")
+def test_events_that_are_lost_are_counted_by_reason_and_equal_to_the_script(
+    system: brama.System, until: Callable[[Callable[[], bool]], None]
+) -> None:
+    before = dict(metrics.reading(metric_names.DROPPED))
+    crash = threading.Event()
+
+    def failing(event: brama.Event) -> None:
+        crash.set()
+        raise ValueError("always")
+
+    with system.subscribe(failing, events=["circuit_opened"], max_redeliveries=0):
+        system.circuit("search").open_circuit()
+        assert crash.wait(5)
+
+        def lost() -> float:
+            key = ("handler_failed",)
+            return metrics.reading(metric_names.DROPPED).get(key, 0) - before.get(key, 0)
+
+        until(lambda: lost() == 1)
+
+
+@pytest.mark.requirement("MT-05")
+def test_a_loss_without_a_known_reason_cannot_be_announced() -> None:
+    from typing import get_args
+
+    from brama.notifier.losses import Loss, announce_loss
+
+    hints = inspect.signature(announce_loss).parameters["reason"]
+    assert hints.annotation == "Loss"
+    assert hints.default is inspect.Parameter.empty
+    assert set(get_args(Loss)) == {"overflow", "handler_failed", "quarantined", "ended"}
+
+
+@pytest.mark.requirement("MT-02")
+def test_the_lag_s_quantiles_are_those_of_a_clock_outside(system: brama.System) -> None:
+    metrics.lags.forget()
+    measured: list[float] = []
+    done = threading.Event()
+
+    def late(event: brama.Event) -> None:
+        measured.append(time.time() - event.timestamp.timestamp())
+        time.sleep(0.02)
+        if len(measured) == 40:
+            done.set()
+
+    reader = InMemoryMetricReader()
+    with (
+        configure(meter_provider=MeterProvider([reader], shutdown_on_exit=False)),
+        system.subscribe(late, events=["circuit_opened", "circuit_closed"]),
+    ):
+        published(system, 40)
+        assert done.wait(10)
+    measured.sort()
+    merged = Series([0] * (len(metrics.lags.boundaries) + 1))
+    for series in metrics.lags.snapshot().values():
+        merged.counts = [a + b for a, b in zip(merged.counts, series.counts, strict=True)]
+        merged.count += series.count
+        merged.sum += series.sum
+        merged.min, merged.max = min(merged.min, series.min), max(merged.max, series.max)
+    assert merged.count == 40
+    assert merged.sum == pytest.approx(sum(measured), rel=0.1)
+    for share, place in ((0.5, 19), (0.95, 37)):
+        outside = pytest.approx(measured[place], rel=0.1)
+        assert merged.quantile(share, metrics.lags.boundaries) == outside
+
+
+@pytest.mark.requirement("MT-02")
+def test_a_clock_set_back_makes_a_lag_of_nothing_and_is_counted() -> None:
+    metrics.lags.forget()
+    reader = InMemoryMetricReader()
+    with (
+        configure(meter_provider=MeterProvider([reader], shutdown_on_exit=False)),
+        process(
+            event="state_change",
+            traceparent=None,
+            subscription="pager",
+            connection="search",
+            scope=None,
+            n=1,
+            redelivered=False,
+            lag=-5.0,
+        ),
+    ):
+        pass
+    (series,) = metrics.lags.snapshot().values()
+    assert (series.min, series.max, series.count) == (0.0, 0.0, 1)
+    assert metrics.reading(metric_names.SKEWED)[()] >= 1

@@ -82,3 +82,31 @@ def test_without_an_sdk_an_event_names_no_trace(system):
     with system.events(events=["circuit_opened"]) as events:
         system.circuit("search").open_circuit()
         assert events.get(WITHIN).trace is None
+
+
+@requirement("telemetry:notification-spans")
+@pytest.mark.parametrize(("fanout", "child"), [(64, True), (65, False)])
+def test_handlers_are_children_of_the_publication_up_to_a_fan_out_of_64_and_linked_always(
+    system, spans, until, fanout, child
+):
+    def handler_of(number):
+        return lambda _event: None
+
+    for number in range(fanout):
+        system.subscribe(inline(handler_of(number)), events=["circuit_opened"])
+    system.circuit("search").open_circuit()
+
+    def named(word: str) -> list:
+        return [span for span in spans.get_finished_spans() if span.name.startswith(word)]
+
+    until(lambda: len(named("process")) == fanout)
+    (published,) = named("publish")
+    assert published.attributes["brama.notification.fanout.matched"] == fanout
+    for process in named("process"):
+        (link,) = process.links
+        assert link.context.span_id == published.context.span_id
+        if child:
+            assert process.parent.span_id == published.context.span_id
+        else:
+            assert process.parent is None
+            assert process.context.trace_id != published.context.trace_id
