@@ -44,7 +44,9 @@ def test_import_of_every_part_loads_no_heavy_module() -> None:
 
 @pytest.mark.soak
 def test_import_takes_at_most_a_quarter_second() -> None:
-    code = "import time; t = time.perf_counter(); import brama; print(time.perf_counter() - t)"
+    # The processor's time: on an idle machine it is what one waits, and on a busy one the clock
+    # would tell of the others.
+    code = "import time; t = time.process_time(); import brama; print(time.process_time() - t)"
     seconds = [run(code) for _ in range(5)]
 
     assert min(s for s in seconds if isinstance(s, float)) <= 0.25
