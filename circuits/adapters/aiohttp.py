@@ -7,7 +7,8 @@ Example:
     >>> async with aiohttp.ClientSession(middlewares=[guarded]) as session: ...
 
 The rules are those of `brama.circuits.adapters`. The call ends when the body has come, or when the
-response is released, as ``async with`` does; one that is merely dropped is neutral.
+response is released, as ``async with`` does; one that is merely dropped is neutral, once its
+connection is gone.
 """
 
 from __future__ import annotations

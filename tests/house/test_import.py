@@ -12,7 +12,16 @@ import pytest
 
 from .parts import ROOT
 
-HEAVY = ["aiohttp", "grpc", "opentelemetry.sdk", "opentelemetry.exporter", "rich", "typer"]
+HEAVY = [
+    "aiohttp",
+    "grpc",
+    "httpx",
+    "requests",
+    "opentelemetry.sdk",
+    "opentelemetry.exporter",
+    "rich",
+    "typer",
+]
 
 
 def run(code: str) -> object:
