@@ -19,4 +19,18 @@ All follow the same rules:
   opens it; at most the policy's `max_expiry`.
 - **A refusal** is both a `brama.CircuitOpenError` and an error of the client, so that what handles
   the client's errors handles it, too.
+
+The options are the same, too:
+
+- `circuits`: a `brama.System` to make circuits in; the default one by default.
+- `circuit`: the circuit of all requests, or its name, or a function of the request that chooses one
+  and returns None for a request that is to pass unguarded. By default each host has its own.
+- `scope`, and `policy` or single options (`failure_threshold=3`, see `brama.Policy`): of the
+  circuits that are made.
+- `failure_status`: which statuses are failures, as a collection or a function of one.
+- `probe`: whether a request may be a half-open circuit's probe: a bool, or a function of it.
+- `max_circuits`: how many circuits for hosts are kept, 1000 by default; beyond it the least
+  recently used one goes, closed and idle ones first.
+
+A wrong one is a `brama.ConfigError` when the adapter is made.
 """

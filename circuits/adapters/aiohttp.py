@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -23,14 +22,10 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
 from ..errors import CircuitOpenError
 from ..permit import Permit
-from ..policy import Policy
-from ..provider import Provider
-from .gate import Choice, Gate, Statuses, host_name
+from .gate import Gate, host_name
 
 __all__ = ["CircuitMiddleware", "CircuitOpenClientError"]
 
-FAILURES = (aiohttp.ClientError, ConnectionError, TimeoutError)
-NEUTRAL = (aiohttp.InvalidURL,)
 SWITCHING_PROTOCOLS = 101
 
 
@@ -52,12 +47,7 @@ def _restored(*values: Any) -> CircuitOpenClientError:
     return CircuitOpenClientError(CircuitOpenError(*values))
 
 
-def _host(request: ClientRequest) -> str:
-    url = request.url
-    return host_name(url.scheme, url.host or "", url.port)
-
-
-class CircuitMiddleware:
+class CircuitMiddleware(Gate[ClientRequest]):
     """A client middleware that sends requests through circuits.
 
     Example:
@@ -70,18 +60,8 @@ class CircuitMiddleware:
     this one, so that each attempt is seen.
 
     Args:
-        circuits: a `brama.System` to make circuits in; the default one by default.
-        circuit: the circuit of all requests, or its name, or a function of the request that
-            chooses one and returns None for a request that is to pass unguarded. By default each
-            host has its own.
-        scope: of the circuits that are made.
-        policy: of the circuits that are made; or
-        options: single ones, see `brama.Policy`.
-        failure_status: which statuses are failures, as a collection or a function; by default 429
-            and those from 500 on.
-        probe: whether a request may be a half-open circuit's probe: a bool, or a function of it.
-        max_circuits: how many circuits for hosts are kept; beyond it the least recently used one
-            goes, closed and idle ones first.
+        circuits, circuit, scope, policy, failure_status, probe, max_circuits, options: see
+            `brama.circuits.adapters`.
 
     Raises:
         ConfigError: one of them is wrong.
@@ -89,31 +69,12 @@ class CircuitMiddleware:
     Threads: one middleware may serve any number of sessions and loops.
     """
 
-    def __init__(
-        self,
-        *,
-        circuits: Provider | None = None,
-        circuit: Choice[ClientRequest] = None,
-        scope: str | None = None,
-        policy: Policy | None = None,
-        failure_status: Statuses | None = None,
-        probe: bool | Callable[[ClientRequest], object] = True,
-        max_circuits: int = 1000,
-        **options: Any,
-    ) -> None:
-        self._gate: Gate[ClientRequest] = Gate(
-            host=_host,
-            failures=FAILURES,
-            neutral=NEUTRAL,
-            circuits=circuits,
-            circuit=circuit,
-            scope=scope,
-            policy=policy,
-            failure_status=failure_status,
-            probe=probe,
-            max_circuits=max_circuits,
-            options=options,
-        )
+    failures = (aiohttp.ClientError, ConnectionError, TimeoutError)
+    neutral = (aiohttp.InvalidURL,)
+
+    def _host(self, request: ClientRequest) -> str:
+        url = request.url
+        return host_name(url.scheme, url.host or "", url.port)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send the request, if its circuit admits it.
@@ -121,7 +82,7 @@ class CircuitMiddleware:
         Raises:
             CircuitOpenClientError: it does not.
         """
-        gate, permit = self._gate, self._gate.guard(request)
+        permit = self._guard(request)
         if permit is None:
             return await handler(request)
         try:
@@ -131,11 +92,11 @@ class CircuitMiddleware:
         try:
             response = await handler(request)
         except BaseException as error:
-            gate.failed(permit, _timed_out(request, error) or error)
+            self._failed(permit, _timed_out(request, error) or error)
             raise
         permit.suspend()
-        if not gate.answered(permit, response.status, response.headers, response.reason or ""):
-            _watch(response, gate, permit)
+        if not self._answered(permit, response.status, response.headers, response.reason or ""):
+            _watch(response, self, permit)
         return response
 
 
@@ -192,7 +153,7 @@ class _Watch:
         if error is None:
             self.permit.success()  # closed early: the host has answered well so far
         else:
-            self.gate.failed(self.permit, error)
+            self.gate._failed(self.permit, error)
 
 
 class _Watched(ClientResponse):

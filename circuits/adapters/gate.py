@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from brama.telemetry import ConfigError
 
@@ -16,9 +16,10 @@ from ..provider import Provider, default_provider
 from .hosts import Hosts
 from .retry_after import retry_after
 
-__all__ = ["DEFAULT_PORTS", "Choice", "Gate", "Statuses", "host_name"]
+__all__ = ["DEFAULT_PORTS", "Choice", "Gate", "Statuses", "Wrapper", "host_name"]
 
 R = TypeVar("R")
+A = TypeVar("A")
 
 Statuses: TypeAlias = Iterable[int] | Callable[[int], object]
 """Statuses that are failures: which, or a function of one."""
@@ -48,41 +49,30 @@ def host_name(scheme: str, host: str, port: int | None) -> str:
 
 
 class Gate(Generic[R]):
-    """The rules of one adapter.
-
-    Args:
-        host: names the host of a request.
-        failures: exceptions of the client that speak of the connection.
-        neutral: those among them that do not.
-        circuits: where circuits come from; the default system if None.
-        circuit: see `Choice`.
-        scope, policy, options: of the circuits that are made.
-        failure_status: see `Statuses`.
-        probe: whether requests may be probes, or a function that says so of one.
-        max_circuits: how many circuits for hosts are kept at most.
+    """What an adapter is made of; its options are those that `brama.circuits.adapters` lists.
 
     Raises:
-        ConfigError: one of them is wrong.
+        ConfigError: an option is wrong.
     """
+
+    failures: ClassVar[tuple[type[BaseException], ...]]
+    """Exceptions of the client that speak of the connection."""
+    neutral: ClassVar[tuple[type[BaseException], ...]]
+    """Those among them that do not."""
 
     def __init__(
         self,
         *,
-        host: Callable[[R], str],
-        failures: tuple[type[BaseException], ...],
-        neutral: tuple[type[BaseException], ...],
-        circuits: Provider | None,
-        circuit: Choice[R],
-        scope: str | None,
-        policy: Policy | None,
-        failure_status: Statuses | None,
-        probe: bool | Callable[[R], object],
-        max_circuits: int,
-        options: Mapping[str, Any],
+        circuits: Provider | None = None,
+        circuit: Choice[R] = None,
+        scope: str | None = None,
+        policy: Policy | None = None,
+        failure_status: Statuses | None = None,
+        probe: bool | Callable[[R], object] = True,
+        max_circuits: int = 1000,
+        **options: Any,
     ) -> None:
-        self._host = host
-        self._failures = failures
-        self._neutral: tuple[type[BaseException], ...] = (CircuitOpenError, *neutral)
+        super().__init__()
         self._circuits = circuits
         self._choice = _check_choice(circuit)
         self._scope = check_scope(scope)
@@ -98,7 +88,11 @@ class Gate(Generic[R]):
         self._limit = whole("max_circuits", max_circuits)
         self._hosts: Hosts | None = None
 
-    def guard(self, request: R) -> Permit | None:
+    def _host(self, request: R) -> str:
+        """The name of the circuit of the host that the request is for."""
+        raise NotImplementedError
+
+    def _guard(self, request: R) -> Permit | None:
         """A guard for the request, not yet entered; None if it is to pass unguarded."""
         choice = self._choice
         chosen: Circuit | str | None
@@ -127,7 +121,7 @@ class Gate(Generic[R]):
             )
         return hosts
 
-    def answered(
+    def _answered(
         self, permit: Permit, status: int, headers: Mapping[str, str], reason: str = ""
     ) -> bool:
         """Look at the head of a response; whether it says how the call went.
@@ -141,14 +135,51 @@ class Gate(Generic[R]):
         permit.failure(f"HTTP {status} {reason}".rstrip(), retry_after=wait)
         return True
 
-    def failed(self, permit: Permit, error: BaseException) -> None:
+    def _failed(self, permit: Permit, error: BaseException) -> None:
         """Settle a call that raised, on the way or while its body was read."""
-        if isinstance(error, self._neutral):
+        if isinstance(error, (CircuitOpenError, *self.neutral)):
             permit.ignore()
-        elif isinstance(error, self._failures) or not isinstance(error, Exception):
+        elif isinstance(error, self.failures) or not isinstance(error, Exception):
             permit.__exit__(type(error), error, None)  # the policy has its word, too
         else:
             permit.ignore()  # a bug on this side of the connection
+
+
+class Wrapper(Gate[R], Generic[R, A]):
+    """An adapter around another: the one that sends the requests.
+
+    Args:
+        transport: that other; one of the client's usual ones by default.
+    """
+
+    def __init__(
+        self,
+        transport: A | None = None,
+        *,
+        circuits: Provider | None = None,
+        circuit: Choice[R] = None,
+        scope: str | None = None,
+        policy: Policy | None = None,
+        failure_status: Statuses | None = None,
+        probe: bool | Callable[[R], object] = True,
+        max_circuits: int = 1000,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            circuits=circuits,
+            circuit=circuit,
+            scope=scope,
+            policy=policy,
+            failure_status=failure_status,
+            probe=probe,
+            max_circuits=max_circuits,
+            **options,
+        )
+        self._transport: A = self._usual() if transport is None else transport
+
+    def _usual(self) -> A:
+        """The client's own transport."""
+        raise NotImplementedError
 
 
 def _now(permit: Permit) -> float:

@@ -10,7 +10,7 @@ The rules are those of `brama.circuits.adapters`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,15 +18,9 @@ import httpx
 
 from ..errors import CircuitOpenError
 from ..permit import Permit
-from ..policy import Policy
-from ..provider import Provider
-from .gate import Choice, Gate, Statuses, host_name
+from .gate import Gate, Wrapper, host_name
 
 __all__ = ["AsyncCircuitTransport", "CircuitOpenTransportError", "CircuitTransport"]
-
-FAILURES = (httpx.TransportError, ConnectionError, TimeoutError)
-# What is wrong with the request itself; and of an exhausted pool the calls that hold it will tell.
-NEUTRAL = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.PoolTimeout)
 
 
 class CircuitOpenTransportError(CircuitOpenError, httpx.TransportError):
@@ -51,12 +45,28 @@ def _restored(*values: Any) -> CircuitOpenTransportError:
     return CircuitOpenTransportError(CircuitOpenError(*values))
 
 
-def _host(request: httpx.Request) -> str:
-    url = request.url
-    return host_name(url.scheme, url.host, url.port)
+class _Guards(Gate[httpx.Request]):
+    """What the two transports have in common."""
+
+    failures = (httpx.TransportError, ConnectionError, TimeoutError)
+    # What is wrong with the request itself; of an exhausted pool the calls that hold it will tell.
+    neutral = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.PoolTimeout)
+
+    def _host(self, request: httpx.Request) -> str:
+        url = request.url
+        return host_name(url.scheme, url.host, url.port)
+
+    def _is_open(self, permit: Permit, response: httpx.Response) -> bool:
+        """Whether the body is still to tell how the call went."""
+        if self._answered(permit, response.status_code, response.headers, response.reason_phrase):
+            return False
+        if response.is_closed or response.is_stream_consumed:  # made from bytes, by a mock say
+            permit.success()
+            return False
+        return True
 
 
-class CircuitTransport(httpx.BaseTransport):
+class CircuitTransport(_Guards, Wrapper[httpx.Request, httpx.BaseTransport], httpx.BaseTransport):
     """A transport that sends requests through circuits.
 
     Example:
@@ -69,18 +79,8 @@ class CircuitTransport(httpx.BaseTransport):
 
     Args:
         transport: the one that sends them; an ``httpx.HTTPTransport()`` by default.
-        circuits: a `brama.System` to make circuits in; the default one by default.
-        circuit: the circuit of all requests, or its name, or a function of the request that
-            chooses one and returns None for a request that is to pass unguarded. By default each
-            host has its own.
-        scope: of the circuits that are made.
-        policy: of the circuits that are made; or
-        options: single ones, see `brama.Policy`.
-        failure_status: which statuses are failures, as a collection or a function; by default 429
-            and those from 500 on.
-        probe: whether a request may be a half-open circuit's probe: a bool, or a function of it.
-        max_circuits: how many circuits for hosts are kept; beyond it the least recently used one
-            goes, closed and idle ones first.
+        circuits, circuit, scope, policy, failure_status, probe, max_circuits, options: see
+            `brama.circuits.adapters`.
 
     Raises:
         ConfigError: one of them is wrong.
@@ -88,30 +88,8 @@ class CircuitTransport(httpx.BaseTransport):
     Threads: as the transport that it wraps.
     """
 
-    def __init__(
-        self,
-        transport: httpx.BaseTransport | None = None,
-        *,
-        circuits: Provider | None = None,
-        circuit: Choice[httpx.Request] = None,
-        scope: str | None = None,
-        policy: Policy | None = None,
-        failure_status: Statuses | None = None,
-        probe: bool | Callable[[httpx.Request], object] = True,
-        max_circuits: int = 1000,
-        **options: Any,
-    ) -> None:
-        self._transport = httpx.HTTPTransport() if transport is None else transport
-        self._gate = _gate(
-            circuits=circuits,
-            circuit=circuit,
-            scope=scope,
-            policy=policy,
-            failure_status=failure_status,
-            probe=probe,
-            max_circuits=max_circuits,
-            options=options,
-        )
+    def _usual(self) -> httpx.BaseTransport:
+        return httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, if its circuit admits it.
@@ -119,7 +97,7 @@ class CircuitTransport(httpx.BaseTransport):
         Raises:
             CircuitOpenTransportError: it does not.
         """
-        gate, permit = self._gate, self._gate.guard(request)
+        permit = self._guard(request)
         if permit is None:
             return self._transport.handle_request(request)
         try:
@@ -129,12 +107,12 @@ class CircuitTransport(httpx.BaseTransport):
         try:
             response = self._transport.handle_request(request)
         except BaseException as error:
-            gate.failed(permit, error)
+            self._failed(permit, error)
             raise
         permit.suspend()
-        if _is_open(gate, permit, response):
+        if self._is_open(permit, response):
             assert isinstance(response.stream, httpx.SyncByteStream)
-            response.stream = _Body(response.stream, gate, permit)
+            response.stream = _Body(response.stream, self, permit)
         return response
 
     def close(self) -> None:
@@ -154,7 +132,9 @@ class CircuitTransport(httpx.BaseTransport):
         self._transport.__exit__(exc_type, exc_value, traceback)
 
 
-class AsyncCircuitTransport(httpx.AsyncBaseTransport):
+class AsyncCircuitTransport(
+    _Guards, Wrapper[httpx.Request, httpx.AsyncBaseTransport], httpx.AsyncBaseTransport
+):
     """`CircuitTransport` for ``httpx.AsyncClient``, on asyncio and trio.
 
     Example:
@@ -162,33 +142,12 @@ class AsyncCircuitTransport(httpx.AsyncBaseTransport):
 
     Args:
         transport: the one that sends the requests; an ``httpx.AsyncHTTPTransport()`` by default.
-        circuits, circuit, scope, policy, failure_status, probe, max_circuits, options: as there.
+        circuits, circuit, scope, policy, failure_status, probe, max_circuits, options: see
+            `brama.circuits.adapters`.
     """
 
-    def __init__(
-        self,
-        transport: httpx.AsyncBaseTransport | None = None,
-        *,
-        circuits: Provider | None = None,
-        circuit: Choice[httpx.Request] = None,
-        scope: str | None = None,
-        policy: Policy | None = None,
-        failure_status: Statuses | None = None,
-        probe: bool | Callable[[httpx.Request], object] = True,
-        max_circuits: int = 1000,
-        **options: Any,
-    ) -> None:
-        self._transport = httpx.AsyncHTTPTransport() if transport is None else transport
-        self._gate = _gate(
-            circuits=circuits,
-            circuit=circuit,
-            scope=scope,
-            policy=policy,
-            failure_status=failure_status,
-            probe=probe,
-            max_circuits=max_circuits,
-            options=options,
-        )
+    def _usual(self) -> httpx.AsyncBaseTransport:
+        return httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request, if its circuit admits it.
@@ -196,7 +155,7 @@ class AsyncCircuitTransport(httpx.AsyncBaseTransport):
         Raises:
             CircuitOpenTransportError: it does not.
         """
-        gate, permit = self._gate, self._gate.guard(request)
+        permit = self._guard(request)
         if permit is None:
             return await self._transport.handle_async_request(request)
         try:
@@ -206,12 +165,12 @@ class AsyncCircuitTransport(httpx.AsyncBaseTransport):
         try:
             response = await self._transport.handle_async_request(request)
         except BaseException as error:
-            gate.failed(permit, error)
+            self._failed(permit, error)
             raise
         permit.suspend()
-        if _is_open(gate, permit, response):
+        if self._is_open(permit, response):
             assert isinstance(response.stream, httpx.AsyncByteStream)
-            response.stream = _AsyncBody(response.stream, gate, permit)
+            response.stream = _AsyncBody(response.stream, self, permit)
         return response
 
     async def aclose(self) -> None:
@@ -231,20 +190,6 @@ class AsyncCircuitTransport(httpx.AsyncBaseTransport):
         await self._transport.__aexit__(exc_type, exc_value, traceback)
 
 
-def _gate(**rules: Any) -> Gate[httpx.Request]:
-    return Gate(host=_host, failures=FAILURES, neutral=NEUTRAL, **rules)
-
-
-def _is_open(gate: Gate[httpx.Request], permit: Permit, response: httpx.Response) -> bool:
-    """Whether the body is still to tell how the call went."""
-    if gate.answered(permit, response.status_code, response.headers, response.reason_phrase):
-        return False
-    if response.is_closed or response.is_stream_consumed:  # made from bytes, by a mock for example
-        permit.success()
-        return False
-    return True
-
-
 class _Body(httpx.SyncByteStream):
     """The body of a response, which settles its call."""
 
@@ -259,7 +204,7 @@ class _Body(httpx.SyncByteStream):
         except GeneratorExit:
             raise  # the reader has stopped; what that means is said when he closes it
         except BaseException as error:
-            self._gate.failed(self._permit, error)
+            self._gate._failed(self._permit, error)
             raise
         self._permit.success()
 
@@ -267,7 +212,7 @@ class _Body(httpx.SyncByteStream):
         try:
             self._stream.close()
         except BaseException as error:
-            self._gate.failed(self._permit, error)
+            self._gate._failed(self._permit, error)
             raise
         self._permit.success()  # unless it was settled: the host has answered well so far
 
@@ -287,7 +232,7 @@ class _AsyncBody(httpx.AsyncByteStream):
         except GeneratorExit:
             raise
         except BaseException as error:
-            self._gate.failed(self._permit, error)
+            self._gate._failed(self._permit, error)
             raise
         self._permit.success()
 
@@ -295,6 +240,6 @@ class _AsyncBody(httpx.AsyncByteStream):
         try:
             await self._stream.aclose()
         except BaseException as error:
-            self._gate.failed(self._permit, error)
+            self._gate._failed(self._permit, error)
             raise
         self._permit.success()

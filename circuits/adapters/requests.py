@@ -11,7 +11,7 @@ The rules are those of `brama.circuits.adapters`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,16 +22,9 @@ from urllib3.exceptions import HTTPError
 
 from ..errors import CircuitOpenError
 from ..permit import Permit
-from ..policy import Policy
-from ..provider import Provider
-from .gate import Choice, Gate, Statuses, host_name
+from .gate import Gate, Wrapper, host_name
 
 __all__ = ["CircuitAdapter", "CircuitOpenConnectionError"]
-
-FAILURES = (requests.RequestException, HTTPError, ConnectionError, TimeoutError)
-# What is wrong with the request itself: urls, schemes and headers are ValueErrors, a body that was
-# read already is a TypeError.
-NEUTRAL = (ValueError, TypeError, UnrewindableBodyError)
 
 
 class CircuitOpenConnectionError(CircuitOpenError, requests.ConnectionError):
@@ -59,12 +52,7 @@ def _restored(*values: Any) -> CircuitOpenConnectionError:
     return CircuitOpenConnectionError(CircuitOpenError(*values))
 
 
-def _host(request: requests.PreparedRequest) -> str:
-    url = urlsplit(request.url or "")
-    return host_name(url.scheme, url.hostname or "", url.port)
-
-
-class CircuitAdapter(BaseAdapter):
+class CircuitAdapter(Wrapper[requests.PreparedRequest, BaseAdapter], BaseAdapter):
     """A transport adapter that sends requests through circuits.
 
     Example:
@@ -73,19 +61,10 @@ class CircuitAdapter(BaseAdapter):
         >>> session.mount("http://", adapter)
 
     Args:
-        adapter: the one that sends them; an ``HTTPAdapter()`` by default. Its retries are one call.
-        circuits: a `brama.System` to make circuits in; the default one by default.
-        circuit: the circuit of all requests, or its name, or a function of the prepared request
-            that chooses one and returns None for a request that is to pass unguarded. By default
-            each host has its own.
-        scope: of the circuits that are made.
-        policy: of the circuits that are made; or
-        options: single ones, see `brama.Policy`.
-        failure_status: which statuses are failures, as a collection or a function; by default 429
-            and those from 500 on.
-        probe: whether a request may be a half-open circuit's probe: a bool, or a function of it.
-        max_circuits: how many circuits for hosts are kept; beyond it the least recently used one
-            goes, closed and idle ones first.
+        transport: the adapter that sends them; an ``HTTPAdapter()`` by default. Its retries are
+            one call.
+        circuits, circuit, scope, policy, failure_status, probe, max_circuits, options: see
+            `brama.circuits.adapters`.
 
     Raises:
         ConfigError: one of them is wrong.
@@ -93,34 +72,17 @@ class CircuitAdapter(BaseAdapter):
     Threads: as the adapter that it wraps.
     """
 
-    def __init__(
-        self,
-        adapter: BaseAdapter | None = None,
-        *,
-        circuits: Provider | None = None,
-        circuit: Choice[requests.PreparedRequest] = None,
-        scope: str | None = None,
-        policy: Policy | None = None,
-        failure_status: Statuses | None = None,
-        probe: bool | Callable[[requests.PreparedRequest], object] = True,
-        max_circuits: int = 1000,
-        **options: Any,
-    ) -> None:
-        super().__init__()
-        self._adapter = HTTPAdapter() if adapter is None else adapter
-        self._gate: Gate[requests.PreparedRequest] = Gate(
-            host=_host,
-            failures=FAILURES,
-            neutral=NEUTRAL,
-            circuits=circuits,
-            circuit=circuit,
-            scope=scope,
-            policy=policy,
-            failure_status=failure_status,
-            probe=probe,
-            max_circuits=max_circuits,
-            options=options,
-        )
+    failures = (requests.RequestException, HTTPError, ConnectionError, TimeoutError)
+    # What is wrong with the request itself: urls, schemes and headers are ValueErrors, a body that
+    # was read already is a TypeError.
+    neutral = (ValueError, TypeError, UnrewindableBodyError)
+
+    def _host(self, request: requests.PreparedRequest) -> str:
+        url = urlsplit(request.url or "")
+        return host_name(url.scheme, url.hostname or "", url.port)
+
+    def _usual(self) -> BaseAdapter:
+        return HTTPAdapter()
 
     def send(
         self,
@@ -138,9 +100,9 @@ class CircuitAdapter(BaseAdapter):
         """
 
         def send() -> requests.Response:
-            return self._adapter.send(request, stream, timeout, verify, cert, proxies)
+            return self._transport.send(request, stream, timeout, verify, cert, proxies)
 
-        gate, permit = self._gate, self._gate.guard(request)
+        permit = self._guard(request)
         if permit is None:
             return send()
         try:
@@ -150,16 +112,16 @@ class CircuitAdapter(BaseAdapter):
         try:
             response = send()
         except BaseException as error:
-            gate.failed(permit, error)
+            self._failed(permit, error)
             raise
         permit.suspend()
-        if not gate.answered(permit, response.status_code, response.headers, response.reason):
-            _watch(response, gate, permit)
+        if not self._answered(permit, response.status_code, response.headers, response.reason):
+            _watch(response, self, permit)
         return response
 
     def close(self) -> None:
         """Close the adapter that it wraps."""
-        self._adapter.close()
+        self._transport.close()
 
 
 def _watch(
@@ -190,7 +152,7 @@ class _Watch:
         if error is None:
             self.permit.success()
         else:
-            self.gate.failed(self.permit, error)
+            self.gate._failed(self.permit, error)
         response.__dict__.pop("_brama", None)
         response.__class__ = self.kind
 
