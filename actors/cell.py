@@ -234,6 +234,7 @@ class Cell(Mailbox):
             owed, self.owed = self.owed, None
         for future in owed or ():
             future.fail(ActorDeadError(f"{self.ref} ended and owed the reply"))
+        unread: list[Any] = []
         for item in left:
             if item.__class__ is Ask:
                 if item.message.__class__ is _ActorStop:
@@ -243,7 +244,9 @@ class Cell(Mailbox):
                         ActorDeadError(f"{self.ref} stopped before handling the message")
                     )
             elif self.counts(item):
-                self.host.dead_letters.record(self.ref, item, DeadLetterReason.STOPPED)
+                unread.append(item)
+        if unread:
+            self.host.dead_letters.record_all(self.ref, unread, DeadLetterReason.STOPPED)
         return stops
 
     # -- mail that is not handled

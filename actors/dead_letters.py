@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -146,9 +146,7 @@ class DeadLetters:
         announced = subscribers or attached(hook_names.ACTOR_DEAD_LETTER)
         if (last is None and not announced) or isinstance(message, DeadLetter):
             return
-        letter = DeadLetter(
-            self._system, target, message, reason, self._text(message), _sender(reason)
-        )
+        letter = self._letter(target, message, reason)
         if last is not None:
             logger.warning(
                 "%s: dead letter for %s: %s (%s)%s",
@@ -158,7 +156,38 @@ class DeadLetters:
                 reason,
                 f"; no more such lines for {_SILENCE:.0f} s" if last else "",
             )
-        self._announce(letter, subscribers)
+        self._execute(letter, 1)
+        self._tell(letter, subscribers)
+
+    def record_all(
+        self, target: object, messages: Sequence[object], reason: DeadLetterReason
+    ) -> None:
+        """`record` what an actor left unread at its end: it may be half a million messages.
+
+        The first ten one by one. Of the rest, subscribers are still told each; the hook bus is told
+        once, with their number as ``count``.
+        """
+        for message in messages[:_BURST]:
+            self.record(target, message, reason)
+        rest = [one for one in map(unwrapped, messages[_BURST:]) if not isinstance(one, DeadLetter)]
+        if not rest:
+            return
+        with self._lock:
+            self._counts[reason] = self._counts.get(reason, 0) + len(rest)
+            subscribers = self._subscribers
+        if not subscribers:
+            if attached(hook_names.ACTOR_DEAD_LETTER):
+                self._execute(self._letter(target, rest[0], reason), len(rest))
+            return
+        for message in rest:
+            letter = self._letter(target, message, reason)
+            self._tell(letter, subscribers)
+        self._execute(letter, len(rest))
+
+    def _letter(self, target: object, message: object, reason: DeadLetterReason) -> DeadLetter:
+        return DeadLetter(
+            self._system, target, message, reason, self._text(message), _sender(reason)
+        )
 
     def _admit(self, now: float) -> bool | None:
         """None: not to be logged; True: to be logged, and nothing after it for a while."""
@@ -179,12 +208,10 @@ class DeadLetters:
             logger.exception("%s: describing a dead letter failed", self._system)
             return type_name(message)
 
-    def _announce(
-        self, letter: DeadLetter, subscribers: tuple[Callable[[DeadLetter], object], ...]
-    ) -> None:
+    def _execute(self, letter: DeadLetter, count: int) -> None:
         execute(
             hook_names.ACTOR_DEAD_LETTER,
-            {"count": 1, "system_time": letter.timestamp},
+            {"count": count, "system_time": letter.timestamp},
             {
                 "actor_class": _class_name(letter.target),
                 "name": None if _class_name(letter.target) else str(letter.target),
@@ -196,6 +223,10 @@ class DeadLetters:
                 "sender": None if letter.sender is None else str(letter.sender),
             },
         )
+
+    def _tell(
+        self, letter: DeadLetter, subscribers: tuple[Callable[[DeadLetter], object], ...]
+    ) -> None:
         for subscriber in subscribers:
             try:
                 subscriber(letter)
