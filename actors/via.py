@@ -58,6 +58,7 @@ class Via:
         return ref
 
     def tell(self, message: Any) -> None:
+        """`ActorRef.tell` to whoever holds the name; a dead letter if nobody does."""
         ref = self._names.whereis(self.name)
         try:
             if ref is not None:
@@ -67,7 +68,19 @@ class Via:
             pass  # it died between the look-up and the send
         self._names.undelivered(self.name, message)
 
+    async def atell(self, message: Any, *, timeout: float | None = 10.0) -> bool:
+        """`ActorRef.atell` to whoever holds the name; False, and a dead letter, if nobody does."""
+        ref = self._names.whereis(self.name)
+        try:
+            if ref is not None:
+                return await ref.atell(message, timeout=timeout)
+        except pykka.ActorDeadError:
+            pass
+        self._names.undelivered(self.name, message)
+        return False
+
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """`ActorRef.ask` of whoever holds the name."""
         try:
             return self.resolve().ask(message, block=block, timeout=timeout)
         except NameNotFoundError as error:
@@ -76,3 +89,20 @@ class Via:
             future: Future[Any] = Future()
             future.fail(error)
             return future
+
+    def call(self, message: Any, timeout: float | None = 5.0) -> Any:
+        """`ActorRef.call` of whoever holds the name."""
+        return self.resolve().call(message, timeout)
+
+    async def acall(self, message: Any, timeout: float | None = 5.0) -> Any:
+        """`ActorRef.acall` of whoever holds the name."""
+        return await self.resolve().acall(message, timeout)
+
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
+        """`ActorRef.stop` of whoever holds the name; False if nobody does."""
+        ref = self._names.whereis(self.name)
+        if ref is not None:
+            return ref.stop(block=block, timeout=timeout)
+        nobody: Future[bool] = Future()
+        nobody.set(False)
+        return False if block else nobody

@@ -72,6 +72,31 @@ async def test_a_via_finds_the_holder_at_each_send(system):
     assert await via.ask(3, block=False) == 3
 
 
+async def test_a_via_can_do_what_a_ref_can(system):
+    via = system.names.via("x")
+    assert not via.is_alive()
+    assert await via.stop(block=False) is False
+    assert await via.atell("nobody") is False
+    with pytest.raises(NameNotFoundError, match="nobody is registered as 'x'"):
+        await via.acall("x")
+    ref = system.spawn(Echo, name="x")
+    assert via.is_alive()
+    assert await via.atell("x") is True
+    assert await via.acall("x") == "x"
+    assert await via.stop(block=False) is True
+    assert not ref.is_alive()
+
+
+def test_a_via_is_called_from_a_plain_thread(threaded):
+    via = threaded.names.via("x")
+    with pytest.raises(NameNotFoundError):
+        via.call("x")
+    threaded.spawn(Echo, name="x")
+    assert via.call("x") == "x"
+    assert via.stop(timeout=5) is True
+    assert via.stop() is False
+
+
 @pytest.mark.requirement("actors:dead-letters")
 async def test_a_tell_to_a_name_that_nobody_holds_is_a_dead_letter(system):
     before = system.dead_letters.count
