@@ -41,12 +41,12 @@ class Intensity:
 
     def used(self, now: float) -> int:
         """Restarts within the window that ends ``now``. From any thread."""
-        return sum(1 for instant in tuple(self._instants) if instant >= now - self.period)
+        while True:
+            try:
+                return sum(1 for instant in tuple(self._instants) if instant >= now - self.period)
+            except RuntimeError:  # changed while it was copied; only possible without the GIL
+                continue
 
     def since(self) -> float | None:
         """The monotonic second of the oldest restart that was counted last, if there is one."""
         return self._instants[0] if self._instants else None
-
-    def forget(self) -> None:
-        """Begin anew."""
-        self._instants.clear()

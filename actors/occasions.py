@@ -1,24 +1,25 @@
-"""Things that a supervisor waits for: a child has started, a child has ended."""
+"""What a supervisor waits for when it starts a child."""
 
 from __future__ import annotations
 
 import trio
 
-from .exits import ExitReason
 from .host import Host
 
-__all__ = ["Acknowledgement", "Gone"]
+__all__ = ["Acknowledgement"]
 
 
-class _Occasion:
-    """Something that the supervisor waits for and that may come from another thread."""
+class Acknowledgement:
+    """A child has started, or has failed to; it may come from another thread."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._event = trio.Event()
         self.done = False
+        self.error: BaseException | None = None
 
-    def _set(self) -> None:
+    def __call__(self, error: BaseException | None) -> None:
+        self.error = error
         self.done = True
         if self._host.on_loop_thread():
             self._event.set()
@@ -27,23 +28,3 @@ class _Occasion:
 
     async def wait(self) -> None:
         await self._event.wait()
-
-
-class Acknowledgement(_Occasion):
-    """A child has started, or has failed to."""
-
-    error: BaseException | None = None
-
-    def __call__(self, error: BaseException | None) -> None:
-        self.error = error
-        self._set()
-
-
-class Gone(_Occasion):
-    """A child has ended."""
-
-    reason: ExitReason | None = None
-
-    def __call__(self, reason: ExitReason) -> None:
-        self.reason = reason
-        self._set()

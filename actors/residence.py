@@ -10,8 +10,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 import trio
 
@@ -19,7 +19,7 @@ from .backoff import Backoff
 from .engine import Engine
 from .future import permit_blocking
 
-__all__ = ["HostLoop", "own_thread"]
+__all__ = ["HostLoop", "Visit", "own_thread"]
 
 logger = logging.getLogger("brama.actors")
 
@@ -130,6 +130,32 @@ class HostLoop(trio.abc.Instrument):
             if self._inside:
                 permit_blocking()
             self._died()
+
+
+class Visit:
+    """A system on the loop of a trio program, for as long as an ``async with`` lasts.
+
+    A nursery of its own stands around the block and is not seen: what the block raises comes out
+    as it is, in no group.
+    """
+
+    def __init__(self, run: Callable[..., Awaitable[object]]) -> None:
+        self._run = run
+        self._manager: Any = trio.open_nursery()
+
+    async def begin(self) -> None:
+        nursery = await self._manager.__aenter__()
+        try:
+            await nursery.start(self._run)
+        except BaseException as error:
+            try:
+                await self._manager.__aexit__(type(error), error, error.__traceback__)
+            except BaseExceptionGroup:
+                pass  # the same error once more
+            raise
+
+    async def end(self) -> None:
+        await self._manager.__aexit__(None, None, None)
 
 
 def _present_token() -> trio.lowlevel.TrioToken | None:

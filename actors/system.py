@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextvars import Context
 from datetime import timedelta
 from typing import Any, Self, TypeVar
@@ -18,24 +18,22 @@ from brama.telemetry import ConfigError, attached, execute, hook_names
 from . import future, latch, process
 from .actor import HostedActor, make
 from .backoff import Backoff
-from .cell import Cell, cell_of
+from .cell import Cell
 from .children import ChildSpec, check_children
 from .dead_letters import DeadLetters
 from .durations import duration
 from .engine import Engine
 from .errors import SystemStoppedError
-from .health import Faults, Health, StopReport
+from .health import Faults, StopReport
 from .host import provide_default
 from .intensity import Intensity
-from .introspection import ActorInfo, inspect_cell
 from .names import Names
+from .overview import Overview
 from .ref import ActorRef
-from .residence import HostLoop, own_thread
+from .residence import HostLoop, Visit, own_thread
 from .scheduler import Scheduler
-from .stalls import LoopLag, Stall, StallWatch
+from .stalls import StallWatch
 from .timers import Timers
-from .tree import TreeNode, grow
-from .via import Via
 
 __all__ = ["ActorSystem", "default_actor_system"]
 
@@ -44,7 +42,7 @@ logger = logging.getLogger("brama.actors")
 A = TypeVar("A", bound=HostedActor)
 
 
-class ActorSystem:
+class ActorSystem(Overview):
     """Actors that live together: one trio loop, one supervision tree, one set of names.
 
     Example:
@@ -54,8 +52,11 @@ class ActorSystem:
 
     In a trio program, on the program's own loop:
 
-        >>> async with trio.open_nursery() as nursery:
-        ...     await nursery.start(system.run)
+        >>> async with system:
+        ...     ...
+
+    and in a nursery that is there already ``await nursery.start(system.run)``. In an asyncio
+    program ``async with`` is what ``with`` is elsewhere, and blocks nobody.
 
     Options:
         name: for logs, threads, and the root supervisor, which is registered under it.
@@ -115,6 +116,7 @@ class ActorSystem:
         self._engine: Engine | None = None
         self._thread: threading.Thread | None = None
         self._host_loop: HostLoop | None = None
+        self._visit: Visit | None = None
         self.scheduler = Scheduler(StallWatch(self._name, self._stall_threshold))
         self.timers = Timers()
         # Every live cell, which also keeps its actor alive: a ref alone does not.
@@ -347,6 +349,33 @@ class ActorSystem:
     def __exit__(self, *_exc: object) -> None:
         self.stop()
 
+    async def __aenter__(self) -> Self:
+        """In a trio program `run` on its own loop; in an asyncio one `start`, blocking nobody."""
+        if self.running or not trio.lowlevel.in_trio_run():
+            await self._in_thread(self.start)
+        else:
+            visit = Visit(self.run)
+            await visit.begin()
+            self._visit = visit
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        visit, self._visit = self._visit, None
+        if visit is None:
+            await self._in_thread(self.stop)
+        else:
+            self.request_stop()
+            await visit.end()
+
+    @staticmethod
+    async def _in_thread(fn: Callable[[], object]) -> None:
+        if trio.lowlevel.in_trio_run():
+            await trio.to_thread.run_sync(fn)
+        else:
+            import asyncio  # for those who are there already
+
+            await asyncio.to_thread(fn)
+
     # -- use
     # -------------------------------------------------------------------------------------------
 
@@ -393,12 +422,6 @@ class ActorSystem:
         return self._dead_letters
 
     @property
-    def running(self) -> bool:
-        """Whether the loop runs and no stop is under way."""
-        engine = self._engine
-        return engine is not None and engine.attached.is_set() and not engine.stop_wanted.is_set()
-
-    @property
     def finished(self) -> bool:
         """Whether the interpreter's exit has stopped it for good: mail is dropped and counted."""
         return self._finished
@@ -415,102 +438,6 @@ class ActorSystem:
         if cell is None:
             raise SystemStoppedError(f"{self._name} has no tree now: it does not run, or restarts")
         return cell.ref  # type: ignore[no-any-return]  # of any kind
-
-    # -- introspection
-    # ---------------------------------------------------------------------------------
-
-    def tree(self) -> TreeNode:
-        """The supervision tree, and below ``(spawned)`` the actors that nobody supervises.
-
-        ``print(system.tree())`` draws it. From any thread; nothing is stopped for it. On the loop
-        itself a tree of many thousand actors takes its time: see `atree`.
-        """
-        growing = self._growing()
-        while True:
-            try:
-                next(growing)
-            except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]  # what the generator returns
-
-    async def atree(self) -> TreeNode:
-        """`tree`, with a checkpoint every hundred actors. For an `Actor`, on any trio loop."""
-        growing = self._growing()
-        while True:
-            try:
-                next(growing)
-            except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]  # what the generator returns
-            await trio.lowlevel.checkpoint()
-
-    def _growing(self) -> Generator[None, None, TreeNode]:
-        engine = self._engine
-        root = engine.root if engine is not None else None
-        others = [cell for cell in tuple(self.cells) if cell.owner is None and cell is not root]
-        status = "restarting" if self.running else "stopped"
-        top = TreeNode(self._name, "Supervisor", "async", status, self.faults.losses)
-        return grow(root, top, others)
-
-    def inspect(
-        self, target: ActorRef[Any] | Via | Hashable, *, stack: bool = False, state: bool = False
-    ) -> ActorInfo:
-        """Everything about one actor at this moment.
-
-        Example:
-            >>> print(system.inspect("prices", stack=True))
-
-        Args:
-            target: a ref, a ``names.via(…)``, or a name.
-            stack: also where it is, if it is doing something.
-            state: also its attributes, as text and by way of its `format_status`.
-
-        Raises:
-            NameNotFoundError: nobody holds the name.
-
-        Threads: any; no hop, so also while the loop is held up by somebody.
-        """
-        if isinstance(target, ActorRef):
-            cell = cell_of(target)
-        else:
-            via = target if isinstance(target, Via) else self._names.via(target)
-            cell = cell_of(via.resolve())
-        assert cell is not None
-        return inspect_cell(cell, self.scheduler.thread, stack=stack, state=state)
-
-    def actors(self) -> tuple[ActorInfo, ...]:
-        """All live actors of the system, those with the longest mailboxes first. Any thread."""
-        cells = [cell for cell in tuple(self.cells) if cell.ref is not None]
-        infos = [
-            inspect_cell(cell, self.scheduler.thread, stack=False, state=False) for cell in cells
-        ]
-        return tuple(sorted(infos, key=lambda info: -info.mailbox.length))
-
-    def health(self) -> Health:
-        """Whether it is well, and if not, why."""
-        engine, faults = self._engine, self.faults
-        reasons = faults.reasons()
-        if engine is None:
-            status = "stopped"
-        else:
-            if engine.up.is_set() and engine.root is None and not engine.stop_wanted.is_set():
-                reasons += ("the tree is down and waits for its restart",)
-            status = "degraded" if reasons else "ok"
-        return Health(
-            status,  # type: ignore[arg-type]  # a literal
-            reasons,
-            self._dead_letters.count,
-            faults.losses,
-            faults.lasting,
-            faults.unstoppable,
-        )
-
-    def lag(self) -> LoopLag:
-        """How long the loop makes timers and I/O wait: now, recently, at worst."""
-        return self.scheduler.watch.lag()
-
-    @property
-    def stalls(self) -> tuple[Stall, ...]:
-        """What has held the loop for longer than ``stall_threshold``: the latest, at most 32."""
-        return self.scheduler.watch.stalls
 
     # -- for actors and the engine
     # ---------------------------------------------------------------------

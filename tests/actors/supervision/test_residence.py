@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import trio
 import brama.telemetry
 from brama.actors import (
     Actor,
+    ActorStartError,
     ActorSystem,
     Backoff,
     BlockingActor,
@@ -236,6 +238,49 @@ async def test_the_loss_of_a_tree_is_announced(system):
     finally:
         brama.telemetry.detach("test")
     assert [(name, numbers["count"]) for name, numbers in heard] == [("test", 1)]
+
+
+# -- async with ---------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("actors:systems")
+def test_async_with_runs_on_the_loop_of_a_trio_program_and_ends_in_order():
+    script = Script()
+
+    async def main():
+        async with ActorSystem("s", children=specs(AsyncWorker, script)) as system:
+            assert system.on_loop_thread()
+            assert await system.spawn(InlineWorker).ask("hi", block=False) == "hi"
+        assert not system.running
+        assert script.log == ["+a", "+b", "+c", "-c", "-b", "-a"]
+        with pytest.raises(ValueError, match="as it is, in no group"):
+            async with system:
+                raise ValueError("as it is, in no group")
+        with trio.move_on_after(0.01) as scope:
+            async with system:
+                await trio.sleep_forever()
+        assert scope.cancelled_caught
+        assert not system.cells
+        with pytest.raises(ActorStartError):
+            async with ActorSystem("s", children=[ChildSpec("b", InlineWorker, (1, 2, 3))]):
+                pytest.fail("it has not started")
+
+    trio.run(main)
+    assert script.log[-3:] == ["-c", "-b", "-a"]
+
+
+@pytest.mark.requirement("actors:systems")
+def test_async_with_in_an_asyncio_program_has_a_thread_of_its_own_and_blocks_nobody():
+    script = Script()
+
+    async def main():
+        async with ActorSystem("s", children=specs(AsyncWorker, script)) as system:
+            assert not system.on_loop_thread()
+            assert await system.spawn(InlineWorker).ask("hi", block=False) == "hi"
+        assert not system.running
+
+    asyncio.run(main())
+    assert script.log == ["+a", "+b", "+c", "-c", "-b", "-a"]
 
 
 # -- the bounds of a stop -------------------------------------------------------------------------

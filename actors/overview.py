@@ -1,0 +1,135 @@
+"""What can be seen of a system from outside, at any moment and from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Hashable
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from .cell import Cell, cell_of
+from .health import Faults, Health
+from .introspection import ActorInfo, inspect_cell
+from .ref import ActorRef
+from .stalls import LoopLag, Stall
+from .tree import TreeNode, grow
+from .via import Via
+
+if TYPE_CHECKING:
+    from .dead_letters import DeadLetters
+    from .engine import Engine
+    from .names import Names
+    from .scheduler import Scheduler
+
+__all__ = ["Overview"]
+
+
+class Overview:
+    """The half of `ActorSystem` that only looks."""
+
+    _name: str
+    _names: Names
+    _engine: Engine | None
+    _dead_letters: DeadLetters
+    cells: set[Cell]
+    faults: Faults
+    scheduler: Scheduler
+
+    @property
+    def running(self) -> bool:
+        """Whether the loop runs and no stop is under way."""
+        engine = self._engine
+        return engine is not None and engine.attached.is_set() and not engine.stop_wanted.is_set()
+
+    def tree(self) -> TreeNode:
+        """The supervision tree, and below ``(spawned)`` the actors that nobody supervises.
+
+        ``print(system.tree())`` draws it. From any thread; nothing is stopped for it. On the loop
+        itself a tree of many thousand actors takes its time: see `atree`.
+        """
+        growing = self._growing()
+        while True:
+            try:
+                next(growing)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]  # what the generator returns
+
+    async def atree(self) -> TreeNode:
+        """`tree`, with a checkpoint every hundred actors. For an `Actor`, on any trio loop."""
+        growing = self._growing()
+        while True:
+            try:
+                next(growing)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]  # what the generator returns
+            await trio.lowlevel.checkpoint()
+
+    def _growing(self) -> Generator[None, None, TreeNode]:
+        engine = self._engine
+        root = engine.root if engine is not None else None
+        others = [cell for cell in tuple(self.cells) if cell.owner is None and cell is not root]
+        status = "restarting" if self.running else "stopped"
+        top = TreeNode(self._name, "Supervisor", "async", status, self.faults.losses)
+        return grow(root, top, others)
+
+    def inspect(
+        self, target: ActorRef[Any] | Via | Hashable, *, stack: bool = False, state: bool = False
+    ) -> ActorInfo:
+        """Everything about one actor at this moment.
+
+        Example:
+            >>> print(system.inspect("prices", stack=True))
+
+        Args:
+            target: a ref, a ``names.via(…)``, or a name.
+            stack: also where it is, if it is doing something.
+            state: also its attributes, as text and by way of its `format_status`.
+
+        Raises:
+            NameNotFoundError: nobody holds the name.
+
+        Threads: any; no hop, so also while the loop is held up by somebody.
+        """
+        if isinstance(target, ActorRef):
+            cell = cell_of(target)
+        else:
+            via = target if isinstance(target, Via) else self._names.via(target)
+            cell = cell_of(via.resolve())
+        assert cell is not None
+        return inspect_cell(cell, self.scheduler.thread, stack=stack, state=state)
+
+    def actors(self) -> tuple[ActorInfo, ...]:
+        """All live actors of the system, those with the longest mailboxes first. Any thread."""
+        cells = [cell for cell in tuple(self.cells) if cell.ref is not None]
+        infos = [
+            inspect_cell(cell, self.scheduler.thread, stack=False, state=False) for cell in cells
+        ]
+        return tuple(sorted(infos, key=lambda info: -info.mailbox.length))
+
+    def health(self) -> Health:
+        """Whether it is well, and if not, why."""
+        engine, faults = self._engine, self.faults
+        reasons = faults.reasons()
+        if engine is None:
+            status = "stopped"
+        else:
+            if engine.up.is_set() and engine.root is None and not engine.stop_wanted.is_set():
+                reasons += ("the tree is down and waits for its restart",)
+            status = "degraded" if reasons else "ok"
+        return Health(
+            status,  # type: ignore[arg-type]  # a literal
+            reasons,
+            self._dead_letters.count,
+            faults.losses,
+            faults.lasting,
+            faults.unstoppable,
+        )
+
+    def lag(self) -> LoopLag:
+        """How long the loop makes timers and I/O wait: now, recently, at worst."""
+        return self.scheduler.watch.lag()
+
+    @property
+    def stalls(self) -> tuple[Stall, ...]:
+        """What has held the loop for longer than ``stall_threshold``: the latest, at most 32."""
+        return self.scheduler.watch.stalls
