@@ -35,6 +35,7 @@ from .journal import (
     Replay,
     Store,
     finish,
+    verify,
 )
 from .registry import Registry, keep
 from .stream import EventStream
@@ -69,4 +70,5 @@ __all__ = [
     "finish",
     "inline",
     "keep",
+    "verify",
 ]

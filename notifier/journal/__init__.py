@@ -25,9 +25,11 @@ from .options import JournalOptions
 from .replay import Replay
 from .rows import Stored, microseconds
 from .store import Store
+from .verify import Finding, Report, verify
 
 __all__ = [
     "JOURNALED",
+    "Finding",
     "Follower",
     "Intake",
     "Journal",
@@ -38,6 +40,7 @@ __all__ = [
     "JournalOptions",
     "JournalStatus",
     "Replay",
+    "Report",
     "Store",
     "Stored",
     "Tap",
@@ -47,4 +50,5 @@ __all__ = [
     "microseconds",
     "order",
     "stored",
+    "verify",
 ]

@@ -79,16 +79,28 @@ class Replay:
 
     def rows(self, after: int = 0, limit: int = PAGE) -> list[Stored]:
         """Up to `limit` of them, those with ids beyond `after`, in order."""
+        rest = f"WHERE id > ?{self._where} ORDER BY id LIMIT ?"
+        return self._query(rest, (after, *self._values, limit))
+
+    def _query(self, rest: str, values: tuple[Any, ...]) -> list[Stored]:
         with described(self._path):
             db = connect_readonly(self._path)
             try:
-                return stored(
-                    db,
-                    f"WHERE id > ?{self._where} ORDER BY id LIMIT ?",
-                    (after, *self._values, limit),
-                )
+                return stored(db, rest, values)
             finally:
                 close(db)
+
+    def last(self, count: int) -> list[Stored]:
+        """The last `count` of them, in order."""
+        rest = f"WHERE 1{self._where} ORDER BY id DESC LIMIT ?"
+        return self._query(rest, (*self._values, count))[::-1]
+
+    def find(self, event_id: str) -> Stored | None:
+        """The one with that id; it reads the whole range for it."""
+        found = self._query(
+            f"WHERE event_id = ?{self._where} ORDER BY id LIMIT 1", (event_id, *self._values)
+        )
+        return found[0] if found else None
 
     def __iter__(self) -> Iterator[Event]:
         after = 0

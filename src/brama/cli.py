@@ -45,6 +45,7 @@ def _app() -> Any:
     import brama
 
     from .demo.options import MINIMUM, Options
+    from .journal_commands import add_to
 
     app = typer.Typer(
         name="brama",
@@ -110,6 +111,7 @@ def _app() -> Any:
             status = 2
         raise typer.Exit(status)
 
+    add_to(app)
     del options, check_telemetry, demo  # typer holds them
     return app
 

@@ -42,8 +42,7 @@ def test_published_schema_is_that_of_the_code() -> None:
     published = json.loads((DOCS / "events/event.schema.json").read_text(encoding="utf-8"))
 
     assert published == event_schema(), (
-        "write it anew: python -c 'import json, brama.notifier as n; "
-        "print(json.dumps(n.event_schema(), indent=2))' > docs/events/event.schema.json"
+        "write it anew: brama events schema > docs/events/event.schema.json"
     )
 
 

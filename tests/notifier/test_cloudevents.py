@@ -18,24 +18,22 @@ from brama.circuits import CRITICAL, DATA, EVENTS, Event, EventFormatError, Fiel
 from brama.notifier import cloudevents, event_schema
 
 requirement = pytest.mark.requirement
-SAMPLES = {
-    "enum": lambda schema: schema["enum"][0],
-    "type": lambda schema: {
-        "boolean": True,
-        "integer": 1,
-        "number": 2.5,
-        "string": "text",
-        "array": [["shop", "search"]],
-    }[schema["type"] if isinstance(schema["type"], str) else schema["type"][0]],
-}
+
+
+def value(schema):
+    """Something that the schema of a key allows."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    kinds = schema.get("type", "string")
+    kind = kinds if isinstance(kinds, str) else kinds[0]
+    if kind == "array":
+        return [value(schema.get("items", {}))]
+    return {"integer": 1, "number": 2.5, "string": "text", "boolean": True, "object": {}}[kind]
 
 
 def sample(name: str, **fields) -> Event:
     """An event of that kind with all of its documented data."""
-    data = {}
-    for key in EVENTS[name].data:
-        schema = DATA[key].schema
-        data[key] = SAMPLES["enum" if "enum" in schema else "type"](schema)
+    data = {key: value(DATA[key].schema) for key in EVENTS[name].data}
     values = {
         "event": name,
         "connection": "search",

@@ -1,0 +1,65 @@
+"""What was acknowledged is there, however the processes ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+requirement = pytest.mark.requirement
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the program forks what it kills")
+
+
+def killed(folder: Path, rounds: int, seed: int) -> dict:
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("killing.py")),
+            folder,
+            str(rounds),
+            str(seed),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    print(
+        f"{seen['kills']} kills, {seen['under_way']} with writes under way; "
+        f"{seen['acknowledged']} turns acknowledged, {seen['events']} events in the file, "
+        f"{seen['heard_again']} heard again"
+    )
+    return seen
+
+
+def check(seen: dict) -> None:
+    assert seen["acknowledged"] > 0
+    assert seen["missing"] == 0
+    assert (seen["sound"], seen["findings"]) == (True, [])
+    assert seen["sources"] == 2  # those who came later took the places of those who were killed
+    assert (seen["unheard"], seen["strangers"]) == (0, 0)
+    assert seen["out_of_order"] == 0
+    assert seen["unmarked_repeats"] == 0
+
+
+@requirement("EV-14")
+def test_two_processes_that_are_killed_while_they_write_lose_nothing(tmp_path):
+    seen = killed(tmp_path, rounds=15, seed=1)
+    check(seen)
+    assert seen["kills"] == 30
+    assert seen["under_way"] >= 20
+
+
+@pytest.mark.soak
+@requirement("EV-14")
+def test_two_hundred_kills_lose_nothing(tmp_path):
+    seen = killed(tmp_path, rounds=100, seed=2)
+    check(seen)
+    assert seen["kills"] == 200
+    assert seen["under_way"] >= 150
