@@ -175,14 +175,11 @@ class DeadLetters:
         with self._lock:
             self._counts[reason] = self._counts.get(reason, 0) + len(rest)
             subscribers = self._subscribers
-        if not subscribers:
-            if attached(hook_names.ACTOR_DEAD_LETTER):
-                self._execute(self._letter(target, rest[0], reason), len(rest))
-            return
-        for message in rest:
-            letter = self._letter(target, message, reason)
-            self._tell(letter, subscribers)
-        self._execute(letter, len(rest))
+        if attached(hook_names.ACTOR_DEAD_LETTER):
+            self._execute(self._letter(target, rest[0], reason), len(rest))
+        if subscribers:
+            for message in rest:
+                self._tell(self._letter(target, message, reason), subscribers)
 
     def _letter(self, target: object, message: object, reason: DeadLetterReason) -> DeadLetter:
         return DeadLetter(

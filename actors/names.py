@@ -79,9 +79,9 @@ class Names(Registry):
             self._remove(name, holder.ref)
         return True
 
-    def release(self, name: Hashable, ref: ActorRef[Any]) -> None:
-        """Release ``name`` if ``ref`` still holds it; a successor keeps it."""
-        self.unregister(name, ref)
+    def release(self, key: Hashable, ref: ActorRef[Any]) -> None:
+        """Release the name ``key`` if ``ref`` still holds it; a successor keeps it."""
+        self.unregister(key, ref)
 
     def _remove(self, name: Hashable, ref: ActorRef[Any]) -> None:
         del self._table[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -88,7 +88,7 @@ async def _run(system: ActorSystem, *, task_status: trio.TaskStatus[ActorSystem]
 
 
 @contextmanager
-def virtual(system: ActorSystem) -> Iterator[VirtualClock]:
+def virtual(system: ActorSystem) -> Generator[VirtualClock]:
     """Run ``system`` on a thread of its own, in virtual time, and stop it at the end.
 
     Example:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,7 +56,7 @@ def assert_down_blocking(
 
 
 @contextmanager
-def expect_down(ref: ActorRef[Any] | Via, reason: Expected = None) -> Iterator[None]:
+def expect_down(ref: ActorRef[Any] | Via, reason: Expected = None) -> Generator[None]:
     """Assert that the actor ends within the block, and not before it.
 
     Example:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,7 +57,7 @@ def fault(
     times: int | None = 1,
     after: int = 0,
     when: Callable[..., object] | None = None,
-) -> Iterator[Fault]:
+) -> Generator[Fault]:
     """Within it, a hook of a class fails: of each of its actors, restarted ones too.
 
     Example:
@@ -93,30 +93,27 @@ def fault(
             raise error  # type: ignore[misc]  # looked at above
         return error(actor, *arguments)  # type: ignore[operator]  # neither error nor class
 
-    if inspect.iscoroutinefunction(original):
+    async def awaited(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if injected._strikes(args):
+            waited = strike(self, args)
+            if inspect.isawaitable(waited):
+                await waited
+        return await original(self, *args, **kwargs)
 
-        @functools.wraps(original)
-        async def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if injected._strikes(args):
-                waited = strike(self, args)
-                if inspect.isawaitable(waited):
-                    await waited
-            return await original(self, *args, **kwargs)
+    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if injected._strikes(args):
+            strike(self, args)
+        return original(self, *args, **kwargs)
 
-    else:
-
-        @functools.wraps(original)
-        def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if injected._strikes(args):
-                strike(self, args)
-            return original(self, *args, **kwargs)
-
+    wrapper = functools.wraps(original)(
+        awaited if inspect.iscoroutinefunction(original) else called
+    )
     with _replaced(cls, hook, wrapper):
         yield injected
 
 
 @contextmanager
-def _replaced(cls: type[HostedActor], hook: str, wrapper: Any) -> Iterator[None]:
+def _replaced(cls: type[HostedActor], hook: str, wrapper: Any) -> Generator[None]:
     absent = object()
     before = cls.__dict__.get(hook, absent)
     setattr(cls, hook, wrapper)

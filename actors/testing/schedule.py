@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ __all__ = ["seeded_schedule"]
 
 
 @contextmanager
-def seeded_schedule(seed: int) -> Iterator[None]:
+def seeded_schedule(seed: int) -> Generator[None]:
     """Within it, trio runs the tasks that are ready in an order that ``seed`` decides.
 
     trio shuffles them on purpose, so that nobody relies on an order. A failure that depends on it
