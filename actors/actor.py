@@ -135,13 +135,14 @@ class HostedActor(PykkaActor):
         The arguments go to the constructor, which runs in the calling thread. Returns at once;
         `on_start` runs before the first message. Actors of a supervisor are started by their
         `ChildSpec` instead, those of a particular system by ``system.spawn``; neither is in pykka's
-        registry.
+        registry, nor is any supervisor: ``stop_all()`` would take trees apart from within.
         """
         host = default_host()
         host.ensure_running()
         cell = make(host, cls, args, kwargs)
-        cell.registered = True
-        pykka.ActorRegistry.register(cell.ref)
+        if not cls.supervises:
+            cell.registered = True
+            pykka.ActorRegistry.register(cell.ref)
         logger.debug("Starting %s", cell.actor)
         ref: ActorRef[Self] = cell.ref  # before the launch: it may end in there
         cell.launch()

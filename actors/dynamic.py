@@ -11,6 +11,7 @@ from brama.telemetry import ConfigError
 from .backoff import Backoff
 from .children import ChildSpec
 from .errors import ChildLimitError
+from .strategy import Strategy
 from .supervisor import Supervisor
 
 __all__ = ["DynamicSupervisor"]
@@ -25,8 +26,8 @@ class DynamicSupervisor(Supervisor):
         >>> worker = start_child(pool, job).get(timeout=5)
 
     Options:
-        intensity, period, backoff, quarantine: as of `Supervisor`; the strategy is
-            ``one_for_one``.
+        intensity, period, backoff, quarantine: as of `Supervisor`.
+        strategy: ``one_for_one``, there is no other.
         max_children: None for no limit. A child that waits for its restart, or is quarantined,
             keeps its place.
         extra_arguments: put before the arguments of each child, at each (re)start.
@@ -42,6 +43,7 @@ class DynamicSupervisor(Supervisor):
     def __init__(
         self,
         *,
+        strategy: Strategy | str = Strategy.ONE_FOR_ONE,
         intensity: int = 3,
         period: float | timedelta = 5.0,
         backoff: Backoff | None = None,
@@ -49,7 +51,15 @@ class DynamicSupervisor(Supervisor):
         extra_arguments: Sequence[Any] = (),
         quarantine: bool = False,
     ) -> None:
-        super().__init__(intensity=intensity, period=period, backoff=backoff, quarantine=quarantine)
+        super().__init__(
+            strategy=strategy,
+            intensity=intensity,
+            period=period,
+            backoff=backoff,
+            quarantine=quarantine,
+        )
+        if self._strategy is not Strategy.ONE_FOR_ONE:
+            raise ConfigError("strategy", "'one_for_one' in a DynamicSupervisor", strategy)
         if max_children is not None and (type(max_children) is not int or max_children < 1):
             raise ConfigError("max_children", "a positive number, or None", max_children)
         if isinstance(extra_arguments, str | bytes) or not isinstance(extra_arguments, Sequence):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from brama import BramaError
 from brama.actors import Backoff, Crash, Killed, NoProc, Normal, Restart, Shutdown, Strategy
 from brama.actors.intensity import Intensity
-from brama.actors.strategy import affected, wants_restart
+from brama.actors.strategy import affected, is_expected_end, wants_restart
 
 REASONS = [Normal(), Shutdown(), Shutdown("why"), Crash(ValueError()), Killed(), NoProc()]
 
@@ -32,6 +32,30 @@ def test_each_strategy_takes_its_own_part_of_the_children_in_start_order():
     assert list(affected(Strategy.ONE_FOR_ONE, "abcd", "b")) == ["b"]
     assert list(affected(Strategy.ONE_FOR_ALL, "abcd", "b")) == ["a", "b", "c", "d"]
     assert list(affected(Strategy.REST_FOR_ONE, "abcd", "b")) == ["b", "c", "d"]
+
+
+@pytest.mark.requirement("actors:ordered-shutdown")
+@pytest.mark.parametrize("restart", Restart)
+@pytest.mark.parametrize(
+    ("reason", "brutal", "expected"),
+    [
+        (Shutdown(), False, "always"),
+        (Shutdown("for a reason of its own"), False, "unless permanent"),
+        (Normal(), False, "unless permanent"),
+        (Crash(ValueError()), False, "never"),
+        (Killed(), False, "never"),
+        (Killed(), True, "always"),
+        (Shutdown(), True, "unless permanent"),
+        (Normal(), True, "unless permanent"),
+        (Crash(ValueError()), True, "never"),
+    ],
+    ids=repr,
+)
+def test_an_end_that_was_ordered_is_expected_as_in_otps_shutdown(restart, reason, brutal, expected):
+    meant = expected == "always" or (
+        expected == "unless permanent" and restart is not Restart.PERMANENT
+    )
+    assert is_expected_end(restart, reason, brutal=brutal) is meant
 
 
 @pytest.mark.requirement("actors:restart-intensity")
