@@ -44,6 +44,7 @@ REGISTRY = "registry"
 """The name under which the registry actor is found."""
 
 
+TRIES = 3
 TOLERANCE = 0.001
 """Seconds by which a timer may be wrong: one that comes early is set once more."""
 
@@ -137,12 +138,13 @@ class Bells:
             self._rung.discard(breaker)
         self.look(breaker)
 
-    def _start(self, breaker: Breaker) -> None:
+    def _start(self, breaker: Breaker, tries: int = TRIES) -> None:
         if self.supervisor is not None and self.actors.get(breaker, self) is None:
             started = start_child(self.supervisor, _spec(breaker, self))
-            started.add_done_callback(partial(self._check_started, started, breaker))
+            started.add_done_callback(partial(self._check_started, started, breaker, tries))
 
-    def _check_started(self, started: Future[ActorRef[Any]], breaker: Breaker) -> None:
+    def _check_started(self, started: Future[ActorRef[Any]], breaker: Breaker, tries: int) -> None:
+        """OTP tries a first start once; what is in the log must not wait for the next event."""
         try:
             started.get(timeout=0)
         except (ActorDeadError, ChildExistsError):
@@ -150,6 +152,12 @@ class Bells:
             # that successor have asked for the same actor, which is on its way.
             pass
         except Exception:
+            if tries > 1:
+                with self._lock:
+                    self.actors[breaker] = None  # it may have arrived before it ended
+                    self._rung.discard(breaker)
+                self._start(breaker, tries - 1)
+                return
             logger.exception(
                 "circuit %r has no connection actor; its next event has one started", breaker.name
             )

@@ -19,6 +19,7 @@ __all__ = ["Settings"]
 logger = logging.getLogger("brama")
 
 PREFIX = "BRAMA_"
+WHEN_DOWN = ("last_known",)
 NUMBERS: dict[str, Callable[[str], Any]] = {
     "failure_threshold": int,
     "failure_threshold_half_open": int,
@@ -64,6 +65,8 @@ class Settings:
             default; None removes none.
         journal: the file that keeps the events, ``"sqlite:///path"``, a path, or
             `brama.notifier.JournalOptions`; None (the default) keeps none.
+        when_down: what callers see while Brama's thread is down: ``"last_known"``, the state as it
+            was and as the clock moves it on. The only choice; it declares what holds.
         clock: monotonic seconds for the circuits; for tests.
         options: those of `Policy`, for circuits that do not say otherwise.
 
@@ -78,6 +81,7 @@ class Settings:
         cleanup_interval: float | timedelta = 10.0,
         inactive_threshold: float | timedelta | None = 86400.0,
         journal: JournalOptions | str | Path | None = None,
+        when_down: str = "last_known",
         clock: Callable[[], float] = time.monotonic,
         **options: Any,
     ) -> None:
@@ -85,6 +89,9 @@ class Settings:
         self.cleanup: Mapping[str, float | None] = check_cleanup(
             {"cleanup_interval": cleanup_interval, "inactive_threshold": inactive_threshold}
         )
+        if when_down not in WHEN_DOWN:
+            raise unknown("when_down", when_down, WHEN_DOWN)
+        self.when_down = when_down
         if not callable(clock):
             raise ConfigError("clock", "a function that gives monotonic seconds", clock)
         self.clock = clock
