@@ -35,6 +35,7 @@ from .cleanup import Cleanup
 from .health import Checker, Checks
 from .log import Record
 from .sources import Sources
+from .state import State
 
 __all__ = ["REGISTRY", "Bells", "Circuits", "ConnectionActor", "Publish", "tell_of_cleanup"]
 
@@ -112,12 +113,11 @@ class Bells:
     def ring(self, breaker: Breaker) -> None:
         """Something is in the log of `breaker`: tell its actor, or have one started."""
         with self._lock:
-            managed = breaker in self.actors
-            self.actors.setdefault(breaker, None)
-        if managed:
-            self.look(breaker)
-        else:
+            actor = self.actors.setdefault(breaker, None)
+        if actor is None:
             self._call_soon(self._start, breaker)
+        else:
+            self.look(breaker)
 
     def look(self, breaker: Breaker) -> None:
         """Have the actor of `breaker`, if it has one, look at the log."""
@@ -215,9 +215,14 @@ class Bells:
         return False
 
     def forget_all(self) -> None:
-        """In the child of a fork: the actors stayed behind, and the lock may be held there."""
+        """In the child of a fork: the actors stayed behind, and the lock may be held there.
+
+        The circuits that are not closed want actors of the child, as soon as its tree is up.
+        """
         self._lock = threading.Lock()
-        self.actors = {}
+        self.actors = {
+            breaker: None for breaker in self.actors if breaker.state is not State.CLOSED
+        }
         self._rung = set()
         self.supervisor = None
         self.checks = Checks()

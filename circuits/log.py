@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .events import Event, severity_of, utc
+from .fields import Fields
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -107,6 +108,23 @@ class Record:
             severity=severity_of(name, self.data.get("new_state")),
             data=self.data,
             trace=trace,
+            source=source or self.source,
+        )
+
+    def gap(self, source: str = "") -> Event:
+        """What tells that events before this record were lost; the same at every call."""
+        return Event(
+            event="gap",
+            connection=self.connection,
+            scope=self.scope,
+            timestamp=utc(self.wall),
+            monotonic=self.monotonic,
+            epoch=self.epoch,
+            seq=None,
+            event_id=f"{self.source}-{self.epoch:x}-{self.number}-gap",
+            severity=severity_of("gap", None),
+            data=Fields({"lost": self.lost}),
+            trace=None,
             source=source or self.source,
         )
 

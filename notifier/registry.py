@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from brama.actors import InlineActor
-from brama.circuits import Bells, Event, Publish, Record
+from brama.circuits import EVENTS, Bells, Event, Publish, Record
 from brama.telemetry import publish, traceparent
 
 from .index import Index, Listener
@@ -53,12 +53,23 @@ class Registry(InlineActor):
                     record.lost,
                     record.events[0],
                 )
+                self._tell_of_gap(record)
             for place, name in enumerate(record.events):
                 matched = self._index.match(name, record.connection, record.scope, record.version)
                 if matched:
                     self._queue(record, place, matched)
             record.published = True
         message.done()
+
+    def _tell_of_gap(self, record: Record) -> None:
+        """To whoever may miss something: nobody knows any more what it was."""
+        found: dict[Listener, None] = {}
+        for name in EVENTS:
+            matched = self._index.match(name, record.connection, record.scope, record.version)
+            found.update(dict.fromkeys(matched))
+        gap = record.gap("" if self._journal is None else self._journal.source)
+        for listener in found:
+            _offer(listener, gap)
 
     def _queue(self, record: Record, place: int, matched: list[Listener]) -> None:
         event_id = record.event_id(place)
@@ -79,16 +90,21 @@ class Registry(InlineActor):
         )
         queued = 0
         for subscription in matched:
-            try:
-                queued += subscription.offer(event)
-            except Exception:
-                # One that is broken must not keep the event from the others.
-                logger.exception("subscription %s could not take an event", subscription.name)
+            queued += _offer(subscription, event)
         listening = len(matched)
         if journal is not None:
             journal.intake.take_in(record.version)
             listening -= sum(isinstance(one, Tap | Follower) for one in matched)
         publication.end(matched=listening, queued=queued)
+
+
+def _offer(listener: Listener, event: Event) -> bool:
+    """Queue it; whether it was. One that is broken must not keep the event from the others."""
+    try:
+        return listener.offer(event)
+    except Exception:
+        logger.exception("subscription %s could not take an event", listener.name)
+        return False
 
 
 def keep(records: Iterable[Record], index: Index[Listener], journal: Journal) -> None:

@@ -186,3 +186,38 @@ def test_the_end_of_the_whole_tree_loses_nothing(until, recorder):
         assert kept == list(range(1, 40, 2))
     finally:
         system.stop()
+
+
+def test_a_log_that_overflows_tells_of_the_gap_in_its_place():
+    everything, one_kind, other = [], [], []
+    there = threading.Event()
+    with brama.System(brama.Settings()) as system:
+        system.subscribe(inline(everything.append), connection="search")
+        system.subscribe(inline(one_kind.append), events=["circuit_opened"])
+        system.subscribe(inline(other.append), connection="other")
+        circuit = system.circuit("search")
+        system.subscribe(
+            inline(lambda event: event.data["reason"] == "last" and there.set()),
+            events=["circuit_reset"],
+        )
+        held, free = threading.Event(), threading.Event()
+        system.actors.call_soon(lambda: (held.set(), free.wait(10)))
+        assert held.wait(10)
+        try:
+            for _ in range(1000):
+                circuit.open_circuit()
+                circuit.close_circuit()
+            circuit.reset_circuit("last")
+        finally:
+            free.set()
+        assert there.wait(10)
+    critical = [event for event in everything if event.critical]
+    gap = next(event for event in everything if event.event == "gap")
+    assert gap.data["lost"] + len(critical) >= 4001
+    assert critical[0].seq > 1
+    assert critical[0].seq - 1 <= gap.data["lost"]
+    after = everything[everything.index(gap) + 1]
+    assert after.seq == critical[0].seq
+    assert [event.event for event in one_kind].count("gap") == 1
+    assert one_kind[0].event == "gap"
+    assert other == []

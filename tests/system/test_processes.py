@@ -145,3 +145,42 @@ def test_calls_at_exit_are_still_guarded(new_python):
         "brama.circuit('late').failure()\n"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "served\n", "")
+
+
+INHERITED = """
+import os, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import brama
+from brama.notifier import inline
+
+system = brama.default_system()
+there = threading.Event()
+brama.subscribe(inline(lambda e: there.set()), events=["circuit_half_opened"], connection="old")
+old = brama.circuit("old", expiry=0.5)
+heart = brama.circuit("feed").heartbeat(every=0.05)
+old.open_circuit()
+child = os.fork()
+if child == 0:
+    status = 1
+    try:
+        assert heart.closed and threading.active_count() == 1
+        brama.circuit("new").open_circuit()     # the first use: the child's own thread starts
+        assert there.wait(10)                   # and times what was open before the fork
+        assert old.state is brama.State.HALF_OPEN
+        assert brama.circuit("feed").status().failures == 0
+        status = 0
+    finally:
+        os._exit(status)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0
+assert there.wait(10) and not heart.closed
+system.stop()
+print("fine")
+"""
+
+
+@forks
+@requirement("BR-R13")
+def test_a_forked_child_times_what_it_inherited_open_and_hears_no_heartbeats(new_python):
+    done = new_python(INHERITED)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
