@@ -196,7 +196,7 @@ class Circuit(Detecting):
                 "acall() takes the function and its arguments apart: "
                 f"await circuit.acall(function, argument), got: {function!r}"
             )
-        with Permit(self._breaker) as permit:
+        async with Permit(self._breaker) as permit:
             awaitable = function(*args, **kwargs)
             if type(awaitable) is not CoroutineType and not isawaitable(awaitable):
                 permit.ignore()

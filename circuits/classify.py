@@ -21,6 +21,7 @@ __all__ = [
     "IGNORE",
     "SUCCESS",
     "ask",
+    "classified",
     "describe",
     "is_cancellation",
     "of_error",
@@ -56,7 +57,7 @@ def of_error(
 ) -> tuple[str, str | None]:
     """What a call that raised means: success, failure or ignore, and the reason of a failure."""
     if policy.classify is not None:
-        verdict = _classified(policy, Outcome(error=error, failed=True, duration=duration))
+        verdict = classified(policy, Outcome(error=error, failed=True, duration=duration))
         if verdict is not None:
             return verdict
     if _fails(policy, error):
@@ -74,7 +75,7 @@ def of_error(
 def of_result(policy: Policy, result: Any, duration: float | None = None) -> tuple[str, str | None]:
     """What a call that returned means."""
     if policy.classify is not None:
-        verdict = _classified(policy, Outcome(result=result, duration=duration))
+        verdict = classified(policy, Outcome(result=result, duration=duration))
         if verdict is not None:
             return verdict
     if policy.record_result is not None and ask(policy.record_result, result):
@@ -108,7 +109,8 @@ def _fails(policy: Policy, error: BaseException) -> bool:
     )
 
 
-def _classified(policy: Policy, outcome: Outcome) -> tuple[str, str | None] | None:
+def classified(policy: Policy, outcome: Outcome) -> tuple[str, str | None] | None:
+    """What the policy's `classify` says to this outcome; None leaves it to the usual rules."""
     verdict = ask(policy.classify, outcome)
     reason: Any = None
     word = verdict

@@ -69,7 +69,7 @@ class GuardedStream(Generic[T]):
         return self._awaited().__await__()
 
     async def _awaited(self) -> T:
-        with self._permit:
+        async with self._permit:
             return await cast("Awaitable[T]", _made(self._source))
 
     # Blocks. The permit's block is the caller's, and so it is his frame that encloses what rides

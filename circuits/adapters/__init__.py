@@ -13,6 +13,8 @@ All follow the same rules:
 - **Failures** are time-outs, connections that cannot be made or that break, and the statuses 429
   and 5xx. Any other status is a success: the host has answered. What is wrong with the request
   itself, and a pool of one's own that is exhausted, are neutral.
+- **The policy's own functions**, `classify` and `record_result`, are asked about a response first,
+  then its status is.
 - **The call ends with the body**, not with the headers: one that breaks halfway is a failure. A
   body that the reader closes early is a success. A reader that is cancelled is neutral.
 - **Retry-After**, in seconds or as a date, is how long the circuit stays open if that response

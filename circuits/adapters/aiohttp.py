@@ -95,7 +95,9 @@ class CircuitMiddleware(Gate[ClientRequest]):
             self._failed(permit, _timed_out(request, error) or error)
             raise
         permit.suspend()
-        if not self._answered(permit, response.status, response.headers, response.reason or ""):
+        if not self._answered(
+            permit, response, response.status, response.headers, response.reason or ""
+        ):
             _watch(response, self, permit)
         return response
 

@@ -8,8 +8,10 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 from brama.telemetry import ConfigError
 
 from ..circuit import Circuit
+from ..classify import FAILURE, IGNORE, SUCCESS, ask, classified
 from ..errors import CircuitOpenError
 from ..options import check_name, check_scope, whole
+from ..outcome import Outcome
 from ..permit import Permit
 from ..policy import Policy, check_options
 from ..provider import Provider, default_provider
@@ -122,18 +124,38 @@ class Gate(Generic[R]):
         return hosts
 
     def _answered(
-        self, permit: Permit, status: int, headers: Mapping[str, str], reason: str = ""
+        self,
+        permit: Permit,
+        response: object,
+        status: int,
+        headers: Mapping[str, str],
+        reason: str = "",
     ) -> bool:
         """Look at the head of a response; whether it says how the call went.
 
         If it does not, the body is to be waited for.
         """
-        if not self._fails(status):
+        verdict = self._verdict(permit._breaker.policy, response, status)
+        if verdict is None or verdict[0] == SUCCESS:
             return False
+        if verdict[0] == IGNORE:
+            permit.ignore()
+            return True
         # A date in the header is wall time, and so is what it is held against.
         wait = retry_after(headers.get("Retry-After"), now=_now(permit), date=headers.get("Date"))
-        permit.failure(f"HTTP {status} {reason}".rstrip(), retry_after=wait)
+        permit.failure(verdict[1] or f"HTTP {status} {reason}".rstrip(), retry_after=wait)
         return True
+
+    def _verdict(
+        self, policy: Policy, response: object, status: int
+    ) -> tuple[str, str | None] | None:
+        """What the policy's own functions make of the response, and then its status."""
+        if policy.classify is not None:
+            verdict = classified(policy, Outcome(result=response))
+            if verdict is not None:
+                return verdict
+        fails = policy.record_result is not None and ask(policy.record_result, response)
+        return (FAILURE, None) if fails or self._fails(status) else None
 
     def _failed(self, permit: Permit, error: BaseException) -> None:
         """Settle a call that raised, on the way or while its body was read."""

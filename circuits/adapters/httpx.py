@@ -58,7 +58,9 @@ class _Guards(Gate[httpx.Request]):
 
     def _is_open(self, permit: Permit, response: httpx.Response) -> bool:
         """Whether the body is still to tell how the call went."""
-        if self._answered(permit, response.status_code, response.headers, response.reason_phrase):
+        if self._answered(
+            permit, response, response.status_code, response.headers, response.reason_phrase
+        ):
             return False
         if response.is_closed or response.is_stream_consumed:  # made from bytes, by a mock say
             permit.success()

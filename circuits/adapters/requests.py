@@ -115,7 +115,9 @@ class CircuitAdapter(Wrapper[requests.PreparedRequest, BaseAdapter], BaseAdapter
             self._failed(permit, error)
             raise
         permit.suspend()
-        if not self._answered(permit, response.status_code, response.headers, response.reason):
+        if not self._answered(
+            permit, response, response.status_code, response.headers, response.reason
+        ):
             _watch(response, self, permit)
         return response
 

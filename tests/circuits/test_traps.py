@@ -278,6 +278,44 @@ def test_a_call_may_open_and_close_its_own_circuit(world, form):
     assert (circuit.state, circuit.status().late) == (State.CLOSED, 1)
 
 
+# These ask in a plain function, which must not hold up the loop.
+AT_ONCE = ("async decorated wrapper", "returned coroutine", "guard in a task", "returned task")
+
+
+@pytest.mark.parametrize("name", ASYNC)
+def test_an_async_call_may_wait_for_the_verdict_of_the_probe(world, name):
+    circuit, form = world.half_open(half_open_wait=30.0), ASYNC[name]
+    order = []
+
+    async def main():
+        probing = asyncio.Event()
+
+        async def probe():
+            async with circuit.guard():
+                await probing.wait()
+                order.append("probe")
+
+        async def call():
+            order.append("call")
+
+        tasks = [asyncio.ensure_future(probe())]
+        await asyncio.sleep(0)
+        tasks.append(asyncio.ensure_future(form(circuit, call)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        probing.set()
+        return (await asyncio.gather(*tasks, return_exceptions=True))[1]
+
+    error = asyncio.run(main())
+    if name in AT_ONCE:
+        assert isinstance(error, CircuitOpenError)
+        assert order == ["probe"]
+    else:
+        assert error is None
+        assert order == ["probe", "call"]
+    assert counts(circuit) == (len(order), 0, 0)
+
+
 # Cancellation at every point where a task may wait
 
 ON_TRIO = {name: form for name, form in ASYNC.items() if name != "returned task"}

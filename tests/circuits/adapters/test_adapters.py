@@ -77,6 +77,25 @@ def test_which_statuses_fail_may_be_said(client, server, circuit, statuses):
     assert settled(circuit()) == (1, 1, 0)
 
 
+def status_of(response):
+    return response.status if hasattr(response, "status") else response.status_code
+
+
+def test_the_policy_s_own_functions_see_the_response_and_come_before_its_status(
+    client, server, circuit
+):
+    def classify(outcome):
+        return {404: ("failure", "gone"), 503: "success", 500: "ignore"}.get(
+            status_of(outcome.result)
+        )
+
+    options = {"classify": classify, "record_result": lambda response: status_of(response) == 301}
+    for status in (404, 503, 500, 502, 301, 200):
+        client(**options, failure_threshold=9).fetch(server.url(f"/status/{status}"))
+    assert settled(circuit()) == (2, 3, 1)
+    assert circuit().status().failure_count == 0
+
+
 def test_enough_failures_open_the_circuit_and_the_next_request_is_not_sent(client, server, circuit):
     for _ in range(2):
         client(failure_threshold=2).fetch(server.url("/status/503"))
