@@ -11,6 +11,7 @@ import threading
 import traceback
 import weakref
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import trio
@@ -25,6 +26,14 @@ forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 class Ignored(Exception):
     pass
+
+
+@pytest.fixture(params=["plain", "timed"])
+def world(world, request):
+    """Circuits that count without a lock, and ones that time every call."""
+    if request.param == "timed":
+        world.circuit = partial(world.circuit, slow_after=1e6)
+    return world
 
 
 def counts(circuit):
