@@ -18,7 +18,7 @@ from brama.telemetry import ConfigError
 from .cell import Cell
 from .crew import Crew
 from .errors import ActorDeadError
-from .exits import ExitReason, Normal
+from .exits import ExitReason, Normal, exit_reason
 from .future import Future
 from .host import Host, birth, default_host, host_of_newborn
 from .latch import Latch
@@ -239,13 +239,15 @@ class HostedActor(PykkaActor):
         cell.launch()
         return ref
 
-    def exit(self, reason: ExitReason | None = None) -> None:
+    def exit(self, reason: ExitReason | BaseException | None = None) -> None:
         """End by yourself, for ``reason`` (default `Normal`), once the current message is handled.
+
+        An exception as the reason stands for the `Crash` by it, but `on_stop` runs all the same.
 
         What is still queued is not handled. A supervisor decides by the reason whether to start a
         successor; pykka's ``stop()`` in contrast is a request that nobody repairs.
         """
-        self._cell.exiting = Normal() if reason is None else reason
+        self._cell.exiting = Normal() if reason is None else exit_reason(reason)
         self._cell._attention = True
 
     @classmethod

@@ -8,10 +8,10 @@ from typing import Any
 
 import pykka
 
-from brama.telemetry import execute, hook_names
+from brama.telemetry import ConfigError, execute, hook_names
 
 from .ref import ActorRef
-from .registry import Entry, Registered, Registry, Unregistered
+from .registry import Entry, Registered, Registry, Unregistered, check_key
 
 __all__ = ["DuplicateRegistry"]
 
@@ -86,7 +86,11 @@ class DuplicateRegistry(Registry):
 
         Raises:
             ActorDeadError: ``ref`` is dead already.
+            ConfigError: the key is not hashable, or the filter cannot be called.
         """
+        check_key(key)
+        if filter is not None and not callable(filter):
+            raise ConfigError("filter", "something to call with a message, or None", filter)
         record = _Record(Entry(ref, value), filter)
         with self._lock:
             bucket = self._table.get(key)
@@ -184,6 +188,8 @@ class DuplicateRegistry(Registry):
 
         Source: Elixir ``Registry.dispatch/4``, in which the callback gets all entries at once.
         """
+        if not callable(fn):
+            raise ConfigError("fn", "something to call with a ref and a value", fn)
         done = 0
         failures: list[tuple[ActorRef[Any], Exception]] = []
         for record in self._records(key):

@@ -14,7 +14,18 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-__all__ = ["Crash", "ExitReason", "Killed", "NoProc", "Normal", "Shutdown", "describe"]
+from brama.telemetry import ConfigError
+
+__all__ = [
+    "Crash",
+    "ExitReason",
+    "Killed",
+    "NoProc",
+    "Normal",
+    "Shutdown",
+    "describe",
+    "exit_reason",
+]
 
 
 @frozen
@@ -64,6 +75,21 @@ class Killed(ExitReason):
 @frozen
 class NoProc(ExitReason):
     """The target was dead already when it was monitored."""
+
+
+def exit_reason(value: ExitReason | BaseException) -> ExitReason:
+    """``value`` as an exit reason; an exception stands for the crash by it.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if isinstance(value, BaseException):
+        return Crash(value)
+    if not isinstance(value, ExitReason):
+        raise ConfigError(
+            "reason", "an ExitReason, for instance Shutdown(), or an exception", value
+        )
+    return value
 
 
 def describe(reason: ExitReason) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from .dead_letters import DeadLetterReason, DeadLetters
 from .errors import NameNotFoundError, NameTakenError
 from .ref import ActorRef
-from .registry import Entry, Registered, Registry, Unregistered
+from .registry import Entry, Registered, Registry, Unregistered, check_key
 from .via import Via
 
 __all__ = ["Names"]
@@ -50,6 +50,7 @@ class Names(Registry):
             NameTakenError: another live actor holds it. The table is left as it was.
             ActorDeadError: ``ref`` is dead already.
         """
+        check_key(name)
         with self._lock:
             holder = self._table.get(name)
             if holder is not None:

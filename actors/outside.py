@@ -10,7 +10,7 @@ from brama.telemetry import ConfigError
 
 from .cell import cell_of
 from .errors import ActorDeadError
-from .exits import ExitReason, Killed, NoProc
+from .exits import ExitReason, Killed, NoProc, exit_reason
 from .ref import ActorRef
 from .timers import Timer, set_timer
 from .via import Via
@@ -18,7 +18,7 @@ from .via import Via
 __all__ = ["kill", "send_after", "send_exit", "send_interval", "watch"]
 
 
-def kill(ref: ActorRef[Any] | Via, reason: ExitReason | None = None) -> None:
+def kill(ref: ActorRef[Any] | Via, reason: ExitReason | BaseException | None = None) -> None:
     """End the actor now and without asking it; it cannot refuse, and its `on_stop` does not run.
 
     What it does at this moment is cancelled; the thread of a `BlockingActor` cannot be, and is
@@ -29,10 +29,10 @@ def kill(ref: ActorRef[Any] | Via, reason: ExitReason | None = None) -> None:
 
     Source: Erlang ``exit(Pid, kill)``, seen by others as ``killed``.
     """
+    reason = Killed() if reason is None else exit_reason(reason)
     cell = cell_of(ref)
     if cell is None:
         return
-    reason = Killed() if reason is None else reason
     if cell.host.on_loop_thread():
         cell.kill(reason)
     else:
@@ -40,7 +40,10 @@ def kill(ref: ActorRef[Any] | Via, reason: ExitReason | None = None) -> None:
 
 
 def send_exit(
-    ref: ActorRef[Any] | Via, reason: ExitReason, *, sender: ActorRef[Any] | None = None
+    ref: ActorRef[Any] | Via,
+    reason: ExitReason | BaseException,
+    *,
+    sender: ActorRef[Any] | None = None,
 ) -> None:
     """Send the actor an exit signal, as if an actor linked to it had ended for ``reason``.
 
@@ -51,8 +54,7 @@ def send_exit(
 
     Source: Erlang ``exit(Pid, Reason)``, Elixir ``Process.exit/2``.
     """
-    if not isinstance(reason, ExitReason):
-        raise ConfigError("reason", "an ExitReason, for instance Shutdown()", reason)
+    reason = exit_reason(reason)
     cell = cell_of(ref)
     if cell is not None:
         cell.host.call_soon(cell.take_signal, sender, reason, None)
@@ -66,6 +68,8 @@ def watch(ref: ActorRef[Any] | Via, callback: Callable[[ExitReason], None]) -> N
 
     Threads: any.
     """
+    if not callable(callback):
+        raise ConfigError("callback", "something to call with the exit reason", callback)
     cell = cell_of(ref)
     if cell is None or not cell.watch(callback):
         callback(NoProc())

@@ -15,7 +15,7 @@ from . import process
 from .errors import ActorDeadError
 from .ref import ActorRef
 
-__all__ = ["Entry", "Registered", "Registry", "Unregistered"]
+__all__ = ["Entry", "Registered", "Registry", "Unregistered", "check_key"]
 
 
 class Entry(NamedTuple):
@@ -168,6 +168,14 @@ class Registry(ABC):
 
     def _leave(self, ref: ActorRef[Any], key: Hashable) -> None:
         _registrant(ref).leave(self, key)
+
+
+def check_key(key: Hashable) -> None:
+    """Raise `ConfigError` for what cannot be a key."""
+    try:
+        hash(key)
+    except TypeError:
+        raise ConfigError("key", "a hashable value", key) from None
 
 
 def _registrant(ref: ActorRef[Any]) -> _Registrant:

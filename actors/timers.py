@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import trio
 
-from brama.telemetry import ConfigError
+from .durations import duration
 
 __all__ = ["Timer", "Timers", "set_timer", "void_timers"]
 
@@ -111,16 +111,8 @@ def set_timer(
     owner: Owner, seconds: float | timedelta, message: Any, *, every: bool, key: Hashable
 ) -> Timer:
     """Send ``message`` to ``owner`` later; for one that has ended, never. Any thread."""
-    delay: Any = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
-    if (
-        isinstance(delay, bool)
-        or not isinstance(delay, int | float)
-        or not delay >= 0
-        or (every and delay == 0)
-    ):
-        expected = "a positive number of seconds" if every else "a number of seconds, at least 0"
-        raise ConfigError("seconds", expected, seconds)
-    timer = Timer(owner, message, float(delay) if every else None, key)
+    delay = duration("seconds", seconds, zero=not every)
+    timer = Timer(owner, message, delay if every else None, key)
     with owner._lock:
         if owner.ended:
             timer.cancelled = True

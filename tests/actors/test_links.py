@@ -251,8 +251,24 @@ async def test_an_exit_signal_sent_by_hand_follows_the_same_rules(system):
 
 
 async def test_what_is_no_exit_reason_is_refused(system):
+    ref = system.spawn(Inline)
     with pytest.raises(ConfigError, match="reason must be an ExitReason"):
-        send_exit(system.spawn(Inline), "shutdown")
+        send_exit(ref, "shutdown")
+    with pytest.raises(ConfigError, match="reason must be an ExitReason"):
+        kill(ref, Killed)
+    with pytest.raises(ConfigError, match="reason must be an ExitReason"):
+        await ref.ask(lambda self: self.exit("shutdown"), block=False)
+    assert ref.is_alive()
+
+
+async def test_an_exception_as_a_reason_is_the_crash_by_it(system):
+    for end in (send_exit, kill, lambda ref, error: ref.tell(lambda self: self.exit(error))):
+        ref, error = system.spawn(Inline), ValueError("mine")
+        seen = Ended(ref)
+        end(ref, error)
+        await settle(system)
+        assert isinstance(seen.reason, Crash)
+        assert seen.reason.error is error
 
 
 async def test_a_signal_comes_behind_what_the_linked_actor_sent_before(system):

@@ -149,6 +149,19 @@ async def test_what_is_no_ref_of_ours_is_refused(system, registry):
     assert len(registry) == 0
 
 
+async def test_a_key_that_is_not_hashable_is_refused(system, registry):
+    with pytest.raises(ConfigError, match="key must be a hashable value"):
+        registry.register([], system.spawn(Echo))
+
+
+async def test_what_cannot_be_called_is_refused(system):
+    topics = DuplicateRegistry()
+    with pytest.raises(ConfigError, match="filter must be something to call with a message"):
+        topics.register("t", system.spawn(Echo), filter="EUR")
+    with pytest.raises(ConfigError, match="fn must be something to call"):
+        topics.dispatch("t", "tell")
+
+
 async def test_a_listener_hears_of_each_change_in_order(system, registry):
     listener, one, two = system.spawn(Collector), system.spawn(Echo), system.spawn(Echo)
     registry.add_listener(listener)
