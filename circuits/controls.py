@@ -77,12 +77,14 @@ class Controls(Gate):
         """Open now; `expires_in` seconds replace the policy's expiry this once."""
 
         def apply(now: float) -> None:
-            if self._isolated(State.OPEN):
-                return
-            self._failures = self._failure_count()
             rare = self._rare
             seconds = self.policy.expiry if rare is None or rare.expiry is None else rare.expiry
-            self.reopen_at = now + (seconds if expires_in is None else expires_in)
+            until = now + (seconds if expires_in is None else expires_in)
+            if rare is not None and self._isolated(State.OPEN):
+                rare.resume_at = until
+                return
+            self._failures = self._failure_count()
+            self.reopen_at = until
             self.reason = reason
             if self.state is not State.OPEN:
                 self._open(reason, now)

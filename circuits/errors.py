@@ -10,6 +10,7 @@ BramaError
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, cast
 
 from brama.telemetry import BramaError
@@ -34,8 +35,8 @@ class CircuitOpenError(BramaError):
     Attributes:
         connection: name of the circuit.
         scope: its scope, or None.
-        state: the state that refused, `State.OPEN` or `State.HALF_OPEN` (all probes are out, or
-            this call may be none).
+        state: the state that refused: `State.OPEN`, `State.FORCED_OPEN` or `State.HALF_OPEN` (all
+            probes are out, or this call may be none).
         retry_after: seconds until a call may be admitted again; an estimate in half-open.
         reason: why the circuit opened, or None.
     """
@@ -81,6 +82,8 @@ class CircuitOpenError(BramaError):
         why = f" after: {self.reason}" if self.reason else ""
         if self.state is State.HALF_OPEN:
             wait = "a probe decides; wait for its outcome"
+        elif self.retry_after == inf:
+            wait = "and none is until somebody closes the circuit"
         else:
             wait = f"the next probe is admitted in {self.retry_after:.1f} s"
         return f"circuit {name} is {self.state}{why}; the call was not made, {wait}"

@@ -14,7 +14,8 @@ __all__ = ["open_for"]
 def open_for(policy: Policy, opens: int, random: Callable[[], float]) -> float:
     """Seconds that a circuit stays open when it trips for the `opens`-th time in a row.
 
-    Fixed: always ``policy.expiry``. Progressive: ``initial_expiry * backoff_factor ** (opens -
+    Fixed: always ``policy.expiry``, which also stands in for a function of the user's that gives
+    none. Progressive: ``initial_expiry * backoff_factor ** (opens -
         1)``, at most ``max_expiry``, spread by ``jitter`` so that many circuits do not probe in
         step (a jitter of 0.1 takes off up to a tenth).
 
@@ -23,7 +24,7 @@ def open_for(policy: Policy, opens: int, random: Callable[[], float]) -> float:
         opens: consecutive automatic opens, this one included; 1 or more.
         random: draws from [0, 1).
     """
-    if policy.expiry_strategy == "fixed":
+    if policy.expiry_strategy != "progressive":
         return policy.expiry
     try:
         grown = policy.initial_expiry * policy.backoff_factor ** (opens - 1)

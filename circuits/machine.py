@@ -519,6 +519,7 @@ class Machine(Recorder):
         *,
         hold: bool = False,
     ) -> None:
+        self._release_held()
         previous = self.state
         # Admission ends before anything else changes and begins after everything has.
         self.admission = None
@@ -544,7 +545,6 @@ class Machine(Recorder):
             "retry_after": self._retry_after(now),
         }
         if hold:
-            self._release_held()
             self._have_rare().held = (events, fields, now)
         else:
             self._append(events, fields, now)

@@ -336,7 +336,9 @@ def test_a_closed_circuit_with_nothing_under_way_needs_no_actor():
     assert len(world.rings) == 2
 
 
-@pytest.mark.parametrize("trip", [CountWindow(size=4, rate=0.5), TimeWindow(60, rate=0.5, minimum=4)])
+@pytest.mark.parametrize(
+    "trip", [CountWindow(size=4, rate=0.5), TimeWindow(60, rate=0.5, minimum=4)]
+)
 def test_a_call_that_hung_counts_once_however_it_ends(trip):
     for ending, opens in (("success", False), ("failure", True), ("ignore", False)):
         world = World()
