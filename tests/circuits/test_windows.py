@@ -143,7 +143,8 @@ class AnyOne:
         self.parts = [model_of(condition) for condition in trip.conditions]
 
     def end(self, failed, now):
-        return any([part.end(failed, now) for part in self.parts])
+        found = [part.end(failed, now) for part in self.parts]  # every one must hear of it
+        return any(found)
 
 
 def model_of(trip):
