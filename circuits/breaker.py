@@ -42,7 +42,6 @@ from .machine import NEVER, PASSING
 from .policy import Policy
 from .state import State
 from .status import Status
-from .windows import ALWAYS
 
 __all__ = ["Breaker"]
 
@@ -102,7 +101,7 @@ class Breaker(Controls):
                 return None
         number = next(meter.started)
         meter.flight[number] = now
-        if meter.hung_at == NOTHING_FLIES:
+        if meter.hung_at is NOTHING_FLIES:
             meter.hung_at = now + meter.slow_after
             self.shared.bell(self)  # the calls under way are looked at also if nobody calls again
         return number
@@ -117,23 +116,21 @@ class Breaker(Controls):
 
     def finish(self, meter: Meter, number: int) -> None:
         """Settle a call that began with `begin` and went well."""
-        until = meter.until
+        shared = self.shared
         if meter.timed:
-            now = self.shared.clock()
-            began = meter.flight.get(number)
-            if (
-                began is not None
-                and now - began < meter.slow_after
-                and now < until
-                and not self.shared.watched
-            ):
-                del meter.flight[number]
-                if not meter.hung:  # read last: a look that found this call has put it there
+            now = shared.clock()
+            began = meter.flight.pop(number, None)
+            if began is not None:
+                if (
+                    now - began < meter.slow_after
+                    and now < meter.until
+                    and not meter.hung  # read after the pop: a look that found this call is seen
+                    and not shared.watched
+                ):
                     next(meter.succeeded)
                     return
-        elif not self.shared.watched and (
-            until == inf or (until != ALWAYS and self.shared.clock() < until)
-        ):
+                meter.flight[number] = began
+        elif (meter.until == inf or shared.clock() < meter.until) and not shared.watched:
             next(meter.succeeded)
             return
         self.succeeded(meter, number)

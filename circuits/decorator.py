@@ -101,8 +101,20 @@ def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]
                 usual = type(result)
             if meter.judging:
                 settle_result(breaker, meter, metered, result)
-            else:
-                breaker.finish(meter, metered)
+                return result
+            began = meter.flight.pop(metered, None)
+            if began is not None:  # `Breaker.finish` once more, for a call that is timed
+                now = shared.clock()
+                if (
+                    now - began < meter.slow_after
+                    and now < meter.until
+                    and not meter.hung
+                    and not shared.watched
+                ):
+                    next(meter.succeeded)
+                    return result
+                meter.flight[metered] = began
+            breaker.finish(meter, metered)
             return result
         # Inside the try from the first count on: an interrupt that comes right behind it must
         # give the call back, too, and then knows no number.
@@ -162,8 +174,20 @@ def _coroutine(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., 
                 raise
             if meter.judging:
                 settle_result(breaker, meter, metered, result)
-            else:
-                breaker.finish(meter, metered)
+                return result
+            began = meter.flight.pop(metered, None)
+            if began is not None:  # `Breaker.finish` once more, for a call that is timed
+                now = shared.clock()
+                if (
+                    now - began < meter.slow_after
+                    and now < meter.until
+                    and not meter.hung
+                    and not shared.watched
+                ):
+                    next(meter.succeeded)
+                    return result
+                meter.flight[metered] = began
+            breaker.finish(meter, metered)
             return result
         number = -1
         try:

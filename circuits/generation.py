@@ -57,6 +57,7 @@ class Meter(Generation):
         hung: tickets of the calls under way that were found slow.
         hung_at: when the oldest call under way will be slow.
         scanned: calls that had started at the last look at those under way.
+        until: a call that succeeds at or after this time tells of it under the lock.
         direct: whether a call may pass it as it passes a `Generation`, without all this.
     """
 
@@ -71,6 +72,7 @@ class Meter(Generation):
         "slow_after",
         "timed",
         "trips",
+        "until",
         "watchers",
     )
 
@@ -90,19 +92,21 @@ class Meter(Generation):
         self.hung: dict[int, Any] = {} if self.timed else NONE
         self.hung_at = NOT_WATCHED if policy.slow_after is None else NOTHING_FLIES
         self.scanned = 0
+        self.until = inf
+        self.look()
         self.direct = not (self.timed or self.trips or _has_time_window(policy.trip))
 
-    @property
-    def until(self) -> float:
-        """A call that succeeds at or after this time tells of it under the lock."""
+    def look(self) -> None:
+        """Take over from the judge when it wants to be told; under the lock, after each verdict."""
         if self.trips:
-            return ALWAYS
-        return inf if self.judge is None else self.judge.until
+            self.until = ALWAYS
+        elif self.judge is not None:
+            self.until = self.judge.until
 
     @property
     def passes(self) -> bool:
         """Whether calls need not tell of their success just now."""
-        return self.direct and (self.judge is None or self.judge.until != ALWAYS)
+        return self.direct and self.until != ALWAYS
 
 
 def new_generation(number: int, policy: Policy, judge: Judge | None = None) -> Generation:

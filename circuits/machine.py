@@ -364,6 +364,7 @@ class Machine(Recorder):
             if ticket is not MISSING and generation.judge is not None:
                 successes = value(generation.succeeded)
                 generation.judge.settle(ticket, None, successes, 0.0)
+                self._readmit()
         elif self.state is State.HALF_OPEN:
             if self._probes is None or self._probes.pop(number, None) is None:
                 self._have_totals().late += 1  # it was presumed lost
@@ -558,6 +559,7 @@ class Machine(Recorder):
         # Whoever reads both slots while they change finds both empty at worst, and asks under
         # the lock; so the one that is to be full is filled last.
         if type(generation) is Meter and self.state is not State.DISABLED:
+            generation.look()
             if not generation.passes:
                 if self.meter is not generation:
                     self.admission = None

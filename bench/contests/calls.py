@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import repeat
 from typing import Any
 
@@ -15,6 +15,9 @@ from bench.peers import peer
 from .work import Work, looped, settled
 
 __all__ = ["CALLS"]
+
+COUNTS = brama.CountWindow(size=100, rate=0.5, minimum=10)
+TIMES = brama.TimeWindow(seconds=60, buckets=60, rate=0.5, minimum=10)
 
 
 @contextmanager
@@ -36,6 +39,23 @@ def decorated(_scale: Scale) -> Generator[list[Contender], None, None]:
         work = Work()
         contenders.append(Contender("bare call", looped(work.call), work.done))
         yield contenders
+
+
+def judged(**options: Any) -> Callable[[Scale], AbstractContextManager[list[Contender]]]:
+    """A decorated call under a policy that has more to count than a row of failures."""
+
+    @contextmanager
+    def contest(_scale: Scale) -> Generator[list[Contender], None, None]:
+        with brama.System() as system:
+            circuit, work = system.circuit("bench", **options), Work()
+            contenders = [Contender("brama", looped(circuit(work.call)), settled(circuit, work))]
+            if library := peer("circuitbreaker"):
+                contenders.append(_guarded("circuitbreaker", library.CircuitBreaker(name="bench")))
+            if library := peer("interlock"):
+                contenders.append(_guarded("interlock", library.CircuitBreaker(name="bench")))
+            yield contenders
+
+    return contest
 
 
 @contextmanager
@@ -108,6 +128,14 @@ def _awaited(runner: asyncio.Runner, call: Callable[[], Awaitable[Any]]) -> Call
 
 CALLS = (
     Contest("sync", "a decorated call", decorated),
+    Contest("count-window", "the same with a window of calls", judged(trip=COUNTS)),
+    Contest("time-window", "the same with a window of time", judged(trip=TIMES)),
+    Contest("slow-timing", "the same with slow calls timed", judged(slow_after=5.0)),
+    Contest(
+        "all-timed",
+        "the same with a window of time and slow calls",
+        judged(trip=TIMES, slow_after=5.0),
+    ),
     Contest("guard", "a call in a with block; the peer's is decorated", with_guard),
     Contest("async", "a decorated coroutine function, on asyncio", decorated_async),
 )
