@@ -37,7 +37,7 @@ class TaskCell(Cell):
     exception of an actor.
     """
 
-    __slots__ = ("_began", "crew", "scope", "task")
+    __slots__ = ("_began", "_variables", "crew", "scope", "task")
     kind = "async"
     _mend: ClassVar[str] = "await it"
 
@@ -47,6 +47,9 @@ class TaskCell(Cell):
         self.scope: trio.CancelScope | None = None
         self.task: trio.lowlevel.Task | None = None
         self._began = 0.0
+        # The actor's own context, once it has set a variable. Not in `context`, which the scheduler
+        # enters for a turn: a task cannot begin in a context that is entered.
+        self._variables: Context | None = None
         # The tasks that the actor has spawned, if it ever did.
         self.crew: Crew | None = None
 
@@ -58,7 +61,7 @@ class TaskCell(Cell):
         # it marks itself as gone, so mail that finds it alive is seen.
         if self.scope is None and self.state in (STARTING, RUNNING):
             self.scope = trio.CancelScope()
-            context = Context() if self.context is None else self.context
+            context = Context() if self._variables is None else self._variables
             self.host.spawn_task(self._run, context, str(self.ref))
         return False
 
@@ -81,7 +84,7 @@ class TaskCell(Cell):
         finally:
             self.scope = self.task = None
             if task.context:
-                self.context = task.context
+                self._variables = task.context
             self.busy += perf_counter() - self._began
             self._began = 0.0
             self.host.task_ended()
