@@ -238,7 +238,7 @@ class DeadLetters:
 
 def _class_name(target: object) -> str | None:
     cls = getattr(target, "actor_class", None)
-    return None if cls is None else str(cls.__qualname__)
+    return None if cls is None else str(cls.__name__)
 
 
 def _sender(reason: DeadLetterReason) -> Any:

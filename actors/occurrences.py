@@ -79,7 +79,7 @@ def _measured(cell: Announced) -> dict[str, float]:
 
 def _whom(cell: Announced, names: tuple[Hashable, ...]) -> dict[str, Any]:
     return {
-        "actor_class": cell.ref.actor_class.__qualname__,
+        "actor_class": cell.ref.actor_class.__name__,
         "name": str(names[0]) if names else None,
         "actor": str(cell.ref),
         "system": cell.host.name,

@@ -277,7 +277,7 @@ class StallWatch(trio.abc.Instrument):
         item = None if running is None else running.item
         return Stall(
             system=self._system,
-            actor_class=None if cell is None else cell.ref.actor_class.__qualname__,
+            actor_class=None if cell is None else cell.ref.actor_class.__name__,
             actor=None if cell is None else str(cell.ref),
             hook=None if running is None else running.hook,
             message_type=None if item is None else type(unwrapped(item)).__qualname__,

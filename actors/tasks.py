@@ -25,8 +25,11 @@ from .whose import calls_hooks
 
 __all__ = ["BoundedTaskCell", "TaskCell"]
 
-# Messages between two checkpoints, so that handlers that never really wait leave room for others.
+# Messages, and seconds, between two checkpoints, so that handlers that never really wait leave room
+# for others; and messages between two looks at the clock.
 _THROUGHPUT = 64
+_SLICE = 0.002
+_CHUNK = 8
 
 
 class TaskCell(Cell):
@@ -109,7 +112,7 @@ class TaskCell(Cell):
     async def _work(self) -> None:
         if self.state is STARTING and not await self._begin():
             return
-        handled = 0
+        handled, end = 0, perf_counter() + _SLICE
         while True:
             if self._attention and not await self._attend():
                 return
@@ -135,8 +138,9 @@ class TaskCell(Cell):
                         if not await self._failed(error, None):
                             return
                 handled += 1
-                if not handled % _THROUGHPUT:
+                if not handled % _CHUNK and (not handled % _THROUGHPUT or perf_counter() > end):
                     await trio.lowlevel.checkpoint()
+                    end = perf_counter() + _SLICE
                 if self._attention:
                     break
             if not length_hint(rest):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import Context
 from itertools import islice
 from operator import length_hint
+from time import perf_counter
 from typing import Any
 
 import pykka
@@ -21,8 +22,11 @@ from .whose import calls_hooks
 
 __all__ = ["BoundedInlineCell", "InlineCell", "PlainCell"]
 
-# Messages of one actor before it is another's turn.
+# Messages of one actor, and seconds, before it is another's turn.
 _THROUGHPUT = 256
+_SLICE = 0.002
+# Messages before the first look at the clock.
+_CHUNK = 4
 
 
 class PlainCell(Cell):
@@ -79,7 +83,7 @@ class PlainCell(Cell):
     @calls_hooks("on_receive")
     def _work(self) -> bool:
         receive = self.actor.on_receive
-        budget = _THROUGHPUT
+        budget, chunk, end = _THROUGHPUT, _CHUNK, 0.0
         while True:
             if self._attention and not self._attend():
                 return False
@@ -91,7 +95,7 @@ class PlainCell(Cell):
                 if rest is None:
                     continue  # control mail only
             waiting = length_hint(rest)
-            for item in islice(rest, budget):
+            for item in islice(rest, chunk):
                 if item.__class__ in SPECIAL:
                     if not self._special(item):
                         return False
@@ -106,12 +110,20 @@ class PlainCell(Cell):
                 if self._attention:
                     break
             left = length_hint(rest)
-            if not left:
-                self._rest = None
             # Across batches, or an actor that writes to itself would keep the loop for ever.
             budget -= waiting - left
             if budget <= 0:
                 return True
+            if not left:
+                self._rest = None
+                continue
+            # The clock is looked at now and then only, for most batches are over before.
+            now = perf_counter()
+            if not end:
+                end = now + _SLICE
+            elif now > end:
+                return True
+            chunk = min(2 * chunk, budget)
 
     def _attend(self) -> bool:
         """Look up from the mail: control mail, `exit()`, a kill. False when that was the end."""
