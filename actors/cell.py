@@ -282,12 +282,17 @@ class Cell(Mailbox):
     def defer(self) -> Any:
         """Take the request that is being handled off its handler; returns its future, or None."""
         future, self.asking = self.asking, None
-        if future is not None:
-            with self._lock:
+        if future is None:
+            return None
+        with self._lock:
+            if not self.closed:
                 if self.owed is None:
                     self.owed = set()
                 self.owed.add(future)
-        return future
+                return future
+        # Killed from another thread, which has failed what was owed before this.
+        future.fail(ActorDeadError(f"{self.ref} ended and owed the reply"))
+        return None
 
     def pay(self, future: Any) -> bool:
         """Whether the deferred reply is still owed; it is not from now on. Any thread."""

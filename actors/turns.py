@@ -216,6 +216,9 @@ class PlainCell(Cell):
     def _failed(self, error: BaseException, future: Any) -> bool:
         """A handler raised; True when the actor lives on."""
         if self.state is not RUNNING:
+            # Killed from another thread while it ran, and that saw no request if it came early.
+            if future is not None:
+                self.reply_error(future, error)
             return False
         expected = isinstance(error, Exception)
         if not expected and self.stop_everything(error):
