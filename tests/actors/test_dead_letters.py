@@ -192,3 +192,27 @@ def test_the_log_is_limited_and_counting_and_announcing_go_on(caplog):
         system.names.via("nobody").tell("x")
     assert (system.dead_letters.count, len(got), len(caplog.messages)) == (50, 50, 10)
     assert "no more such lines for 300 s" in caplog.messages[-1]
+
+
+@pytest.mark.requirement("actors:dead-letters")
+async def test_a_flooded_mailbox_that_closes_announces_the_bulk_of_its_letters_as_one(
+    system, heard
+):
+    class Flooded(InlineActor):
+        pass
+
+    ref = system.spawn(Flooded)
+    for number in range(5_000):
+        ref.tell(number)
+    kill(ref)
+    assert system.dead_letters.counts == {"stopped": 5_000}
+    assert sum(measurements["count"] for _, measurements, *_ in heard) == 5_000
+    assert len(heard) == 11
+
+
+async def test_a_subscriber_gets_each_letter_of_a_flooded_mailbox(system, letters):
+    ref = system.spawn(InlineActor)
+    for number in range(500):
+        ref.tell(number)
+    kill(ref)
+    assert [letter.message for letter in letters] == list(range(500))
