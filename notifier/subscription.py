@@ -78,6 +78,7 @@ class Subscription:
         max_redeliveries: int,
         owner: object,
         on_end: Callable[[Subscription], None],
+        spill: Callable[[Subscription, int], bool] | None = None,
     ) -> None:
         self.id = id
         self.handler = handler
@@ -99,6 +100,7 @@ class Subscription:
         self.durable: str | None = None
         self.on_finished: Callable[[int], None] | None = None
         self._on_end = on_end
+        self._spill = spill
         self._lock = threading.Lock()
         # Invariant: the fields below are written under the lock, but `_n`, `_shown` and
         # `_filter_failures`, which only the one that delivers writes.
@@ -147,6 +149,14 @@ class Subscription:
     def _make_room(self, event: Event) -> bool:
         if event.critical and len(self._queue) < CRITICAL_BACKLOG:
             return True
+        if event.critical and self._spill is not None and self._spill(self, self.queued):
+            logger.warning(
+                "subscription %s does not keep up: %d critical events are waiting, and further "
+                "ones come to it from the journal",
+                self.name,
+                len(self._queue),
+            )
+            return False
         if self.dropped == 0:
             logger.warning(
                 "subscription %s does not keep up: %d events are waiting, further ones are "

@@ -117,6 +117,28 @@ class Subscriptions:
             order(journal, follower)
         return made
 
+    def spill(self, subscription: Subscription, waiting: int) -> bool:
+        """Feed `subscription`, whose queue of critical events is full, from the journal.
+
+        Args:
+            subscription: on which it holds the lock; on the loop thread.
+            waiting: events that it has not finished.
+
+        Returns:
+            Whether there is a journal.
+        """
+        journal = self._journal
+        if journal is None:
+            return False
+        with self._lock:
+            if subscription not in self._table or subscription in self._followers:
+                return False
+            follower = self._followers[subscription] = journal.spill(subscription, waiting)
+            self.index.remove(subscription)
+            self.index.add(follower)
+        order(journal, follower)
+        return True
+
     def _durable(self, name: str | None) -> Journal | None:
         """The journal, if it is to feed the subscription."""
         if name is None:
@@ -187,6 +209,12 @@ class Subscriptions:
         self.supervisor = None
         self.index.after_fork()
         self._tally.after_fork()
+        for subscription, follower in list(self._followers.items()):
+            if not follower.lasting:  # what it was behind with is the parent's
+                del self._followers[subscription]
+                subscription.on_finished = None
+                self.index.remove(follower)
+                self.index.add(subscription)
         for subscription in self._table:
             subscription.after_fork()
             if isinstance(subscription.handler, EventStream):
@@ -215,6 +243,7 @@ class Subscriptions:
             max_redeliveries=whole("max_redeliveries", max_redeliveries, least=0),
             owner=threading.get_ident(),
             on_end=self._ended,
+            spill=self.spill,
         )
 
     def _target(self, handler: Any) -> tuple[Any, str]:

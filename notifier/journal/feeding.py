@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from .file import Position
 from .follower import Follower
 from .journal import Journal
 
@@ -51,7 +52,7 @@ class Feeding:
     def save(self) -> None:
         """Keep the positions that have changed."""
         journal = self._journal
-        changed = [one for one in journal.followers.values() if one.claimed and one.changed]
+        changed = [one for one in _lasting(journal) if one.changed]
         if changed:
             journal.file.save_durables(
                 journal.owner, [(one.name, one.position()) for one in changed]
@@ -72,7 +73,9 @@ class Feeding:
             chosen = follower.choose(rows, room)
             if chosen:
                 # Kept before they are given out: after a kill it can be told what may be a repeat.
-                file.save_durables(self._journal.owner, [(follower.name, follower.position())])
+                if follower.lasting:
+                    at = follower.position()
+                    file.save_durables(self._journal.owner, [(follower.name, at)])
                 follower.give(chosen)
         return True
 
@@ -80,7 +83,12 @@ class Feeding:
 def claim(journal: Journal, follower: Follower) -> None:
     """Take the name of `follower`, unless another process delivers to it."""
     _dismiss(journal)  # its predecessor of the same name may have left a position behind
-    if not follower.claimed:
+    if not follower.lasting:
+        # All that was published before stands in the queue of the subscription.
+        last = 0 if journal.begun_anew else journal.file.last()
+        follower.ordered = True
+        follower.start(Position(last, last, 0), fresh=False)
+    elif not follower.claimed:
         found = journal.file.claim_durable(follower.name, journal.owner, anew=journal.begun_anew)
         follower.ordered = True
         if found is not None:
@@ -95,7 +103,7 @@ def _dismiss(journal: Journal) -> None:
     for follower in list(journal.leaving):
         if not follower.ordered:
             continue  # even one that ends at once has said from where on it wants to hear
-        if follower.claimed:
+        if follower.claimed and follower.lasting:
             journal.file.save_durables(journal.owner, [(follower.name, follower.farewell())])
             journal.file.release_durable(follower.name, journal.owner)
             follower.claimed = False
@@ -110,5 +118,9 @@ def order(journal: Journal, follower: Follower) -> None:
 def farewell(journal: Journal) -> None:
     """The system ends: keep every position as it is."""
     _dismiss(journal)
-    mine = [one for one in journal.followers.values() if one.claimed]
-    journal.file.save_durables(journal.owner, [(one.name, one.farewell()) for one in mine])
+    positions = [(one.name, one.farewell()) for one in _lasting(journal)]
+    journal.file.save_durables(journal.owner, positions)
+
+
+def _lasting(journal: Journal) -> list[Follower]:
+    return [one for one in journal.followers.values() if one.claimed and one.lasting]

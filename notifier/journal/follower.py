@@ -14,7 +14,7 @@ from typing import Protocol
 from brama.circuits import Event
 
 from .file import Position
-from .intake import Intake
+from .intake import JOURNALED, Intake
 from .rows import Stored
 
 __all__ = ["WINDOW", "Follower", "Target"]
@@ -51,7 +51,11 @@ class Target(Protocol):
 
 
 class Follower:
-    """Feeds one durable subscription, and knows how far it has come.
+    """Feeds one subscription, and knows how far it has come.
+
+    Most are durable. The others have had more critical events to handle than their queue takes, and
+    get what follows from the file: `lasting` is false, the file knows nothing of them, and events
+    of single calls are not for them any more.
 
     In the index of subscriptions it stands in the subscription's place: what that wants is built
     and journaled.
@@ -60,15 +64,19 @@ class Follower:
 
     Attributes:
         name: under which the journal keeps the position.
+        lasting: the subscription is durable.
         ordered: the store has come to its order, and knows whether the name is to be had.
         claimed: this process delivers; else another one does, or it is not known yet.
         changed: the position differs from that in the file.
         ended: its subscription has ended.
     """
 
-    def __init__(self, name: str, target: Target, intake: Intake) -> None:
+    def __init__(
+        self, name: str, target: Target, intake: Intake, *, lasting: bool = True, waiting: int = 0
+    ) -> None:
         self.name = name
         self.target = target
+        self.lasting = lasting
         self.born = 0
         self.ordered = False
         self.claimed = False
@@ -84,14 +92,19 @@ class Follower:
         # subscription handles them in the same order, one at a time.
         self._out: deque[int] = deque()
         self._position = self._handed = self._n = 0
-        self._stale = 0  # given out before the file was begun anew
+        # Those that the subscription has to handle first: queued before it was fed from here, or
+        # given out before the file was begun anew.
+        self._stale = waiting
         target.on_finished = self.finished
 
     # In the index
 
     @property
     def events(self) -> tuple[str, ...] | None:
-        return self.target.events
+        wanted = self.target.events
+        if self.lasting:
+            return wanted
+        return tuple(name for name in JOURNALED if wanted is None or name in wanted)
 
     @property
     def connection(self) -> str | None:
@@ -134,7 +147,7 @@ class Follower:
 
     def room(self) -> int:
         """How many further events may be given out; 0 until a good part has been handled."""
-        out = len(self._out)
+        out = len(self._out) + self._stale
         return 0 if out > LOW else WINDOW - out
 
     def choose(self, rows: Iterable[Stored], room: int) -> list[tuple[int, Event]]:
@@ -155,12 +168,12 @@ class Follower:
         return chosen
 
     def _wants(self, row: Stored) -> bool:
-        target = self.target
+        target, events = self.target, self.events
         if row.id in self._excluded:
             self._excluded.discard(row.id)
             return False
         return (
-            (target.events is None or row.event in target.events)
+            (events is None or row.event in events)
             and target.connection in (None, row.connection)
             and target.scope in (None, row.scope)
         )
@@ -219,13 +232,13 @@ class Follower:
         with self._lock:
             if self._stale:
                 self._stale -= 1
+            elif self._out:
+                self._position = max(self._position, self._out.popleft())
+                self.changed = True
+            else:
                 return
-            if not self._out:
-                return
-            self._position = max(self._position, self._out.popleft())
             self._n = n
-            self.changed = True
-            ring = len(self._out) in (0, LOW)
+            ring = len(self._out) + self._stale in (0, LOW)
         if ring:
             self._intake.ring()
 

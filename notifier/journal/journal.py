@@ -176,6 +176,24 @@ class Journal:
             )
         return follower
 
+    def spill(self, target: Target, waiting: int) -> Follower:
+        """Feed `target` from the file from now on, because its own queue is full.
+
+        What is published after this call, the present event included, comes to it from the file,
+        but for the events of single calls. The caller puts the follower into the place of the
+        subscription in the index, and has it claimed (`order`).
+
+        Args:
+            target: the subscription.
+            waiting: how many events it has and has not finished; it handles them first.
+
+        Threads: on the loop thread, while the registry offers an event.
+        """
+        name = f"\0{next(self._numbers)}"  # no durable one can have it
+        follower = Follower(name, target, self.intake, lasting=False, waiting=waiting)
+        self.followers[name] = follower
+        return follower
+
     def unfollow(self, follower: Follower) -> None:
         """Its subscription has ended; another may take the name."""
         follower.ended = True
@@ -207,7 +225,9 @@ class Journal:
             lost=self.intake.lost,
             failing=None if failing is None else str(failing),
             failing_for=0.0 if failing is None else time.monotonic() - self.failing_since,
-            durable={name: one.claimed for name, one in list(self.followers.items())},
+            durable={
+                name: one.claimed for name, one in list(self.followers.items()) if one.lasting
+            },
         )
 
     def reasons(self) -> tuple[str, ...]:
@@ -255,5 +275,8 @@ class Journal:
         self.claim = None
         self.base = self.appended = 0
         self.failing = None
-        for follower in self.followers.values():
-            follower.after_fork()
+        for follower in list(self.followers.values()):
+            if follower.lasting:
+                follower.after_fork()
+            else:  # what it was behind with is the parent's
+                del self.followers[follower.name]
