@@ -10,7 +10,7 @@ Both None means for certain that nobody is, once `watch` was called.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from . import providers
 
@@ -37,5 +37,5 @@ class Beacon:
         self.api = trace
 
 
-beacon: Final = Beacon()
+beacon = Beacon()
 """The one of this process."""
