@@ -19,6 +19,7 @@ The breaker never waits for an actor: it is a pure state machine in shared memor
 watches the clock for it.
 """
 
+from .answer import Refused
 from .breaker import Breaker
 from .catalogue import Catalogue
 from .circuit import Circuit
@@ -100,6 +101,7 @@ __all__ = [
     "Publish",
     "Quality",
     "Record",
+    "Refused",
     "Severity",
     "Shared",
     "Source",

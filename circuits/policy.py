@@ -20,6 +20,7 @@ __all__ = ["OPTIONS", "Policy", "check_options", "merge"]
 
 STRATEGIES = ("fixed", "progressive")
 ALIASES = {"max_attempts": "failure_threshold"}  # the word of the Elixir library
+OF_CALLS = ("fallback", "fallback_on", "on_open", "probe")  # each guarded function has its own
 STABLE = (State.CLOSED, State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY)
 DEFAULT_THRESHOLD = 5
 DEFAULT_EXPIRY = 60.0
@@ -365,6 +366,13 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for option, value in options.items():
         name = ALIASES.get(option, option)
+        if name in OF_CALLS:
+            raise ConfigError(
+                "an option of a circuit",
+                "one that all its calls share",
+                option,
+                hint=f"Give {option} where the call is guarded: @circuit({option}=...).",
+            )
         if name not in OPTIONS:
             raise unknown("an option of a circuit", option, OPTIONS)
         if name in ("ignore", "record") and isinstance(value, Iterator):

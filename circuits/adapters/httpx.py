@@ -23,6 +23,9 @@ from .gate import Gate, Wrapper, host_name
 __all__ = ["AsyncCircuitTransport", "CircuitOpenTransportError", "CircuitTransport"]
 
 
+SWITCHING_PROTOCOLS = 101
+
+
 class CircuitOpenTransportError(CircuitOpenError, httpx.TransportError):
     """A request was refused by its circuit: it was not sent.
 
@@ -62,7 +65,11 @@ class _Guards(Gate[httpx.Request]):
             permit, response, response.status_code, response.headers, response.reason_phrase
         ):
             return False
-        if response.is_closed or response.is_stream_consumed:  # made from bytes, by a mock say
+        if (
+            response.status_code == SWITCHING_PROTOCOLS  # a web socket: what comes is no body
+            or response.is_closed  # made from bytes, by a mock for example
+            or response.is_stream_consumed
+        ):
             permit.success()
             return False
         return True

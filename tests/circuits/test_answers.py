@@ -7,7 +7,7 @@ import functools
 
 import pytest
 
-from brama.circuits import CircuitOpenError, State
+from brama.circuits import CircuitOpenError, State, check_options
 from brama.telemetry import ConfigError
 
 pytestmark = pytest.mark.requirement("BR-12")
@@ -375,3 +375,10 @@ def test_an_answer_that_does_not_suit_the_function_is_refused_when_it_is_decorat
 def test_a_plain_function_whose_fallback_turns_out_to_be_async_says_so(circuit):
     with pytest.raises(TypeError, match="make it a plain function, too"):
         circuit(never, fallback=lambda: adown())()  # noqa: PLW0108
+
+
+@pytest.mark.parametrize("option", ["fallback", "fallback_on", "on_open", "probe"])
+def test_an_option_of_calls_is_no_option_of_a_circuit_and_the_error_says_where_it_goes(option):
+    with pytest.raises(ConfigError) as caught:
+        check_options({option: 1})
+    assert f"Give {option} where the call is guarded: @circuit({option}=...)." in str(caught.value)

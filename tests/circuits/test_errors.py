@@ -32,6 +32,11 @@ requirement = pytest.mark.requirement
             "circuit search is half_open after: Timeout; the call was not made, "
             "a probe decides; wait for its outcome",
         ),
+        (
+            ("search", None, State.FORCED_OPEN, float("inf"), "deploy"),
+            "circuit search is forced_open after: deploy; the call was not made, "
+            "and none is until somebody closes the circuit",
+        ),
     ],
 )
 def test_a_refusal_tells_which_circuit_why_and_how_long(arguments, text):

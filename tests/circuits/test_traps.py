@@ -192,6 +192,7 @@ def test_a_neutral_probe_neither_closes_nor_opens_and_gives_its_place_back(world
 # Exceptions
 
 
+@requirement("BR-11")
 @forms
 def test_the_exception_that_leaves_is_the_one_that_was_raised(world, form):
     error = OSError("down")
@@ -241,6 +242,29 @@ def test_a_thousand_refusals_hold_no_traceback_and_nobody_s_frames(world, form):
     del caught, refusal
     assert len(depths) == 1
     assert refusals() == before
+
+
+# States that are set by hand
+
+
+@requirement("BR-11")
+@forms
+@pytest.mark.parametrize(
+    ("state", "counted"),
+    [("force_open", (0, 0, 4)), ("disable", (1, 3, 0)), ("metrics_only", (1, 3, 0))],
+)
+def test_states_that_are_set_by_hand_hold_for_every_form(world, form, state, counted):
+    circuit = world.circuit(failure_threshold=2)
+    getattr(circuit, state)()
+    expected = CircuitOpenError if state == "force_open" else OSError
+    with pytest.raises(expected) if state == "force_open" else nullcontext():
+        form(circuit, lambda: None)
+    for _ in range(3):
+        with pytest.raises(expected):
+            form(circuit, fail(OSError()))
+    status = circuit.status()
+    assert (status.successes, status.failures, status.refused) == counted
+    assert status.state == {"force_open": "forced_open", "disable": "disabled"}.get(state, state)
 
 
 # Re-entrance

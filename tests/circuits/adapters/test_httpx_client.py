@@ -39,6 +39,17 @@ def test_a_response_made_from_bytes_is_a_success_at_once(circuit):
     assert settled(circuit) == (2, 0, 0)
 
 
+def test_a_web_socket_is_a_success_when_it_is_open(circuit):
+    class Wire(httpx.SyncByteStream):
+        def __iter__(self):
+            yield b"frame"
+
+    mock = httpx.MockTransport(lambda request: httpx.Response(101, stream=Wire()))
+    client = httpx.Client(transport=CircuitTransport(mock, circuit=circuit))
+    with client, client.stream("GET", "http://mock/"):
+        assert settled(circuit) == (1, 0, 0)
+
+
 def test_so_it_is_on_asyncio(circuit):
     mock = httpx.MockTransport(lambda request: httpx.Response(200, text="hello"))
 
