@@ -33,6 +33,8 @@ from typing import Any
 
 import trio
 
+from brama.telemetry import watching
+
 from .controls import Controls
 from .errors import CircuitOpenError
 from .evidence import Why
@@ -42,6 +44,7 @@ from .machine import NEVER, PASSING
 from .policy import Policy
 from .state import State
 from .status import Status
+from .tracing import tell_failure, tell_refusal, tell_success
 
 __all__ = ["Breaker"]
 
@@ -199,6 +202,8 @@ class Breaker(Controls):
         now = self.shared.clock()
         with self.lock:
             state, wait, reason = self.state_at(now), self._retry_after(now), self.reason
+        if watching.refusals:
+            tell_refusal(self, state, wait, reason)
         return CircuitOpenError(self.name, self.scope, state, wait, reason)
 
     def probing(self, generation: Generation, number: int) -> bool:
@@ -232,10 +237,13 @@ class Breaker(Controls):
         self._before()
         now = self.shared.clock()
         with self.lock:
+            state = self.state
             self._succeed(generation, number, now)
             work = self._work()
         if work:
             self._do(work)
+        if watching.successes:
+            tell_success(self, state)
 
     def failed(
         self,
@@ -260,6 +268,8 @@ class Breaker(Controls):
         call = (generation.number, number)
         now = self.shared.clock()
         with self.lock:
+            state, began = self.state, (self._probes or {}).get(number)
+            nested = False
             counted = self._counted
             if (
                 source is not None
@@ -267,6 +277,7 @@ class Breaker(Controls):
                 and source == counted[0]
                 and call < counted[1]
             ):
+                nested = True
                 self._ignore(generation, number)
             else:
                 if generation is self.current:
@@ -275,6 +286,10 @@ class Breaker(Controls):
             work = self._work()
         if work:
             self._do(work)
+        if not nested and (watching.probes or watching.calls):
+            probe = state is State.HALF_OPEN and began is not None
+            duration = None if began is None else now - began
+            tell_failure(self, state, reason, error, probe=probe, duration=duration)
 
     def ignored(self, generation: Generation, number: int) -> None:
         """Settle a call that says nothing: give its permit back and touch no counter of failures.
@@ -524,7 +539,9 @@ class Breaker(Controls):
                 since=self.registered_at if self._transition_at is None else self._transition_at,
                 reason=reason,
                 cause=None if rare is None else rare.cause,
-                incidents=() if rare is None else rare.incidents,
+                incidents=()
+                if rare is None
+                else tuple(incident.shown() for incident in rare.incidents),
                 retry_after=self._retry_after(now),
                 isolated=0 if rare is None else rare.isolated,
                 rules=explain(self.policy),

@@ -20,6 +20,7 @@ from .policy import Policy, check_options, merge
 from .roster import Roster
 from .shared import Shared
 from .state import State, check_state
+from .tracing import renew as renew_tracing
 
 __all__ = ["Catalogue"]
 
@@ -301,6 +302,7 @@ class Catalogue:
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
+        renew_tracing()
         self.shared.renew()
         self.shared.leaked.clear()
         for circuit in self._circuits:

@@ -28,7 +28,6 @@ from brama.actors import (
     Restart,
     start_child,
 )
-from brama.telemetry import transition
 
 from .breaker import Breaker
 from .cleanup import Cleanup
@@ -36,6 +35,7 @@ from .health import Checker, Checks
 from .log import Record
 from .sources import Sources
 from .state import State
+from .tracing import tell_transition
 
 __all__ = ["REGISTRY", "Bells", "Circuits", "ConnectionActor", "Publish", "tell_of_cleanup"]
 
@@ -292,27 +292,13 @@ class ConnectionActor(InlineActor):
         if not unsent:
             return
         for record in unsent:
-            self._trace(record)
+            if "new_state" in record.data:
+                tell_transition(record)
         try:
             registry.tell(Publish(unsent, partial(self._bells.look, self.breaker)))
         except ActorDeadError:
             return
         self._sent = unsent[-1]
-
-    def _trace(self, record: Record) -> None:
-        """Make the span of a transition, once, and have its events follow from it."""
-        if "new_state" in record.data and not record.traced:
-            record.traced = True
-            record.context = transition(
-                record.context,
-                connection=self.breaker.name,
-                scope=self.breaker.scope,
-                previous=record.data["previous_state"],
-                new=record.data["new_state"],
-                reason=record.data["reason"],
-                failure_count=record.data["failure_count"],
-                time_ns=int(record.wall * 1e9),
-            )
 
 
 class Circuits(DynamicSupervisor):

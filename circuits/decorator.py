@@ -13,6 +13,8 @@ from collections.abc import Callable
 from types import NoneType
 from typing import Any, ParamSpec, TypeVar, cast
 
+from brama.telemetry import watching
+
 from .answer import Answer
 from .answering import answering
 from .breaker import Breaker
@@ -22,6 +24,7 @@ from .kind import Kind, kind_of
 from .lasting import follow, lasts, run
 from .permit import Permit
 from .settle import settle_error, settle_result
+from .tracing import tell_refusal
 
 __all__ = ["decorate"]
 
@@ -76,6 +79,8 @@ def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]
                 wait = breaker.reopen_at - shared.clock()
                 if wait > 0.0:
                     next(breaker.refused)
+                    if watching.refusals:
+                        tell_refusal(breaker, breaker.state, wait, breaker.reason)
                     raise new_refusal(
                         CircuitOpenError,
                         breaker.name,
@@ -153,6 +158,8 @@ def _coroutine(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., 
                 wait = breaker.reopen_at - shared.clock()
                 if wait > 0.0:
                     next(breaker.refused)
+                    if watching.refusals:
+                        tell_refusal(breaker, breaker.state, wait, breaker.reason)
                     raise new_refusal(
                         CircuitOpenError,
                         breaker.name,

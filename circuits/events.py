@@ -66,7 +66,15 @@ class EventKind:
     bit: int = 0
 
 
-_MOVE = ("previous_state", "new_state", "reason", "failure_count", "generation", "retry_after")
+_MOVE = (
+    "previous_state",
+    "new_state",
+    "reason",
+    "failure_count",
+    "generation",
+    "retry_after",
+    "duration",
+)
 _CALL = ("state", "failure_count", "reason")
 _LIFE = ("state", "failure_threshold", "expiry")
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import attrs
 
+from brama.telemetry import traceparent
+
 from .events import utc
 from .state import State
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 __all__ = ["Cause", "Incident", "Why"]
 
@@ -23,11 +29,21 @@ class Incident:
         at: POSIX time.
         reason: what was wrong, in words, or None.
         slow: it was slow, too; or slow, and nothing else.
+        trace: the ``traceparent`` of the span in which it failed, if somebody was tracing.
     """
 
     at: float
     reason: str | None
     slow: bool = False
+    trace: str | None = None
+    context: Context | None = attrs.field(default=None, eq=False, repr=False, kw_only=True)
+    """Ours: what `trace` is made from; None in what is handed out."""
+
+    def shown(self) -> Incident:
+        """As it is handed out: with the text that leads to the span, and without the span."""
+        if self.context is None:
+            return self
+        return attrs.evolve(self, trace=traceparent(self.context), context=None)
 
     def __str__(self) -> str:
         slow = " (slow)" if self.slow else ""

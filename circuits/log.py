@@ -29,8 +29,10 @@ class Record:
         context: the caller's tracing context while tracing is on.
         version: version of the subscriptions at that instant; later ones do not see it.
         lost: events that this log could not keep before this one.
+        evidence: contexts of the failing calls that led to it.
         published: set by the registry once every matching subscription has it.
         traced: `context` is that of the transition's own span by now.
+        told: telemetry has been told of the transition.
     """
 
     __slots__ = (
@@ -39,6 +41,7 @@ class Record:
         "data",
         "epoch",
         "events",
+        "evidence",
         "lost",
         "monotonic",
         "number",
@@ -46,6 +49,7 @@ class Record:
         "scope",
         "seq",
         "source",
+        "told",
         "traced",
         "version",
         "wall",
@@ -81,7 +85,9 @@ class Record:
         self.version = version
         self.lost = 0
         self.published = False
+        self.evidence: tuple[Context, ...] = ()
         self.traced = False
+        self.told = False
 
     def event_id(self, place: int) -> str:
         """Unique, and the same whenever the event is made again."""

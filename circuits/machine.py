@@ -9,7 +9,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from brama.telemetry import capture
 
 from .evidence import KEPT, Cause, Incident
 from .expiry import open_for
@@ -30,6 +32,9 @@ from .recorder import Recorder
 from .shared import Shared
 from .state import State
 from .windows import Judge
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 __all__ = ["Machine", "Rare"]
 
@@ -374,8 +379,15 @@ class Machine(Recorder):
     def _note(self, reason: str | None, slow: bool) -> None:
         """Keep a failure as evidence."""
         rare = self._have_rare()
-        incident = Incident(self.shared.wall(), reason, slow)
+        incident = Incident(self.shared.wall(), reason, slow, context=capture())
         rare.incidents = (*rare.incidents[1 - KEPT :], incident)
+
+    def _evidence(self) -> tuple[Context, ...]:
+        rare = self._rare
+        # Opened by hand, whatever failed before was not the reason.
+        if rare is None or rare.cause is None or rare.cause.rule is None:
+            return ()
+        return tuple(each.context for each in rare.incidents if each.context is not None)
 
     def _show(self, meter: Meter, outcome: Outcome) -> None:
         """Have the user's own conditions shown an outcome, once the lock is released."""
@@ -522,6 +534,10 @@ class Machine(Recorder):
     ) -> None:
         self._release_held()
         previous = self.state
+        if self._since == NEVER:
+            lasted = self.shared.wall() - self.registered_at
+        else:
+            lasted = now - self._since
         # Admission ends before anything else changes and begins after everything has.
         self.admission = None
         self.meter = None
@@ -544,6 +560,7 @@ class Machine(Recorder):
             "failure_count": self._failures,
             "generation": self.current.number,
             "retry_after": self._retry_after(now),
+            "duration": max(0.0, lasted),
         }
         if hold:
             self._have_rare().held = (events, fields, now)

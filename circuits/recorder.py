@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from brama.telemetry import capture
 
@@ -11,8 +11,15 @@ from .events import CRITICAL, EVENTS
 from .fields import Fields
 from .log import Log, Record
 from .shared import Shared
+from .state import State
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 __all__ = ["Recorder"]
+
+GATED = frozenset({State.OPEN, State.FORCED_OPEN})
+"""The states that refuse every call."""
 
 
 class Recorder:
@@ -33,6 +40,7 @@ class Recorder:
         "name",
         "scope",
         "shared",
+        "turn",
     )
 
     def __init__(self, name: str, scope: str | None, shared: Shared) -> None:
@@ -41,6 +49,9 @@ class Recorder:
         self.shared = shared
         self.lock: threading.Lock = shared.stripe((scope, name))
         self.log: Log | None = None
+        # The record of the transition that closed the gate, while tracing is on: what refused
+        # calls link to.
+        self.turn: Record | None = None
         self._mask = 0
         self._mask_version = -1
 
@@ -80,25 +91,37 @@ class Recorder:
         if log is None:
             log = self.log = Log()
         critical = events[0] in CRITICAL
-        log.append(
-            Record(
-                source=self.shared.source,
-                connection=self.name,
-                scope=self.scope,
-                events=events,
-                epoch=self.epoch,
-                number=self._events + 1,
-                seq=self._critical + 1 if critical else None,
-                wall=self.shared.wall(),
-                monotonic=now,
-                data=Fields(fields),
-                context=capture(),
-                version=self.shared.interest.version,
-            )
+        record = Record(
+            source=self.shared.source,
+            connection=self.name,
+            scope=self.scope,
+            events=events,
+            epoch=self.epoch,
+            number=self._events + 1,
+            seq=self._critical + 1 if critical else None,
+            wall=self.shared.wall(),
+            monotonic=now,
+            data=Fields(fields),
+            context=capture(),
+            version=self.shared.interest.version,
         )
+        log.append(record)
+        if "new_state" in fields:
+            self._turn(record, fields["new_state"])
         self._events += len(events)
         if critical:
             self._critical += len(events)
+
+    def _turn(self, record: Record, state: State) -> None:
+        if state in GATED:
+            self.turn = None if record.context is None else record
+            record.evidence = self._evidence()
+        elif state is not State.HALF_OPEN:
+            self.turn = None
+
+    def _evidence(self) -> tuple[Context, ...]:
+        """The contexts of the failing calls behind the present state."""
+        return ()
 
     def _unrung(self) -> bool:
         log = self.log

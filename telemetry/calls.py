@@ -224,6 +224,11 @@ class Call:
         """How the call ended, in the words of its circuit."""
         self._outcome, self._reason = outcome, reason
 
+    def link(self, cause: Cause | None) -> None:
+        """Lead from this call to the transition that closed the gate."""
+        for link in links([cause], "transition"):
+            self._span.add_link(link.context, link.attributes)
+
     def __enter__(self) -> Self:
         from opentelemetry.context import attach
 

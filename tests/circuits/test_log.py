@@ -47,6 +47,7 @@ def test_a_transition_carries_both_states_its_reason_and_the_failure_count(world
             "failure_count": 3,
             "generation": 2,
             "retry_after": 30.0,
+            "duration": 0.0,
         },
         {
             "previous_state": State.OPEN,
@@ -55,6 +56,7 @@ def test_a_transition_carries_both_states_its_reason_and_the_failure_count(world
             "failure_count": 3,
             "generation": 3,
             "retry_after": 0.0,
+            "duration": 30.0,
         },
         {
             "previous_state": State.HALF_OPEN,
@@ -63,6 +65,7 @@ def test_a_transition_carries_both_states_its_reason_and_the_failure_count(world
             "failure_count": 0,
             "generation": 4,
             "retry_after": 0.0,
+            "duration": 0.0,
         },
     ]
 

@@ -32,6 +32,11 @@ def slow(event: brama.Event) -> None:
     time.sleep(0.2)
 
 
+def broken_handler(event: brama.Event) -> None:
+    """A handler that never gets it right."""
+    raise ValueError(event.event)
+
+
 def fail() -> None:
     raise TimeoutError("no answer")
 
@@ -47,6 +52,7 @@ def main() -> None:
     brama.telemetry.configure(service_name="shop")
     system = brama.default_system()
     system.subscribe(slow, events=["state_change"])
+    system.subscribe(broken_handler, events=["circuit_opened"], max_redeliveries=0)
     for name in ("search", "stock"):
         brama.circuit(name)
     broken = [brama.circuit(name, failure_threshold=2) for name in ("payments", "mail", "geo")]
