@@ -41,6 +41,7 @@ from .explain import Finding, explain, lint
 from .fields import Fields
 from .groups import Group, Groups, GroupStatus
 from .heartbeat import Heartbeat
+from .home import provide_default
 from .link import Link
 from .log import Record
 from .options import check_name, check_scope, seconds, whole
@@ -126,6 +127,7 @@ __all__ = [
     "mask_of",
     "merge",
     "provide",
+    "provide_default",
     "seconds",
     "tell_of_cleanup",
     "whole",

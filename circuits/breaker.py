@@ -158,6 +158,8 @@ class Breaker(Controls):
 
     def _enter(self, now: float, probe: bool, refuse: bool) -> tuple[Generation, int] | None:
         self._look_at_clock(now)
+        if self.shared.bypass is not None:
+            return self.shared.bypass, next(self.shared.bypass.started)
         generation = self.current
         if self.state in PASSING:
             number = next(generation.started)
@@ -312,7 +314,8 @@ class Breaker(Controls):
             next(self.current.started)
             self._succeed(self.current, None, now)
 
-        self._order(apply, ours=ours)
+        if self.shared.bypass is None:
+            self._order(apply, ours=ours)
 
     def report_failure(
         self, reason: str | None, retry_after: float | None = None, *, ours: bool = False
@@ -327,7 +330,15 @@ class Breaker(Controls):
             next(self.current.started)
             self._fail(self.current, None, reason, now, retry_after)
 
-        self._order(apply, ours=ours)
+        if self.shared.bypass is None:
+            self._order(apply, ours=ours)
+
+    def bypassed(self) -> None:
+        """Let calls in anew, as `Shared.bypass` was set or taken away."""
+        with self.lock:
+            self.admission = None
+            self.meter = None
+            self._readmit()
 
     def tick(self) -> float | None:
         """Do what the clock asks for; the seconds until it asks again, None when it does not.

@@ -14,6 +14,7 @@ from .breaker import Breaker
 from .circuit import Circuit
 from .errors import UnknownConnectionError
 from .fields import Fields
+from .generation import Generation
 from .log import Record
 from .options import Key, check_name, check_scope
 from .policy import Policy, check_options, merge
@@ -50,6 +51,7 @@ class Catalogue:
         self._circuits = Roster()
         self._gone: WeakValueDictionary[Key, Breaker] = WeakValueDictionary()
         self._pinned: set[Key] = set()
+        self._deactivated = 0
         self.held: Callable[[Key], bool] = _by_nobody
         self._policies: dict[tuple[tuple[str, Any], ...], tuple[Policy, Mapping[str, Any]]] = {}
         shared.revive = self._revive
@@ -288,6 +290,24 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self._circuits)
+
+    def deactivate(self) -> None:
+        """Let every call through every circuit, and count nothing; once more for each time."""
+        with self._lock:
+            self._deactivated += 1
+            self._bypass()
+
+    def activate(self) -> None:
+        """Take one `deactivate` back."""
+        with self._lock:
+            self._deactivated = max(0, self._deactivated - 1)
+            self._bypass()
+
+    def _bypass(self) -> None:
+        if (self.shared.bypass is not None) is not bool(self._deactivated):
+            self.shared.bypass = Generation(0) if self._deactivated else None
+            for circuit in self._circuits:
+                circuit._breaker.bypassed()
 
     # Around a fork, in this order: no other thread is inside a lock when the child begins.
 

@@ -92,6 +92,22 @@ class Controls(Gate):
         # On an open circuit there is nothing to publish, but the actor has a timer to set anew.
         self._order(apply, ring=True)
 
+    def half_open(self, reason: str | None) -> None:
+        """Be half-open now, by way of open, with no probe out."""
+
+        def apply(now: float) -> None:
+            if self.state not in (State.OPEN, State.HALF_OPEN):
+                self._forget_failures()
+                self.reopen_at = now
+                self.reason = reason
+                self._open(reason, now)
+            if self.state is State.HALF_OPEN:
+                self._next_generation()
+            else:
+                self._half_open(reason or "half-open", now)
+
+        self._order(apply, ring=True)
+
     def close(self, reason: str | None) -> None:
         """Close now and forget the failures."""
 

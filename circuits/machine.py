@@ -511,6 +511,7 @@ class Machine(Recorder):
         self._move(State.OPEN, reason, now, ("state_change", "circuit_opened"), hold=hold)
 
     def _half_open(self, reason: str, now: float) -> None:
+        self.reopen_at = min(self.reopen_at, now)  # it may come before its time
         self._move(State.HALF_OPEN, reason, now, ("state_change", "circuit_half_opened"))
 
     def _close(
@@ -570,7 +571,13 @@ class Machine(Recorder):
 
     def _readmit(self) -> None:
         """Let calls in by the way that the state and the policy want, if by any."""
-        if not self.registered or self.state not in PASSING:
+        if not self.registered:
+            return
+        if self.shared.bypass is not None:
+            self.meter = None
+            self.admission = self.shared.bypass
+            return
+        if self.state not in PASSING:
             return
         generation = self.current
         # Whoever reads both slots while they change finds both empty at worst, and asks under

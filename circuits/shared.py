@@ -53,6 +53,7 @@ class Shared:
             guarded call tests.
         gone: told of a breaker that is being removed, while its counts can still be read.
         bell: told (outside the lock) that a breaker's log has entries for its connection actor.
+        bypass: while the circuits are deactivated, what all calls pass through, uncounted.
         sources: where heartbeats, polls and the like are looked after.
         revive: asked to register a breaker again that was unregistered and is used.
         leaked: calls that ended without a word, not yet settled: neutral outcomes, and permits
@@ -65,6 +66,7 @@ class Shared:
     __slots__ = (
         "_epoch",
         "bell",
+        "bypass",
         "clock",
         "gone",
         "heads",
@@ -96,6 +98,7 @@ class Shared:
         self.gone: Callable[[Any], None] = _silent
         self.revive: Callable[[Any], None] = _admit
         self.sources: Any = NoSources()
+        self.bypass: Generation | None = None
         # The collector may run inside a locked section, and with it finalizers and the last lines
         # of generators: they append here and never wait for a lock.
         self.leaked: deque[tuple[Any, Generation, int]] = deque()

@@ -20,6 +20,17 @@ logger = logging.getLogger("brama")
 
 PREFIX = "BRAMA_"
 WHEN_DOWN = ("last_known",)
+SWITCH = {"1": True, "true": True, "yes": True, "on": True}
+SWITCH |= {"0": False, "false": False, "no": False, "off": False}
+
+
+def _switch(text: str) -> bool:
+    try:
+        return SWITCH[text.lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
 NUMBERS: dict[str, Callable[[str], Any]] = {
     "failure_threshold": int,
     "failure_threshold_half_open": int,
@@ -42,6 +53,7 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
     "stop_timeout": float,
     "cleanup_interval": float,
     "inactive_threshold": float,
+    "testing_mode": _switch,
     "expiry_strategy": str,
     "initial_state": str,
     "journal": str,
@@ -67,6 +79,8 @@ class Settings:
             `brama.notifier.JournalOptions`; None (the default) keeps none.
         when_down: what callers see while Brama's thread is down: ``"last_known"``, the state as it
             was and as the clock moves it on. The only choice; it declares what holds.
+        testing_mode: every call passes every circuit and nothing is counted, as in
+            `brama.circuits.testing.deactivated`.
         clock: monotonic seconds for the circuits; for tests.
         options: those of `Policy`, for circuits that do not say otherwise.
 
@@ -82,6 +96,7 @@ class Settings:
         inactive_threshold: float | timedelta | None = 86400.0,
         journal: JournalOptions | str | Path | None = None,
         when_down: str = "last_known",
+        testing_mode: bool = False,
         clock: Callable[[], float] = time.monotonic,
         **options: Any,
     ) -> None:
@@ -92,6 +107,9 @@ class Settings:
         if when_down not in WHEN_DOWN:
             raise unknown("when_down", when_down, WHEN_DOWN)
         self.when_down = when_down
+        if not isinstance(testing_mode, bool):
+            raise ConfigError("testing_mode", "True or False", testing_mode)
+        self.testing_mode = testing_mode
         if not callable(clock):
             raise ConfigError("clock", "a function that gives monotonic seconds", clock)
         self.clock = clock
@@ -135,12 +153,14 @@ def _parse(variable: str, text: str, kind: Callable[[str], Any]) -> Any:
     try:
         return kind(text)
     except ValueError:
-        expected = "a whole number" if kind is int else "a number"
+        expected = {int: "a whole number", _switch: "true or false"}.get(kind, "a number")
         raise ConfigError(variable, expected, text) from None
 
 
 def _check(variable: str, option: str, value: Any) -> None:
     """Check one value alone; what it comes to beside the others is checked with the whole."""
+    if option == "testing_mode":
+        return
     try:
         if option == "journal":
             JournalOptions.parse(value)

@@ -51,6 +51,7 @@ from brama.circuits import (
     check_options,
     merge,
     provide,
+    provide_default,
     seconds,
     tell_of_cleanup,
 )
@@ -73,7 +74,7 @@ from brama.telemetry import ConfigError
 from .figures import Figures
 from .settings import Settings
 
-__all__ = ["System", "default_system"]
+__all__ = ["System", "default_system", "replace_default"]
 
 R = TypeVar("R")
 
@@ -115,6 +116,8 @@ class System:
         self._sources = Sources(self._call_soon)
         self._shared.sources = self._sources
         self._catalogue.held = lambda key: self._groups.holds(key) or self._sources.holds(key)
+        if self.settings.testing_mode:
+            self._catalogue.deactivate()
         self._cleanup = Cleanup(self._catalogue)
         self._cleanup.configure(**self.settings.cleanup)
         self._bells = Bells(self._call_soon)
@@ -276,6 +279,17 @@ class System:
         self._cleanup.configure(**cleanup)
         self._configured = merge(self._configured, checked)
         self._catalogue.forget_defaults()
+
+    def deactivate(self) -> None:
+        """Let every call through every circuit and count nothing, until `activate`; for tests.
+
+        Each wants one `activate`. See `brama.circuits.testing.deactivated`.
+        """
+        self._catalogue.deactivate()
+
+    def activate(self) -> None:
+        """Take one `deactivate` back."""
+        self._catalogue.activate()
 
     # Groups
 
@@ -665,3 +679,14 @@ def default_system() -> System:
 
 
 provide(default_system)  # to those below who are not told which system is meant
+
+
+def replace_default(system: System | None) -> System | None:
+    """Make `system` the default one, for a test; returns the former, to be put back."""
+    global _default
+    with _default_lock:
+        former, _default = _default, system
+    return former
+
+
+provide_default(default_system)
