@@ -164,14 +164,20 @@ class Cell(Mailbox):
         if self.actor.in_actor_registry and not self.registered:
             self.registered = True
             pykka.ActorRegistry.register(self.ref)
-        if self.has_on_start():
-            self.state = STARTING
+        starts = self.has_on_start()
+        with self._lock:
+            if not self.ended:
+                self.state = STARTING if starts else RUNNING
+        if starts:
             self._call_on_start()
-            return
-        self.state = RUNNING
-        if self.length or self._attention:  # its constructor wrote to itself
-            self._rouse()
-        self._acknowledge(None)
+        else:
+            if self.length or self._attention:  # its constructor wrote to itself
+                self._rouse()
+            self._acknowledge(None)
+        # It entered `cells` first and looks here second; a system that ends does it the other way
+        # round. So one of the two sees the other, and nobody lives on in a system without a loop.
+        if self.host.deserted:
+            self.abandon("the system has stopped")
 
     def has_on_start(self) -> bool:
         """Whether the class has an `on_start` of its own; without, a start needs no scheduling."""

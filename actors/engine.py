@@ -70,6 +70,8 @@ class Engine:
         # A stop that somebody asked for, as opposed to the one that a dying loop brings about.
         self.user_stop = threading.Event()
         self.over = threading.Event()
+        # Set before the last of its actors are abandoned; who is launched later has to see it.
+        self.closed = False
         self._stop_timeout: float = 0.0
         self._stop_asked = 0.0
         self._stranded = False

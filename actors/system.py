@@ -261,6 +261,7 @@ class ActorSystem(Overview):
 
     def over(self, engine: Engine) -> None:
         """The engine has ended for good."""
+        engine.closed = True
         if self.cells:
             self.scheduler.abandon()
             for cell in list(self.cells):
@@ -420,6 +421,12 @@ class ActorSystem(Overview):
     @property
     def dead_letters(self) -> DeadLetters:
         return self._dead_letters
+
+    @property
+    def deserted(self) -> bool:
+        """Whether nobody is there to run an actor: not started, or at the very end of a stop."""
+        engine = self._engine
+        return engine is None or engine.closed
 
     @property
     def finished(self) -> bool:
