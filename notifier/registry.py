@@ -70,6 +70,8 @@ class Registry(InlineActor):
         gap = record.gap("" if self._journal is None else self._journal.source)
         for listener in found:
             _offer(listener, gap)
+        if self._journal is not None:
+            self._journal.intake.take_in(record.version)
 
     def _queue(self, record: Record, place: int, matched: list[Listener]) -> None:
         event_id = record.event_id(place)

@@ -8,6 +8,7 @@ from .actors import ACTORS
 from .calls import CALLS
 from .dispatch import DISPATCH
 from .footprint import FOOTPRINT
+from .journal import JOURNAL
 from .refusals import REFUSALS
 from .threads import THREADS
 from .transitions import TRANSITIONS
@@ -21,5 +22,6 @@ ALL: tuple[Contest, ...] = (
     *TRANSITIONS,
     *ACTORS,
     *DISPATCH,
+    *JOURNAL,
     *FOOTPRINT,
 )

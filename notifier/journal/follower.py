@@ -172,6 +172,12 @@ class Follower:
         if row.id in self._excluded:
             self._excluded.discard(row.id)
             return False
+        if row.event == "gap":
+            # Nobody knows what is missing: it is for whoever may miss something. One without a
+            # connection is of the journal itself.
+            return row.connection == "" or (
+                target.connection in (None, row.connection) and target.scope in (None, row.scope)
+            )
         return (
             (events is None or row.event in events)
             and target.connection in (None, row.connection)

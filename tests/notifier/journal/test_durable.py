@@ -336,3 +336,31 @@ def test_a_deleted_file_loses_no_event_that_was_not_in_it(systems, recorder, pat
         part.unlink()
     flip(circuit, 3)
     assert [event.seq for event in heard.wait(12)] == list(range(1, 24, 2))
+
+
+def test_what_a_circuit_lost_is_told_to_durable_subscriptions_in_its_place(
+    systems, recorder, monkeypatch
+):
+    monkeypatch.setattr("brama.circuits.log.LIMIT", 4)
+    system, heard = systems(), recorder()
+    system.start()
+    circuit = system.circuit("search")
+    system.subscribe(heard, durable="pager", events=["state_change"], connection="search")
+    system.subscribe(recorder(), durable="other", events=["state_change"], connection="other")
+    # Brama's thread cannot look into the log in between.
+    entered, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        entered.set()
+        free.wait(10)
+
+    assert system.actors.call_soon(hold)
+    assert entered.wait(10)
+    flip(circuit, 20)
+    free.set()
+    events = heard.wait(4)
+    gap = next(event for event in events if event.event == "gap")
+    assert gap.data["lost"] > 0
+    assert system.flush()
+    journaled = [event.event for event in system.replay()]
+    assert journaled.count("gap") >= 1

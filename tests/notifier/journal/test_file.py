@@ -38,7 +38,6 @@ def test_an_append_that_breaks_leaves_nothing(writer, event, monkeypatch):
     assert writer.append(event(1)) == 1
 
 
-@requirement("AU-01")
 @pytest.mark.parametrize(
     ("attempt", "trace"),
     [
@@ -64,7 +63,6 @@ def test_the_store_itself_refuses_to_change_what_is_in_it(writer, event, path, a
     stranger.close()
 
 
-@requirement("AU-01")
 @pytest.mark.parametrize("attempt", ["DELETE FROM refusals", "UPDATE refusals SET events = 0"])
 def test_the_record_of_an_attempt_cannot_be_removed(writer, event, path, attempt):
     writer.append(event(1))

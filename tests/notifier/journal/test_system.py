@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -47,7 +48,6 @@ def test_events_outlive_the_system_that_they_happened_in(systems):
     ]
 
 
-@requirement("EV-12")
 def test_epoch_and_number_go_on_after_a_restart(systems):
     for reason in ("one", "two", "three"):
         system = systems()
@@ -343,6 +343,41 @@ def test_retention_runs_by_itself(systems, until, monkeypatch):
     assert system.flush()
     until(lambda: len(seqs(system)) <= 10)
     assert seqs(system)[-1] == 80
+
+
+@requirement("DT-08")
+@pytest.mark.soak
+def test_neither_a_stuck_disk_nor_a_stuck_handler_is_felt_by_a_guarded_call(
+    systems, holder, recorder
+):
+    """Half of the calls fail, so that events are made; the 99th percentile moves by < 50 µs."""
+    free = threading.Event()
+
+    def p99(circuit) -> float:
+        times = []
+        for number in range(4000):
+            started = time.perf_counter()
+            with circuit.guard() as permit:
+                if number % 2:
+                    permit.failure("x")
+            times.append(time.perf_counter() - started)
+            if number % 10 == 9:
+                circuit.open_circuit()
+                circuit.close_circuit()
+        return sorted(times)[len(times) * 99 // 100]
+
+    system = systems(busy_timeout=0.5)
+    system.subscribe(recorder(), events=["failure", "state_change"])
+    calm = min(p99(system.circuit(f"calm {turn}", failure_threshold=10**6)) for turn in range(3))
+    assert system.flush(30)
+    system.subscribe(lambda _event: free.wait(30), events=["failure", "state_change"])
+    holder.execute("BEGIN IMMEDIATE")
+    stuck = min(p99(system.circuit(f"stuck {turn}", failure_threshold=10**6)) for turn in range(3))
+    assert system.journal.status().waiting > 0
+    holder.execute("ROLLBACK")
+    free.set()
+    print(f"p99 {calm * 1e6:.1f} us, stuck {stuck * 1e6:.1f} us")
+    assert stuck - calm < 50e-6
 
 
 @requirement("SB-11")
