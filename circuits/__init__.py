@@ -52,6 +52,19 @@ from .polling import Poll
 from .provider import Provider, provide
 from .quality import Quality
 from .shared import Interest, Shared
+from .simulate import (
+    Call,
+    Change,
+    Response,
+    Scenario,
+    Simulation,
+    always_failing,
+    failing_for,
+    healthy,
+    intermittent,
+    simulate,
+    slow,
+)
 from .sources import Source, Sources
 from .state import State, check_state
 from .status import Status
@@ -70,8 +83,10 @@ __all__ = [
     "AnyOf",
     "Bells",
     "Breaker",
+    "Call",
     "Catalogue",
     "Cause",
+    "Change",
     "Circuit",
     "CircuitOpenError",
     "Circuits",
@@ -103,8 +118,11 @@ __all__ = [
     "Quality",
     "Record",
     "Refused",
+    "Response",
+    "Scenario",
     "Severity",
     "Shared",
+    "Simulation",
     "Source",
     "Sources",
     "State",
@@ -115,6 +133,7 @@ __all__ = [
     "UnknownConnectionError",
     "UnknownGroupError",
     "Why",
+    "always_failing",
     "any_of",
     "check_cleanup",
     "check_events",
@@ -123,12 +142,17 @@ __all__ = [
     "check_scope",
     "check_state",
     "explain",
+    "failing_for",
+    "healthy",
+    "intermittent",
     "lint",
     "mask_of",
     "merge",
     "provide",
     "provide_default",
     "seconds",
+    "simulate",
+    "slow",
     "tell_of_cleanup",
     "whole",
 ]

@@ -107,6 +107,8 @@ class Breaker(Controls):
         if meter.hung_at is NOTHING_FLIES:
             meter.hung_at = now + meter.slow_after
             self.shared.bell(self)  # the calls under way are looked at also if nobody calls again
+        if meter.stall_after is not None:
+            self.shared.pulses.watch(meter)
         return number
 
     def _scan(self, meter: Meter, now: float) -> None:
@@ -238,6 +240,8 @@ class Breaker(Controls):
         """
         self._before()
         now = self.shared.clock()
+        if type(generation) is Meter and self._paused(generation, number, now):
+            generation.flight.pop(number, None)  # so that it is not slow
         with self.lock:
             state = self.state
             self._succeed(generation, number, now)
@@ -269,6 +273,7 @@ class Breaker(Controls):
         source = None if error is None else (_stamp(error), *_caller())
         call = (generation.number, number)
         now = self.shared.clock()
+        paused = self._paused(generation, number, now) if type(generation) is Meter else 0.0
         with self.lock:
             state, began = self.state, (self._probes or {}).get(number)
             nested = False
@@ -281,6 +286,10 @@ class Breaker(Controls):
             ):
                 nested = True
                 self._ignore(generation, number)
+            elif paused:
+                self._ignore(generation, number)
+                if self._wants("local_stall"):
+                    self._tell_call("local_stall", f"paused for {paused:.1f} s: {reason}", now)
             else:
                 if generation is self.current:
                     self._counted = None if source is None else (source, call)
@@ -292,6 +301,16 @@ class Breaker(Controls):
             probe = state is State.HALF_OPEN and began is not None
             duration = None if began is None else now - began
             tell_failure(self, state, reason, error, probe=probe, duration=duration)
+
+    def _paused(self, meter: Meter, number: int, now: float) -> float:
+        """Seconds of a pause of our own that this call has met, if it was long enough; else 0."""
+        if meter.stall_after is None:
+            return 0.0
+        began = meter.flight.get(number)
+        if began is None:
+            return 0.0
+        longest = self.shared.pulses.longest(began, now)
+        return longest if longest >= meter.stall_after else 0.0
 
     def ignored(self, generation: Generation, number: int) -> None:
         """Settle a call that says nothing: give its permit back and touch no counter of failures.

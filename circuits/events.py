@@ -140,6 +140,14 @@ _KINDS = (
         per_call=True,
     ),
     EventKind(
+        "local_stall",
+        False,
+        Severity.WARNING,
+        "a failure during a pause of our own did not count",
+        _CALL,
+        per_call=True,
+    ),
+    EventKind(
         "threshold_exceeded",
         False,
         Severity.WARNING,

@@ -54,6 +54,7 @@ class Meter(Generation):
         timed: whether the start of every call is kept, in `flight`, by its number.
         judging: whether results are classified.
         slow_after: seconds above which a call is slow; infinite without.
+        stall_after: seconds of a pause of our own that make a failure neutral, or None.
         hung: tickets of the calls under way that were found slow.
         hung_at: when the oldest call under way will be slow.
         scanned: calls that had started at the last look at those under way.
@@ -70,6 +71,7 @@ class Meter(Generation):
         "judging",
         "scanned",
         "slow_after",
+        "stall_after",
         "timed",
         "trips",
         "until",
@@ -82,6 +84,7 @@ class Meter(Generation):
         self.trips = _own(policy.trip)
         self.watchers: list[Any] | None = None
         self.slow_after = inf if policy.slow_after is None else policy.slow_after
+        self.stall_after = policy.stall_after
         self.judging = policy.classify is not None or policy.record_result is not None
         self.timed = self.judging or not (
             policy.slow_after is policy.cancel_counts_after is policy.stall_after is None

@@ -429,6 +429,12 @@ class Machine(Recorder):
         for number, began in calls:
             if number in meter.hung or now < began + meter.slow_after:
                 continue
+            if (
+                meter.stall_after is not None
+                and self.shared.pulses.longest(began, now) >= meter.stall_after
+            ):
+                meter.flight[number] = now  # it may not have had its turn; its time begins anew
+                continue
             ticket, why = None, None
             if meter.judge is not None:
                 successes = value(meter.succeeded)

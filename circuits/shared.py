@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from .generation import Generation
+from .pulse import Pulses
 
 __all__ = ["Interest", "Nobody", "Shared"]
 
@@ -56,6 +57,7 @@ class Shared:
         bypass: while the circuits are deactivated, what all calls pass through, uncounted.
         sources: where heartbeats, polls and the like are looked after.
         revive: asked to register a breaker again that was unregistered and is used.
+        pulses: of the process and its loops, while calls are under way that ask for them.
         leaked: calls that ended without a word, not yet settled: neutral outcomes, and permits
             that were collected.
         source: names this system in the ids of its events.
@@ -72,6 +74,7 @@ class Shared:
         "heads",
         "interest",
         "leaked",
+        "pulses",
         "random",
         "revive",
         "source",
@@ -111,6 +114,7 @@ class Shared:
         self.source = uuid4().hex[:12]
         self._epoch = int(self.wall() * 1000)
         self.heads: dict[tuple[str | None, str], tuple[int, int]] = {}
+        self.pulses = Pulses()
 
     def resume(self, heads: dict[tuple[str | None, str], tuple[int, int]]) -> None:
         """The first circuit of each of these keys goes on with these numbers."""

@@ -43,6 +43,7 @@ from brama.circuits import (
     any_of,
     explain,
     lint,
+    simulate,
 )
 from brama.notifier import Event, EventStream, Subscription
 from brama.telemetry import BramaError, ConfigError
@@ -122,6 +123,7 @@ __all__ = [
     "register_group",
     "replay",
     "reset_circuit",
+    "simulate",
     "status",
     "subscribe",
     "success",
