@@ -1,20 +1,32 @@
 """Sphinx directives that make the tables of the documentation from the code's own lists.
 
-``{brama-events}``, ``{brama-event-data}``, ``{brama-policy}``, ``{brama-spans}``,
-``{brama-metrics}``: each list stands in one place of the code, and a page cannot fall behind it.
+``{brama-events}``, ``{brama-event-data}``, ``{brama-policy}``, ``{brama-drawings}``,
+``{brama-spans}``, ``{brama-metrics}``: each list stands in one place of the code, and a page cannot
+fall behind it.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import attrs
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from brama.circuits import DATA, EVENTS, Policy
+from brama.circuits import (
+    DATA,
+    EVENTS,
+    OPTIONS,
+    CountWindow,
+    Policy,
+    TimeWindow,
+    failing_for,
+    intermittent,
+    simulate,
+    slow,
+)
 from brama.telemetry import names
 
 # Kinds that can be subscribed to and that nothing sends yet.
@@ -57,14 +69,82 @@ def policy() -> str:
     derived["half_open_timeout"] = "`expiry`"
     derived["health_timeout"] = "half of `health_interval`"
     derived["trip"] = "`ConsecutiveFailures(failure_threshold)`"
+    meanings = arguments(Policy)
     return markdown(
-        ("option", "default"),
+        ("option", "default", "meaning"),
         [
-            (f"`{field.name}`", derived.get(field.name) or shown(getattr(defaults, field.name)))
-            for field in attrs.fields(Policy)
-            if field.init
+            (
+                f"`{option}`",
+                derived.get(option) or shown(getattr(defaults, option)),
+                meanings[option],
+            )
+            for option in OPTIONS
         ],
     )
+
+
+def arguments(documented: type) -> dict[str, str]:
+    """What the docstring of a class says of its arguments."""
+    text = inspect.getdoc(documented) or ""
+    section = text.partition("\nArgs:\n")[2].partition("\n\n")[0]
+    meanings: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        if not line.startswith("     "):
+            name, _, line = line.strip().partition(":")
+            meanings[name] = ""
+        meanings[name] = f"{meanings[name]} {line.strip()}".strip()
+    return {
+        name: meaning.replace("``", "`").replace("|", "\\|") for name, meaning in meanings.items()
+    }
+
+
+POLICIES = {
+    "`ConsecutiveFailures(5)`, the default": Policy(expiry=20.0),
+    "`CountWindow(size=20, rate=0.5, minimum=10)`": Policy(
+        trip=CountWindow(size=20, rate=0.5), expiry=20.0
+    ),
+    "`TimeWindow(seconds=10, rate=0.2, minimum=5)`": Policy(
+        trip=TimeWindow(seconds=10, rate=0.2, minimum=5), expiry=20.0
+    ),
+    "the same, with `slow_after=2.0, slow_rate=0.5`": Policy(
+        trip=TimeWindow(seconds=10, rate=0.2, minimum=5), slow_after=2.0, slow_rate=0.5, expiry=20.0
+    ),
+    '`expiry_strategy="progressive"`, from 5 s': Policy(
+        expiry=5.0, expiry_strategy="progressive", jitter=0.0
+    ),
+}
+SCENARIOS = (failing_for(45.0), intermittent(0.3), slow(5.0))
+
+
+def drawings() -> str:
+    """What each policy does to the same outages: simulated, and drawn."""
+    parts: list[str] = []
+    for scenario in SCENARIOS:
+        parts.append(f"**{scenario.name.capitalize()}**, a call every {scenario.every:g} s\n")
+        lines: list[str] = []
+        rows: list[Sequence[str]] = []
+        for number, (name, rules) in enumerate(POLICIES.items(), 1):
+            happened = simulate(rules, scenario, seed=1)
+            states, calls = happened.text().splitlines()
+            lines += [f"{number} {states}", f"  {calls}", ""]
+            rows.append(
+                (
+                    str(number),
+                    name,
+                    at(happened.opened_at),
+                    str(happened.count("failure")),
+                    str(happened.count("refused")),
+                )
+            )
+        parts.append("```text\n" + "\n".join(lines[:-1]) + "\n```\n")
+        head = ("", "policy", "opens at", "calls that failed", "refused")
+        parts.append(markdown(head, rows) + "\n")
+    return "\n".join(parts)
+
+
+def at(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.1f} s"
 
 
 def shown(value: Any) -> str:
@@ -106,6 +186,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         ("brama-events", events),
         ("brama-event-data", event_data),
         ("brama-policy", policy),
+        ("brama-drawings", drawings),
         ("brama-spans", spans),
         ("brama-metrics", metrics),
     ):

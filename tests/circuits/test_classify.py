@@ -30,6 +30,7 @@ def raising(circuit, error):
         call()
 
 
+@requirement("BR-09")
 def test_exceptions_are_named_by_predicates_too(world):
     circuit = world.circuit(
         ignore=lambda error: "404" in str(error), record=[OSError, lambda e: isinstance(e, Busy)]
@@ -173,6 +174,7 @@ def test_another_word_is_logged_and_the_usual_rules_apply(world, word, caplog):
     assert "classify answered" in caplog.text
 
 
+@requirement("BR-09")
 def test_classify_sees_exceptions_as_well(world):
     seen: list[Outcome] = []
 

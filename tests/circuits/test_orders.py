@@ -244,6 +244,7 @@ def test_a_wrong_expiry_is_refused(world, bad):
 # The expiry as a function
 
 
+@requirement("BR-06")
 def test_a_function_says_how_long_the_circuit_stays_open(world, records):
     asked = []
 
@@ -332,6 +333,7 @@ def test_our_own_loop_calls_no_function_of_the_users(world):
     hanging.ignore()
 
 
+@requirement("BR-06")
 def test_the_row_of_openings_ends_when_the_circuit_was_closed_for_long_enough(world):
     circuit = world.circuit(
         failure_threshold=1,

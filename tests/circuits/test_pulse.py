@@ -56,6 +56,7 @@ def settle(world, circuit, seconds, outcome):
     getattr(permit, outcome)()
 
 
+@requirement("BR-R14")
 def test_a_failure_during_a_pause_is_neutral(watched, records):
     watched.shared.pulses = Paused()
     circuit = watched.circuit(failure_threshold=1, stall_after=1.0)
@@ -113,6 +114,7 @@ def gone():
     return False
 
 
+@requirement("BR-R14")
 @pytest.mark.soak
 @pytest.mark.parametrize("runtime", ["asyncio", "trio"])
 def test_whoever_blocks_the_loop_does_not_blame_the_dependency(circuit, runtime):

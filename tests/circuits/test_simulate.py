@@ -29,6 +29,7 @@ from brama.telemetry import ConfigError
 requirement = pytest.mark.requirement
 
 
+@requirement("BR-31")
 def test_an_outage_opens_the_circuit_and_the_first_probe_behind_it_closes_it():
     happened = simulate(Policy(failure_threshold=3, expiry=20.0), failing_for(30.0))
     assert [(change.at, change.state) for change in happened.changes] == [

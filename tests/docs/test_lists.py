@@ -71,3 +71,16 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", readme.read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (readme.parent / link).exists()] == []
+
+
+def test_every_test_that_the_page_of_traps_names_exists() -> None:
+    page = (DOCS / "circuits/traps.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", page))
+    tests = DOCS.parent / "tests"
+    there = {
+        name
+        for path in tests.rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 30
+    assert named - there == set()
