@@ -19,6 +19,7 @@ from .evidence import Why
 from .lasting import run
 from .options import check_reason, seconds
 from .permit import Bystander, Permit
+from .spanned import permit_for
 from .state import State
 from .status import Status
 from .stream import GuardedStream, is_stream
@@ -178,7 +179,7 @@ class Circuit(Detecting):
             CircuitOpenError: the call was refused.
             TypeError: `function` returned a coroutine or the like, which `acall` is for.
         """
-        return cast("R", run(Permit(self._breaker), function, args, kwargs, awaitable=False))
+        return cast("R", run(permit_for(self._breaker), function, args, kwargs, awaitable=False))
 
     async def acall(
         self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
@@ -196,7 +197,7 @@ class Circuit(Detecting):
                 "acall() takes the function and its arguments apart: "
                 f"await circuit.acall(function, argument), got: {function!r}"
             )
-        async with Permit(self._breaker) as permit:
+        async with permit_for(self._breaker) as permit:
             awaitable = function(*args, **kwargs)
             if type(awaitable) is not CoroutineType and not isawaitable(awaitable):
                 permit.ignore()
@@ -220,7 +221,7 @@ class Circuit(Detecting):
             probe: whether this call may be a half-open circuit's probe. One that may not, a
                 payment say, is refused until other calls have closed the circuit.
         """
-        return Permit(self._breaker) if probe else Bystander(self._breaker)
+        return permit_for(self._breaker, probe=probe)
 
     def try_acquire(self, *, probe: bool = True) -> Permit | None:
         """A permit to make one call, or None when it is refused.

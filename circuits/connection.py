@@ -292,13 +292,17 @@ class ConnectionActor(InlineActor):
         if not unsent:
             return
         for record in unsent:
-            if "new_state" in record.data:
-                tell_transition(record)
+            self._trace(record)
         try:
             registry.tell(Publish(unsent, partial(self._bells.look, self.breaker)))
         except ActorDeadError:
             return
         self._sent = unsent[-1]
+
+    def _trace(self, record: Record) -> None:
+        """Make the span of a transition, once, and have its events follow from it."""
+        if "new_state" in record.data:
+            tell_transition(record)
 
 
 class Circuits(DynamicSupervisor):

@@ -24,6 +24,7 @@ from .kind import Kind, kind_of
 from .lasting import follow, lasts, run
 from .permit import Permit
 from .settle import settle_error, settle_result
+from .spanned import SpannedPermit, permit_for
 from .tracing import tell_refusal
 
 __all__ = ["decorate"]
@@ -72,6 +73,8 @@ def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
         nonlocal usual
+        if watching.calls:
+            return run(SpannedPermit(breaker), function, args, kwargs)
         generation = breaker.admission
         if generation is None:
             meter = breaker.meter
@@ -147,10 +150,12 @@ def _coroutine(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., 
     shared = breaker.shared
 
     async def permitted(args: Any, kwargs: Any) -> Any:
-        async with Permit(breaker) as permit:
+        async with permit_for(breaker) as permit:
             return permit.judge(await function(*args, **kwargs))
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
+        if watching.calls:
+            return await permitted(args, kwargs)
         generation = breaker.admission
         if generation is None:
             meter = breaker.meter

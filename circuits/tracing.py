@@ -114,8 +114,6 @@ def tell_refusal(breaker: Traced, state: str, wait: float, reason: str | None) -
 
     Inside a span of its own the refusal is that span's outcome.
     """
-    if under_way.get() is not None:
-        return
     refused(
         connection=breaker.name,
         scope=breaker.scope,
@@ -123,6 +121,7 @@ def tell_refusal(breaker: Traced, state: str, wait: float, reason: str | None) -
         reason=reason,
         retry_after=wait if isfinite(wait) else None,
         cause=_cause(breaker),
+        span=under_way.get() is None,
     )
 
 

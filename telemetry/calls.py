@@ -44,6 +44,7 @@ def refused(
     reason: str | None,
     retry_after: float | None = None,
     cause: Cause | None = None,
+    span: bool = True,
 ) -> None:
     """A call was refused: make its span, ``call {pool}``, and announce it.
 
@@ -55,12 +56,13 @@ def refused(
         reason: why the circuit is in it.
         retry_after: seconds until a call may be admitted again.
         cause: leads to the transition that closed the gate; linked to.
+        span: whether a span is to be made; not for a call that has one.
 
     Failure: none; a fault of telemetry is logged.
     Threads: any, outside of locks. Up to 25 µs with a span, 0.5 µs without.
     """
     try:
-        if options().spans != "none":
+        if span and options().spans != "none":
             _span_of_refusal(connection, scope, state, reason, retry_after, cause)
     except Exception as error:  # noqa: BLE001 - the caller gets its CircuitOpenError
         swallow("tracing a refused call", error)
@@ -224,6 +226,26 @@ class Call:
         """How the call ended, in the words of its circuit."""
         self._outcome, self._reason = outcome, reason
 
+    def settle(self, outcome: Outcome) -> None:
+        """What holds if nobody has said or will say how the call ended."""
+        if self._outcome is None:
+            self._outcome = outcome
+
+    def leave(self) -> None:
+        """Be current here no more; the call goes on elsewhere, and is entered there."""
+        try:
+            self._detach()
+        except Exception as error:  # noqa: BLE001 - the call goes on
+            swallow("leaving the span of a call", error)
+
+    def _detach(self) -> None:
+        from opentelemetry.context import detach, get_current
+
+        token, self._token = self._token, None
+        # Left in another context than it was entered in, there is nothing to restore.
+        if token is not None and get_current() is self._attached:
+            detach(token)
+
     def link(self, cause: Cause | None) -> None:
         """Lead from this call to the transition that closed the gate."""
         for link in links([cause], "transition"):
@@ -233,7 +255,8 @@ class Call:
         from opentelemetry.context import attach
 
         self._token = attach(self._attached)
-        self._began = time.perf_counter()
+        if not self._began:  # not when a call goes on elsewhere
+            self._began = time.perf_counter()
         return self
 
     def __exit__(
@@ -248,10 +271,7 @@ class Call:
             swallow("ending the span of a call", error)
 
     def _end(self, exc: BaseException | None) -> None:
-        from opentelemetry.context import detach, get_current
-
-        if self._token is not None and get_current() is self._attached:
-            detach(self._token)
+        self._detach()
         outcome: Outcome = self._outcome or _outcome(exc)
         kind = error_type(exc) if outcome in {"failure", "rejected"} and exc is not None else ""
         metrics.durations.record(

@@ -124,13 +124,9 @@ def refresh() -> None:
     watching.calls = tracing and _current.options.spans == "calls" and _current.options.sample > 0
     watching.failures = hooks.attached(CALL_FAILED)
     watching.successes = hooks.attached(CALL_SUCCEEDED)
-    # Not with every call in a span: those of the refused ones are among them. A share of all
-    # calls leaves out most of the refused ones, which are looked for first.
-    watching.refusals = (
-        exceptional
-        or hooks.attached(CALL_REFUSED)
-        or (watching.calls and _current.options.sample < 1)
-    )
+    # Also with every call in a span: a share of them leaves out most of the refused ones, which
+    # are looked for first, and streams have none.
+    watching.refusals = exceptional or watching.calls or hooks.attached(CALL_REFUSED)
     watching.probes = exceptional or watching.failures
     watching.deliveries = providers.current_meter_provider() is not None or any(
         hooks.attached(f"{EVENT_PROCESS}.{end}") for end in ("start", "stop", "exception")
