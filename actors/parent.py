@@ -44,6 +44,8 @@ class Parent(Actor):
 
     supervises: ClassVar[bool] = True
     trap_exit = True
+    # A request to a supervisor starts actors, and those are nobody's continuation.
+    carries_context = False
 
     def __init__(self, children: Iterable[ChildSpec | type[Any]], strategy: str) -> None:
         super().__init__()

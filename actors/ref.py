@@ -85,7 +85,7 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
         Raises:
             ActorDeadError: the actor has ended.
         """
-        if beacon.ours._tracer_provider is not None or beacon.api._TRACER_PROVIDER is not None:
+        if beacon.api._TRACER_PROVIDER is not None:
             message = bring(message)
         if not self.actor_inbox.send(message):
             self._refused(message)
@@ -131,13 +131,13 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
 
     def _context(self) -> Context | None:
         """What the sender's context is to a request, by the class of the actor."""
-        if beacon.ours._tracer_provider is not None or beacon.api._TRACER_PROVIDER is not None:
+        if beacon.api._TRACER_PROVIDER is not None:
             return captured()
         return None
 
     def _brought(self, message: Any) -> Any:
         """The message as `tell` would send it."""
-        if beacon.ours._tracer_provider is not None or beacon.api._TRACER_PROVIDER is not None:
+        if beacon.api._TRACER_PROVIDER is not None:
             return bring(message)
         return message
 

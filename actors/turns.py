@@ -26,7 +26,7 @@ __all__ = ["BoundedInlineCell", "InlineCell", "PlainCell"]
 _THROUGHPUT = 256
 _SLICE = 0.002
 # Messages before the first look at the clock.
-_CHUNK = 4
+_CHUNK = 8
 
 
 class PlainCell(Cell):

@@ -243,6 +243,9 @@ class ConnectionActor(InlineActor):
     Killing it at any instant loses nothing: state, permits and records are the breaker's.
     """
 
+    # Each record has brought the context of its own cause; that of whoever rings is nothing to it.
+    carries_context = False
+
     # Slots because there may be one for each of a hundred thousand open circuits.
     __slots__ = ("_bells", "_due", "_sent", "breaker")
 

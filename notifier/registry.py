@@ -26,6 +26,9 @@ class Registry(InlineActor):
     is not, and carries on.
     """
 
+    # Each record brings the context of its own cause.
+    carries_context = False
+
     def __init__(
         self, index: Index[Listener], bells: Bells, journal: Journal | None = None
     ) -> None:

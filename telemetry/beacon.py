@@ -2,39 +2,50 @@
 
 Read it in place, for a call costs more than the reading:
 
-    if beacon.ours._tracer_provider is not None or beacon.api._TRACER_PROVIDER is not None:
+    if beacon.api._TRACER_PROVIDER is not None:
         context = capture()     # decides for certain
 
-Both None means for certain that nobody is, once `watch` was called.
+None means for certain that nobody is, once `Beacon.watch` was called.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from . import providers
-
 __all__ = ["Beacon", "beacon"]
 
 
-class _Dark:
-    _TRACER_PROVIDER: None = None
+class _StandIn:
+    """In the place of OpenTelemetry's API: not loaded yet, or overruled by a provider of ours."""
+
+    def __init__(self, provider: Any) -> None:
+        self._TRACER_PROVIDER = provider
 
 
 class Beacon:
-    """The two places where a tracer provider may stand. A slot each, to be read fast."""
+    """The place where a tracer provider would stand. One slot, to be read fast.
 
-    __slots__ = ("api", "ours")
+    The API's own module stands in it, because the API keeps its provider in a module variable and
+    tells nobody when it is set.
+    """
+
+    __slots__ = ("_module", "api")
 
     def __init__(self) -> None:
-        self.ours: Any = providers
-        self.api: Any = _Dark
+        self._module: Any = _StandIn(None)
+        self.api: Any = self._module
 
     def watch(self) -> None:
         """Load OpenTelemetry's API (6 ms), so that a provider is seen as soon as it is set."""
         from opentelemetry import trace
 
-        self.api = trace
+        if self.api is self._module:
+            self.api = trace
+        self._module = trace
+
+    def choose(self, provider: Any) -> None:
+        """`provider` counts and not the API's; None: the API's again."""
+        self.api = self._module if provider is None else _StandIn(provider)
 
 
 beacon = Beacon()

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from .beacon import beacon
 from .names import SCHEMA_URL
 
 if TYPE_CHECKING:
@@ -216,6 +217,7 @@ def _renew() -> None:
 def _prefer_the_last() -> None:
     global _tracer_provider, _meter_provider, _logger_provider
     _tracer_provider = _chosen_tracers[-1] if _chosen_tracers else None
+    beacon.choose(_tracer_provider)
     _meter_provider = _chosen_meters[-1] if _chosen_meters else None
     _logger_provider = _chosen_loggers[-1] if _chosen_loggers else None
 

@@ -245,3 +245,15 @@ async def test_a_sender_without_the_variable_finds_the_actors_own_in_place(syste
     assert await ref.ask(1, block=False) == "own"
     VAR.set("the sender's")
     assert await ref.ask(1, block=False) == "the sender's"
+
+
+async def test_a_provider_that_is_given_to_brama_alone_counts_too(system, kind, tracer):
+    import brama.telemetry
+
+    provider = TracerProvider()
+    trace._TRACER_PROVIDER = None
+    ref = system.spawn(actor(kind, see))
+    VAR.set("the sender's")
+    with brama.telemetry.configure(tracer_provider=provider):
+        assert await ref.ask(1, block=False) == "the sender's"
+    assert await ref.ask(1, block=False) == "unset"
