@@ -32,7 +32,6 @@ class Poll(Source):
     """A value that is asked for again and again: `Circuit.poll` makes it.
 
     Attributes:
-        value: the last answer; None before the first.
         polls: how often it was asked for.
         unknown: polls without an answer, because the function raised or took too long.
         fault: why the last poll had no answer, or None.

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import pickle
 import socket
+import threading
 from email.utils import formatdate
 
 import pytest
@@ -15,7 +16,7 @@ import brama
 from brama.circuits import CircuitOpenError, Policy, State
 from brama.telemetry import ConfigError
 
-from .clients import Aiohttp, AsyncHttpx, TrioHttpx
+from .clients import Aiohttp, AsyncHttpx, Httpx, Requests, TrioHttpx
 
 pytestmark = pytest.mark.requirement("BR-32")
 
@@ -236,6 +237,60 @@ def test_a_reader_whose_trio_scope_is_cancelled_is_neutral(client, server, circu
 
     trio.run(main)
     assert settled(circuit()) == NEUTRAL
+
+
+# The herd
+
+
+def herd(results):
+    refused = [result for result in results if isinstance(result, CircuitOpenError)]
+    assert len(refused) == len(results) - 1
+
+
+@pytest.mark.parametrize("kind", [Aiohttp, AsyncHttpx])
+def test_of_ten_tasks_at_a_half_open_host_one_is_sent(client, server, catalogue, world):
+    circuit = catalogue.circuit(server.host)
+    circuit.open_circuit()
+    world.clock.advance(60)
+
+    async def main():
+        calls = [client().read(server.url("/ok"), lambda: None) for _ in range(10)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    herd(asyncio.run(main()))
+    assert server.asked == ["/ok"]
+    assert settled(circuit) == SUCCESS
+    assert circuit.state is State.CLOSED
+
+
+@pytest.mark.parametrize("kind", [Requests, Httpx])
+def test_of_ten_threads_at_a_half_open_host_one_is_sent(client, server, catalogue, world):
+    circuit = catalogue.circuit(server.host)
+    circuit.open_circuit()
+    world.clock.advance(60)
+    together = threading.Barrier(11)
+    results = []
+
+    def call():
+        try:
+            guarded = client()
+            together.wait(10)
+            # The probe stays out until all have asked.
+            results.append(guarded.peek(server.url("/drip"), lambda: together.wait(10)))
+        except Exception as error:
+            results.append(error)
+            together.wait(10)
+
+    threads = [threading.Thread(target=call) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    together.wait(10)
+    together.wait(10)
+    for thread in threads:
+        thread.join(10)
+    herd(results)
+    assert server.asked == ["/drip"]
+    assert circuit.state is State.CLOSED
 
 
 # Retry-After
