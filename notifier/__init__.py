@@ -37,6 +37,7 @@ from .journal import (
     finish,
     verify,
 )
+from .receiver import Received, Receiver
 from .registry import Registry, keep
 from .stream import EventStream
 from .subscription import Subscription
@@ -56,6 +57,8 @@ __all__ = [
     "JournalGoneError",
     "JournalOptions",
     "JournalStatus",
+    "Received",
+    "Receiver",
     "Registry",
     "Replay",
     "Severity",

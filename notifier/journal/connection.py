@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ _DAMAGE = ("malformed", "not a database", "file is encrypted")
 
 
 @contextmanager
-def described(path: Path) -> Iterator[None]:
+def described(path: Path) -> Generator[None, None, None]:
     """Turn what SQLite raises into a `JournalError` that says what it is about."""
     import sqlite3
 
@@ -142,7 +142,7 @@ def _statements(script: str) -> Iterator[str]:
 
 
 @contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
+def transaction(db: sqlite3.Connection) -> Generator[None, None, None]:
     """A write transaction: the whole of it, or nothing."""
     import sqlite3
 

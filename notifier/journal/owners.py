@@ -13,6 +13,8 @@ from uuid import uuid4
 
 __all__ = ["Owner", "alive"]
 
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)  # Windows has none, and hands nothing on
+
 try:
     import fcntl
 
@@ -55,7 +57,7 @@ class Owner:
         if self._descriptor is not None and self._path.exists():
             return
         self._close()
-        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | _CLOEXEC, 0o644)
         try:
             _lock(descriptor)
         except OSError:
@@ -91,7 +93,7 @@ def alive(journal: Path, id: str | None) -> bool:
         return False
     path = _file(journal, id)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | _CLOEXEC)
     except FileNotFoundError:
         return False
     except OSError:

@@ -9,6 +9,7 @@ import attrs
 
 from brama.circuits import Event, EventFormatError
 
+from ..numbers import Numbers
 from .connection import close, connect_readonly, described
 from .file import stored
 from .rows import Stored
@@ -75,14 +76,15 @@ class Sequences:
 
     def __init__(self, *, whole: bool) -> None:
         self._whole = whole
-        # By source, scope and connection: epoch, number and row of the last critical event.
-        self._last: dict[tuple[str, str | None, str], tuple[int, int, int]] = {}
-        self._gaps: dict[str, int] = {}
+        self._numbers = Numbers()
+        self._gaps: dict[str, int] = {}  # row of the last one, by source
+        self._rows: dict[tuple[str, str | None, str], int] = {}
         self.told = 0
 
     @property
     def connections(self) -> int:
-        return len({key[1:] for key in self._last})
+        """How many have been seen."""
+        return len({key[1:] for key in self._rows})
 
     def see(self, id: int, event: Event) -> Finding | None:
         """Look at the next event; what is wrong with its number."""
@@ -91,23 +93,17 @@ class Sequences:
             self.told += int(event.data.get("lost", 0))
         if event.seq is None:
             return None
+        step = self._numbers.follow(event)
         key = (event.source, event.scope, event.connection)
-        epoch, number, row = self._last.get(key, (event.epoch, -1, 0))
-        self._last[key] = (event.epoch, event.seq, id)
-        if number < 0:
-            if not self._whole or event.seq == 1:
-                return None
-            number = 0
-        if event.seq == number + 1 or (event.epoch != epoch and event.seq == 1):
-            return None
+        row, self._rows[key] = self._rows.get(key, 0), id
         name = event.connection if event.scope is None else f"{event.scope}/{event.connection}"
-        who = f"{name} of {event.source}, epoch {event.epoch}"
-        if event.epoch == epoch and event.seq <= number:
-            return Finding("repeated_number", id, f"{who}: number {event.seq} comes after {number}")
-        if self._gaps.get(event.source, 0) > row:
+        who = f"{name} of {event.source}, epoch {event.epoch}, number {event.seq}"
+        if step.behind:
+            return Finding("repeated_number", id, f"{who}: it, or a later one, was there before")
+        told = self._gaps.get(event.source, 0) > row
+        if not step.missing or told or (step.first and not self._whole):
             return None
-        missing = f"{number + 1} to {event.seq - 1}"
-        return Finding("missing_number", id, f"{who}: numbers {missing} are missing")
+        return Finding("missing_number", id, f"{who}: the {step.missing} before it are missing")
 
 
 def _read(row: Stored) -> Event:

@@ -424,7 +424,8 @@ class System:
             connection=connection,
             scope=scope,
         )
-        self.flush(timeout)
+        if self._journal.failing is None:  # else it could be long until it works again
+            self.flush(timeout)
         return made
 
     def flush(self, timeout: float | timedelta = 5.0) -> bool:
@@ -436,12 +437,15 @@ class System:
         Returns:
             Whether it is; at once and True without a journal.
 
-        Threads: any but Brama's own; on a loop of yours it blocks, so call it in a thread.
+        Threads: any. On a loop of yours it blocks, so call it in a thread. On Brama's own loop,
+            which would wait for itself, it only looks.
         """
         deadline = time.monotonic() + seconds("timeout", timeout, zero=True)
         journal = self._journal
         if journal is None:
             return True
+        if self.actors.on_loop_thread():
+            deadline = 0.0
         tick = threading.Event()
         while not self._bells.published():
             if time.monotonic() >= deadline:

@@ -75,6 +75,7 @@ def test_an_event_is_one_line_of_utf8():
     assert json.loads(line.encode())["data"]["reason"] == "zażółć\ngęślą ?"
 
 
+@requirement("EV-13")
 def test_times_are_utc_in_iso_and_milliseconds_that_agree():
     made = event()
     assert made.to_dict()["timestamp"] == "2026-01-01T12:00:00.123456Z"
@@ -82,6 +83,7 @@ def test_times_are_utc_in_iso_and_milliseconds_that_agree():
     assert made.timestamp_ms == int(made.timestamp.timestamp() * 1000)
 
 
+@requirement("EV-13")
 def test_a_time_of_another_zone_becomes_utc_and_one_without_is_refused():
     fields = event().to_dict()
     restored = Event.from_dict({**fields, "timestamp": "2026-01-01T14:00:00+02:00"})

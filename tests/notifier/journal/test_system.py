@@ -48,6 +48,7 @@ def test_events_outlive_the_system_that_they_happened_in(systems):
     ]
 
 
+@requirement("EV-12")
 def test_epoch_and_number_go_on_after_a_restart(systems):
     for reason in ("one", "two", "three"):
         system = systems()
@@ -172,6 +173,25 @@ def test_a_replay_can_be_iterated_over_on_any_loop(systems, run):
         return [event.seq async for event in replay]
 
     assert run(main) if run is trio.run else run(main()) == [1, 2]
+
+
+def test_a_handler_on_brama_s_own_loop_may_replay_and_holds_nothing_up(systems, recorder):
+    system, heard = systems(), recorder()
+    found = []
+
+    async def handler(event: brama.Event) -> None:
+        started = time.monotonic()
+        found.append([event.seq for event in system.replay(events=CRITICAL, timeout=5)])
+        found.append(time.monotonic() - started)
+        heard(event)
+
+    system.circuit("search").open_circuit()
+    assert system.flush()
+    system.subscribe(handler, events=["circuit_closed"])
+    system.circuit("search").close_circuit()
+    heard.wait(1)
+    assert found[0][:2] == [1, 2]
+    assert found[1] < 4
 
 
 def test_a_replay_of_a_file_that_is_gone_says_so(systems, path):
