@@ -200,8 +200,11 @@ class Future(pykka.Future[T]):
         """Wait on trio or asyncio until the result is there; returns whether it is."""
         if not self.done():
             if _in_trio():
-                with trio.move_on_after(float("inf") if timeout is None else timeout):
+                if timeout is None:  # a scope is a third of the cost of a request
                     await self._wait_trio()
+                else:
+                    with trio.move_on_after(timeout):
+                        await self._wait_trio()
             elif (loop := _asyncio_loop()) is not None:
                 await self._wait_asyncio(loop, timeout)
             else:

@@ -18,6 +18,8 @@ __all__ = ["BoundedQueue", "MailboxPolicy", "Offer", "Overflow"]
 
 Overflow = Literal["block", "drop_newest", "drop_oldest", "coalesce"]
 
+_DEFAULT: Overflow = "drop_newest"
+
 
 def _check_limit(_policy: object, _attribute: object, value: Any) -> None:
     if value is None:
@@ -77,7 +79,7 @@ class MailboxPolicy:
     """
 
     limit: int | None = field(validator=_check_limit)
-    overflow: Overflow = field(default="drop_newest", validator=_check_overflow)
+    overflow: Overflow = field(default=_DEFAULT, validator=_check_overflow)
     key: Callable[[Any], Hashable] | None = field(default=None, validator=_check_key)
     timeout: float | None = field(default=10.0, converter=_seconds, kw_only=True)
 
