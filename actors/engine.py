@@ -40,6 +40,9 @@ class Tenancy(Host, Protocol):
     @property
     def backoff(self) -> Backoff: ...
 
+    @property
+    def stop_timeout(self) -> float: ...
+
     def child_specs(self) -> Sequence[ChildSpec]: ...
 
     def root_options(self) -> dict[str, Any]: ...
@@ -216,7 +219,8 @@ class Engine:
     _root_reason = ""
 
     def _wake(self) -> None:
-        if self._news is not None:
+        # Elsewhere than on the loop it is because there is none any more.
+        if self._news is not None and self._system.on_loop_thread():
             self._news.set()
 
     async def _wait_news(self) -> None:
@@ -234,7 +238,9 @@ class Engine:
         system = self._system
         began = trio.current_time()
         # The request may have waited for a busy loop, and its time does not wait with it.
-        timeout = max(0.0, self._stop_timeout - (time.monotonic() - self._stop_asked))
+        timeout = system.stop_timeout  # after a boot that failed, when nobody asked
+        if self.stop_wanted.is_set():
+            timeout = max(0.0, self._stop_timeout - (time.monotonic() - self._stop_asked))
         # The last part belongs to those who do not end by themselves, so that whoever waits for
         # the stop gets a report within the time that they gave.
         orderly = timeout - min(GRACE, timeout / 5)

@@ -256,16 +256,23 @@ class ActorSystem(Overview):
         self.tree_is_lost(why)
         self.scheduler.abandon()
         self.timers.clear()
+        self._abandon_cells("the loop died")
+
+    def _abandon_cells(self, why: str) -> None:
         for cell in list(self.cells):
-            cell.abandon("the loop died")
+            try:
+                cell.abandon(why)
+            except Exception:  # a watcher's fault, and the others have to end all the same
+                logger.exception("%s: %s did not take its end", self._name, cell.ref)
 
     def over(self, engine: Engine) -> None:
-        """The engine has ended for good."""
+        """The engine has ended for good. Idempotent: by now another one may be at work here."""
+        if engine.closed:
+            return
         engine.closed = True
         if self.cells:
             self.scheduler.abandon()
-            for cell in list(self.cells):
-                cell.abandon("the system has stopped")
+            self._abandon_cells("the system has stopped")
         with self._lock:
             if self._engine is engine:
                 self._engine = self._thread = None

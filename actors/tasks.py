@@ -91,7 +91,8 @@ class TaskCell(Cell):
             self.busy += perf_counter() - self._began
             self._began = 0.0
             self.host.task_ended()
-        if scope.cancelled_caught:
+        if scope.cancelled_caught or self.killed is not None:
+            # Or killed in a step that nothing was left to do after: no cancellation was seen.
             self._end(self.killed or Killed())
 
     def _end(self, reason: ExitReason) -> None:
@@ -114,8 +115,9 @@ class TaskCell(Cell):
             return
         handled, end = 0, perf_counter() + _SLICE
         while True:
-            if self._attention and not await self._attend():
-                return
+            while self._attention:  # again: a kill may have come while it looked up
+                if not await self._attend():
+                    return
             rest = self._rest
             if rest is None:
                 if not self.take():

@@ -85,8 +85,9 @@ class PlainCell(Cell):
         receive = self.actor.on_receive
         budget, chunk, end = _THROUGHPUT, _CHUNK, 0.0
         while True:
-            if self._attention and not self._attend():
-                return False
+            while self._attention:  # again: it may kill itself while it looks up
+                if not self._attend():
+                    return False
             rest = self._rest
             if rest is None:
                 if not self.take():
