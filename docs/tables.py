@@ -155,9 +155,15 @@ def shown(value: Any) -> str:
 
 def spans() -> str:
     return markdown(
-        ("span", "kind", "when", "attributes"),
+        ("span", "kind", "when", "attributes", "links to"),
         [
-            (f"`{span.verb}` *{span.word}*", span.kind, span.when, code(span.attributes))
+            (
+                f"`{span.verb}` *{span.word}*",
+                span.kind,
+                span.when,
+                code(span.attributes),
+                span.links,
+            )
             for span in names.SPANS
         ],
     )
@@ -165,11 +171,49 @@ def spans() -> str:
 
 def metrics() -> str:
     return markdown(
-        ("metric", "unit", "counts", "attributes"),
+        ("metric", "kind", "unit", "counts", "attributes"),
         [
-            (f"`{metric.name}`", f"`{metric.unit}`", metric.description, code(metric.attributes))
+            (
+                f"`{metric.name}`",
+                metric.kind,
+                f"`{metric.unit}`",
+                metric.description,
+                code(metric.attributes),
+            )
             for metric in names.METRICS
         ],
+    )
+
+
+def log_events() -> str:
+    return markdown(
+        ("event", "severity", "when", "attributes"),
+        [
+            (f"`{event.name}`", event.severity, event.when, code(event.attributes))
+            for event in names.LOG_EVENTS
+        ],
+    )
+
+
+def hooks() -> str:
+    return markdown(
+        ("occurrence", "when", "measurements", "metadata"),
+        [
+            (
+                f"`{hook.name}.*`" if hook.span else f"`{hook.name}`",
+                hook.when,
+                code(hook.measurements),
+                code(hook.metadata),
+            )
+            for hook in names.HOOKS
+        ],
+    )
+
+
+def attributes() -> str:
+    return markdown(
+        ("attribute", "says"),
+        [(f"`{name}`", meaning) for name, meaning in names.ATTRIBUTES.items()],
     )
 
 
@@ -189,6 +233,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
         ("brama-drawings", drawings),
         ("brama-spans", spans),
         ("brama-metrics", metrics),
+        ("brama-log-events", log_events),
+        ("brama-hooks", hooks),
+        ("brama-attributes", attributes),
     ):
         app.add_directive(name, directive(table))
     return {"parallel_read_safe": True}

@@ -171,7 +171,8 @@ def traced(_scale: Scale) -> Generator[list[Contender], None, None]:
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(exporter))
         stack.callback(provider.shutdown)
-        stack.enter_context(configure(tracer_provider=provider))
+        # Without the limit, which would leave out most of what is to be measured.
+        stack.enter_context(configure(tracer_provider=provider, span_rate=None))
         tripping = Tripping(stack.enter_context(brama.System()), ROUND)
 
         def done() -> int:
