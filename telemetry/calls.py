@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from . import hook_names, metrics, names
 from .context import capture, is_unsampled
 from .faults import error_type, swallow
-from .flags import admit, options
+from .flags import admit, holds_back, options
 from .hooks import attached, execute
 from .links import links
 from .log_events import record_exception
@@ -62,7 +62,9 @@ def refused(
     Threads: any, outside of locks. Up to 25 µs with a span, 0.5 µs without.
     """
     try:
-        if span and options().spans != "none":
+        if holds_back("refused"):
+            metrics.held_back.add("refused")
+        elif span and options().spans != "none":
             _span_of_refusal(connection, scope, state, reason, retry_after, cause)
     except Exception as error:  # noqa: BLE001 - the caller gets its CircuitOpenError
         swallow("tracing a refused call", error)

@@ -101,7 +101,15 @@ def options() -> Options:
 def use(new: Options) -> None:
     """Let these options hold from now on."""
     global _current
-    _current = _Current(new)
+    if new != _current.options:  # equal ones would only fill the buckets again
+        _current = _Current(new)
+    refresh()
+
+
+def reset() -> None:
+    """Let the default options hold, with full buckets; for tests."""
+    global _current
+    _current = _Current(Options())
     refresh()
 
 
@@ -115,6 +123,15 @@ def admit(kind: str) -> int | None:
         made = Throttle(1 / rate, burst=max(1, int(rate * BURST)))
         bucket = _current.buckets.setdefault(kind, made)
     return bucket.admit()
+
+
+def holds_back(kind: str) -> bool:
+    """Whether the bucket of this kind is empty; if so, one more is held back.
+
+    For paths on which it costs too much to find out first whether there would be a span at all.
+    """
+    bucket = _current.buckets.get(kind)
+    return bucket is not None and bucket.holds_back()
 
 
 def refresh() -> None:

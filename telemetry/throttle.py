@@ -53,6 +53,14 @@ class Throttle:
             self._next = max(now, self._next) + self._interval
             return held_back
 
+    def holds_back(self) -> bool:
+        """Whether the next one would be held back; if so, it is counted so.
+
+        A first look without the lock: whoever is wrong by a moment is admitted or held back by
+        `admit` all the same.
+        """
+        return self._clock() < self._next - self._slack and self.admit() is None
+
     def after_fork(self) -> None:
         """Whoever held the lock is not there to release it."""
         self._lock = threading.Lock()

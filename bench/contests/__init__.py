@@ -10,6 +10,7 @@ from .dispatch import DISPATCH
 from .footprint import FOOTPRINT
 from .journal import JOURNAL
 from .refusals import REFUSALS
+from .telemetry import TELEMETRY
 from .threads import THREADS
 from .transitions import TRANSITIONS
 
@@ -20,6 +21,7 @@ ALL: tuple[Contest, ...] = (
     *REFUSALS,
     *THREADS,
     *TRANSITIONS,
+    *TELEMETRY,
     *ACTORS,
     *DISPATCH,
     *JOURNAL,

@@ -41,9 +41,9 @@ def _new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(metrics, "_sources", metrics._Sources())
     metrics.transitions.after_fork()
     pools.reset()
-    flags.use(flags.Options())
+    flags.reset()
     yield
-    flags.use(flags.Options())
+    flags.reset()
 
 
 class Clock:

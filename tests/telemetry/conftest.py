@@ -53,7 +53,7 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
         histogram.forget()
     monkeypatch.setattr(metrics, "_sources", metrics._Sources())
     faults._errors.clear()
-    flags.use(flags.Options())
+    flags.reset()
     pools.reset()
     # Tests of log lines ask for these; the others would find them among theirs.
     monkeypatch.setattr(logging.getLogger("brama.circuits"), "disabled", True)

@@ -1,0 +1,176 @@
+"""What telemetry costs: calls and refusals with an SDK and without, and very many openings at once.
+
+The contender without an SDK is named ``off``, so that a ratio to it is the price of the SDK.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from itertools import repeat
+
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+import brama
+from bench.contest import Contender, Contest, Scale, WorkNotDone, agree
+from brama.telemetry import configure, metrics
+from brama.telemetry.flags import Spans
+
+from .work import Work, looped, settled
+
+__all__ = ["TELEMETRY"]
+
+FOREVER = 1e6
+MANY = 100_000
+"""Circuits that open at once."""
+
+BOUND = 2_000
+"""Spans that those may make: four seconds' worth, and fifty a second while it lasts."""
+
+Run = Callable[[int], float | None]
+
+
+class Counting(SpanExporter):
+    """Counts spans and forgets them: the cost of a collector is not ours."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def export(self, spans: object) -> SpanExportResult:
+        assert isinstance(spans, tuple | list)
+        self.seen += sum(isinstance(span, ReadableSpan) for span in spans)
+        return SpanExportResult.SUCCESS
+
+
+@contextmanager
+def sdk() -> Generator[tuple[TracerProvider, Counting], None, None]:
+    exporter = Counting()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    try:
+        yield provider, exporter
+    finally:
+        provider.shutdown()
+
+
+def traced(provider: TracerProvider, run: Run, *, spans: Spans, rate: float | None) -> Run:
+    """`run` while Brama's spans go to `provider`."""
+
+    def inside(times: int) -> float | None:
+        with configure(tracer_provider=provider, spans=spans, span_rate=rate):
+            return run(times)
+
+    return inside
+
+
+@contextmanager
+def called(_scale: Scale) -> Generator[list[Contender], None, None]:
+    with brama.System() as system, sdk() as (provider, _exporter):
+
+        def contender(name: str, spans: Spans | None) -> Contender:
+            circuit, work = system.circuit(name), Work()
+            run: Run = looped(circuit(work.call))
+            if spans is not None:
+                run = traced(provider, run, spans=spans, rate=50.0)
+            return Contender(name, run, settled(circuit, work))
+
+        yield [
+            contender("brama", "exceptional"),
+            contender("off", None),
+            contender("every call", "calls"),
+        ]
+
+
+@contextmanager
+def refused(_scale: Scale) -> Generator[list[Contender], None, None]:
+    with brama.System() as system, sdk() as (provider, _exporter):
+        other = system.circuit("other")
+        other.open_circuit(expires_in=FOREVER)
+        emptying = other(Work().call)
+
+        def refuse(guarded: Callable[[], object], times: int) -> None:
+            for _ in repeat(None, times):
+                try:
+                    guarded()
+                except brama.CircuitOpenError:
+                    pass
+
+        def contender(name: str, rate: float | None, *, on: bool = True) -> Contender:
+            circuit, work = system.circuit(name), Work()
+            circuit.open_circuit(expires_in=FOREVER)
+            guarded = circuit(work.call)
+
+            def run(times: int) -> float:
+                if on and rate is not None:
+                    refuse(emptying, 250)  # the bucket, which each round finds full
+                began = time.thread_time()
+                refuse(guarded, times)
+                return (time.thread_time() - began) / times
+
+            return Contender(
+                name,
+                traced(provider, run, spans="exceptional", rate=rate) if on else run,
+                lambda: circuit.status().refused,
+            )
+
+        yield [
+            contender("brama", 50.0),
+            contender("off", None, on=False),
+            contender("span each", None),
+        ]
+
+
+@contextmanager
+def opened(scale: Scale) -> Generator[list[Contender], None, None]:
+    size = int(MANY * scale.size)
+    done = 0
+
+    def counted() -> int:
+        return sum(
+            number
+            for (_pool, new, _old), number in metrics.transitions.snapshot().items()
+            if new == "open"
+        )
+
+    def run(_times: int) -> float:
+        nonlocal done
+        before = counted()
+        with (
+            sdk() as (provider, exporter),
+            configure(tracer_provider=provider),
+            brama.System() as system,
+        ):
+            circuits = [system.circuit(str(number)) for number in range(size)]
+            system.start()
+            began = time.perf_counter()
+            for circuit in circuits:
+                circuit.open_circuit(expires_in=FOREVER)
+            end = began + 120
+            while counted() - before < size:
+                if time.perf_counter() > end:
+                    raise WorkNotDone(f"{counted() - before} of {size} openings were counted")
+                time.sleep(0.01)
+            seconds = time.perf_counter() - began
+            provider.force_flush()
+            if exporter.seen > BOUND:
+                raise WorkNotDone(f"{size} openings made {exporter.seen} spans")
+            agree("openings", counted=counted() - before, opened=size)
+        done += 1
+        return seconds / size
+
+    yield [Contender("brama", run, lambda: done, times=1)]
+
+
+TELEMETRY = (
+    Contest("call-traced", "a decorated call with an SDK installed; off: without one", called),
+    Contest("refusal-traced", "a refused call with an SDK; beyond the bucket, off, each", refused),
+    Contest(
+        "outage",
+        "one of 100 000 circuits that open at once with an SDK, counted and told",
+        opened,
+        "us",
+        rounds=1,
+    ),
+)
