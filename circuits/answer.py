@@ -14,7 +14,8 @@ from brama.telemetry import ConfigError, unknown
 
 from .breaker import Breaker
 from .errors import CircuitOpenError
-from .permit import Bystander, Permit
+from .permit import Permit
+from .spanned import permit_for
 from .status import Status
 
 __all__ = ["NOTHING", "Answer", "Nothing", "Refused", "check_items", "settled", "terms"]
@@ -59,7 +60,7 @@ class Answer:
 
     def permit(self) -> Permit:
         """A permit for one call."""
-        return Permit(self.breaker) if self.probe else Bystander(self.breaker)
+        return permit_for(self.breaker, probe=self.probe)
 
     def refused(self, error: CircuitOpenError) -> Any:
         """The answer to a refused call; an awaitable if the fallback is async.
