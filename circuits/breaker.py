@@ -373,6 +373,8 @@ class Breaker(Controls):
                 self._look_at_flight(meter, now)
             work = self._work()
             due = self._due(now)
+            if self._retired is not None:
+                self._forget_settled()  # a third of what an open circuit weighs
         if work:
             self._do(work, ours=True)
         return None if due is None else max(0.0, due - now)
@@ -430,7 +432,7 @@ class Breaker(Controls):
         with self.lock:
             self._shut(event, now)
             # An actor that manages it has nothing to wait for any more.
-            return self._unrung() or self.log is not None
+            return self._unrung() or self.state is not State.CLOSED
 
     def _shut(self, event: str, now: float) -> None:
         self.admission = None

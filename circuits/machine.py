@@ -513,8 +513,8 @@ class Machine(Recorder):
 
     def _open(self, reason: str | None, now: float, *, hold: bool = False) -> None:
         self._opened_count += 1
-        self._opened_at = self.shared.wall()
         self._move(State.OPEN, reason, now, ("state_change", "circuit_opened"), hold=hold)
+        self._opened_at = self._transition_at
 
     def _half_open(self, reason: str, now: float) -> None:
         self.reopen_at = min(self.reopen_at, now)  # it may come before its time
