@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from .file import Position
 from .follower import Follower
 from .journal import Journal
+from .positions import Position
 
 __all__ = ["Feeding", "claim", "farewell", "order"]
 
@@ -54,9 +54,7 @@ class Feeding:
         journal = self._journal
         changed = [one for one in _lasting(journal) if one.changed]
         if changed:
-            journal.file.save_durables(
-                journal.owner, [(one.name, one.position()) for one in changed]
-            )
+            journal.positions.save(journal.owner, [(one.name, one.position()) for one in changed])
 
     def _show(self, follower: Follower) -> bool:
         file = self._journal.file
@@ -75,7 +73,7 @@ class Feeding:
                 # Kept before they are given out: after a kill it can be told what may be a repeat.
                 if follower.lasting:
                     at = follower.position()
-                    file.save_durables(self._journal.owner, [(follower.name, at)])
+                    self._journal.positions.save(self._journal.owner, [(follower.name, at)])
                 follower.give(chosen)
         return True
 
@@ -89,7 +87,7 @@ def claim(journal: Journal, follower: Follower) -> None:
         follower.ordered = True
         follower.start(Position(last, last, 0), fresh=False)
     elif not follower.claimed:
-        found = journal.file.claim_durable(follower.name, journal.owner, anew=journal.begun_anew)
+        found = journal.positions.claim(follower.name, journal.owner, anew=journal.begun_anew)
         follower.ordered = True
         if found is not None:
             position, fresh = found
@@ -104,8 +102,8 @@ def _dismiss(journal: Journal) -> None:
         if not follower.ordered:
             continue  # even one that ends at once has said from where on it wants to hear
         if follower.claimed and follower.lasting:
-            journal.file.save_durables(journal.owner, [(follower.name, follower.farewell())])
-            journal.file.release_durable(follower.name, journal.owner)
+            journal.positions.save(journal.owner, [(follower.name, follower.farewell())])
+            journal.positions.release(follower.name, journal.owner)
             follower.claimed = False
         journal.leaving.remove(follower)
 
@@ -119,7 +117,7 @@ def farewell(journal: Journal) -> None:
     """The system ends: keep every position as it is."""
     _dismiss(journal)
     positions = [(one.name, one.farewell()) for one in _lasting(journal)]
-    journal.file.save_durables(journal.owner, positions)
+    journal.positions.save(journal.owner, positions)
 
 
 def _lasting(journal: Journal) -> list[Follower]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from .rows import INSERT, Stored, heads_of, row_of
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["Claim", "JournalFile", "Position", "stored"]
+__all__ = ["Claim", "JournalFile", "last_id", "stored"]
 
 CHUNK = 5_000
 """Rows that one transaction of retention removes: others want to write, too."""
@@ -49,21 +49,6 @@ class Claim:
     heads: dict[tuple[str, str], tuple[int, int]] = attrs.field(factory=dict, eq=False)
 
 
-@attrs.frozen
-class Position:
-    """How far a durable subscription has come.
-
-    Attributes:
-        position: id of the last event that it has acknowledged.
-        handed: id of the last one that it was given.
-        n: deliveries so far.
-    """
-
-    position: int
-    handed: int
-    n: int
-
-
 class JournalFile:
     """One SQLite file that several processes share.
 
@@ -85,7 +70,15 @@ class JournalFile:
     # Opening and closing
 
     @contextmanager
-    def _use(self) -> Generator[sqlite3.Connection, None, None]:
+    def use(self, *, durable: bool = False) -> Generator[sqlite3.Connection, None, None]:
+        """The connection, for as long as the block lasts.
+
+        Args:
+            durable: what is committed in it has to be confirmed by the disk.
+
+        Raises:
+            JournalError: not now, or something in the block went wrong.
+        """
         with self.lock, described(self.path):
             if self._forbidden:
                 raise JournalError(f"the journal {self.path}: {self._forbidden}")
@@ -97,6 +90,7 @@ class JournalFile:
                 # Without this look SQLite would go on writing into the file that nobody can find.
                 self._close()
                 raise JournalGoneError(f"the journal {self.path} was deleted or replaced")
+            self._synchronous(self._db, durable=durable)
             yield self._db
 
     def _close(self) -> None:
@@ -121,7 +115,7 @@ class JournalFile:
         Raises:
             JournalDamagedError: it is not sound.
         """
-        with self._use() as db:
+        with self.use() as db:
             found = [row[0] for row in db.execute("PRAGMA quick_check(3)")]
         if found != ["ok"]:
             raise JournalDamagedError(f"the journal {self.path} is damaged: {'; '.join(found)}")
@@ -150,9 +144,8 @@ class JournalFile:
         Raises:
             JournalError: not now.
         """
-        with self._use() as db:
+        with self.use() as db:
             owner.hold()
-            self._synchronous(db, durable=False)
             with transaction(db):
                 rows = db.execute("SELECT source, owner, clean FROM sources").fetchall()
                 taken = {source: (other, clean) for source, other, clean in rows}
@@ -187,13 +180,11 @@ class JournalFile:
             owner: who leaves.
             clean: all that it has published is in the file.
         """
-        with self._use() as db:
-            self._synchronous(db, durable=self.options.sync != "never")
-            with transaction(db):
-                db.execute("UPDATE sources SET owner = NULL WHERE owner = ?", (owner.id,))
-                if clean:
-                    db.execute("UPDATE sources SET clean = 1 WHERE source = ?", (source,))
-                db.execute("UPDATE durables SET owner = NULL WHERE owner = ?", (owner.id,))
+        with self.use(durable=self.options.sync != "never") as db, transaction(db):
+            db.execute("UPDATE sources SET owner = NULL WHERE owner = ?", (owner.id,))
+            if clean:
+                db.execute("UPDATE sources SET clean = 1 WHERE source = ?", (source,))
+            db.execute("UPDATE durables SET owner = NULL WHERE owner = ?", (owner.id,))
 
     # Events
 
@@ -217,8 +208,7 @@ class JournalFile:
         durable = self.options.sync == "always" or (
             self.options.sync == "critical" and any(event.critical for event in events)
         )
-        with self._use() as db:
-            self._synchronous(db, durable=durable)
+        with self.use(durable=durable) as db:
             with transaction(db):
                 row = db.execute(
                     "SELECT written FROM sources WHERE source = ? AND owner = ?", (source, owner.id)
@@ -239,7 +229,7 @@ class JournalFile:
                     "UPDATE sources SET written = ?, clean = 0 WHERE source = ?",
                     (max(row[0], number + len(events)), source),
                 )
-                last = _last(db)
+                last = last_id(db)
             if _place(self.path) != self._place:  # written into a file that is gone
                 self._close()
                 raise JournalGoneError(f"the journal {self.path} was deleted or replaced")
@@ -247,22 +237,22 @@ class JournalFile:
 
     def read(self, after: int, limit: int) -> list[Stored]:
         """Up to `limit` events with ids beyond `after`, in order."""
-        with self._use() as db:
+        with self.use() as db:
             return stored(db, "WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
 
     def last(self) -> int:
         """The id of the last event, 0 if there never was one."""
-        with self._use() as db:
-            return _last(db)
+        with self.use() as db:
+            return last_id(db)
 
     def removed(self) -> int:
         """The id of the last event that retention has removed."""
-        with self._use() as db:
+        with self.use() as db:
             return int(db.execute("SELECT max(through) FROM retention").fetchone()[0])
 
     def data_version(self) -> int:
         """Another number whenever another process has written."""
-        with self._use() as db:
+        with self.use() as db:
             return int(db.execute("PRAGMA data_version").fetchone()[0])
 
     def _synchronous(self, db: sqlite3.Connection, *, durable: bool) -> None:
@@ -271,76 +261,14 @@ class JournalFile:
             db.execute(f"PRAGMA synchronous = {wanted}")
             self._sync = wanted
 
-    # Durable subscriptions
-
-    def claim_durable(
-        self, name: str, owner: Owner, *, anew: bool = False
-    ) -> tuple[Position, bool] | None:
-        """Be the one that delivers to the durable subscription `name`; None if another one is.
-
-        Args:
-            name: of the subscription.
-            owner: who is to deliver.
-            anew: the file has been begun anew, so what it holds has not been seen.
-
-        Returns:
-            How far it has come, and whether the name is new and begins after the last event of now.
-        """
-        with self._use() as db:
-            self._synchronous(db, durable=False)
-            with transaction(db):
-                row = db.execute(
-                    "SELECT owner, position, handed, n FROM durables WHERE name = ?", (name,)
-                ).fetchone()
-                if row is None:
-                    last = 0 if anew else _last(db)
-                    db.execute(
-                        "INSERT INTO durables VALUES (?, ?, ?, ?, 0)", (name, owner.id, last, last)
-                    )
-                    return Position(last, last, 0), not anew
-                if row[0] not in (None, owner.id) and alive(self.path, row[0]):
-                    return None
-                db.execute("UPDATE durables SET owner = ? WHERE name = ?", (owner.id, name))
-                return Position(*row[1:]), False
-
-    def save_durables(self, owner: Owner, positions: Iterable[tuple[str, Position]]) -> None:
-        """Keep how far durable subscriptions of `owner` have come."""
-        rows = [
-            (at.position, at.handed, at.n, name, owner.id, at.position) for name, at in positions
-        ]
-        with self._use() as db:
-            self._synchronous(db, durable=False)
-            with transaction(db):
-                db.executemany(
-                    "UPDATE durables SET position = ?, handed = ?, n = ? "
-                    "WHERE name = ? AND owner = ? AND position <= ?",
-                    rows,
-                )
-
-    def release_durable(self, name: str, owner: Owner) -> None:
-        """Let another process deliver to the durable subscription `name`."""
-        with self._use() as db, transaction(db):
-            db.execute(
-                "UPDATE durables SET owner = NULL WHERE name = ? AND owner = ?", (name, owner.id)
-            )
-
-    def forget_durable(self, name: str) -> bool:
-        """Forget how far `name` has come; False if it is unknown or somebody delivers to it."""
-        with self._use() as db, transaction(db):
-            row = db.execute("SELECT owner FROM durables WHERE name = ?", (name,)).fetchone()
-            if row is None or alive(self.path, row[0]):
-                return False
-            db.execute("DELETE FROM durables WHERE name = ?", (name,))
-            return True
-
     # Retention
 
     def extent(self, now: float) -> Extent:
         """How much there is, with what is too old at `now`, a POSIX time."""
-        with self._use() as db:
+        with self.use() as db:
             removed = int(db.execute("SELECT max(through) FROM retention").fetchone()[0])
             first = db.execute("SELECT min(id) FROM events").fetchone()[0]
-            last = _last(db)
+            last = last_id(db)
             expired = 0
             if self.options.max_age is not None:
                 cutoff = int((now - self.options.max_age) * 1_000_000)
@@ -364,21 +292,19 @@ class JournalFile:
         """Remove what `plan` says, a part at a time; how many events have gone."""
         gone = 0
         while True:
-            with self._use() as db:
-                self._synchronous(db, durable=False)
-                with transaction(db):
-                    before = db.execute("SELECT max(through) FROM retention").fetchone()[0]
-                    first = db.execute("SELECT min(id) FROM events").fetchone()[0]
-                    if first is None or first > plan.through:
-                        break
-                    through = min(plan.through, first + CHUNK - 1)
-                    if through > before:
-                        db.execute(
-                            "INSERT INTO retention VALUES (?, unixepoch() * 1000000, ?, ?)",
-                            (through, through - first + 1, plan.reason),
-                        )
-                    gone += db.execute("DELETE FROM events WHERE id <= ?", (through,)).rowcount
-        with self._use() as db:
+            with self.use() as db, transaction(db):
+                before = db.execute("SELECT max(through) FROM retention").fetchone()[0]
+                first = db.execute("SELECT min(id) FROM events").fetchone()[0]
+                if first is None or first > plan.through:
+                    break
+                through = min(plan.through, first + CHUNK - 1)
+                if through > before:
+                    db.execute(
+                        "INSERT INTO retention VALUES (?, unixepoch() * 1000000, ?, ?)",
+                        (through, through - first + 1, plan.reason),
+                    )
+                gone += db.execute("DELETE FROM events WHERE id <= ?", (through,)).rowcount
+        with self.use() as db:
             # execute() would stop at its first page: it takes each for a row.
             db.executescript("PRAGMA incremental_vacuum")
         return gone
@@ -413,7 +339,7 @@ def stored(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[
     return [Stored(*row) for row in db.execute(SELECT + rest, values)]
 
 
-def _last(db: sqlite3.Connection) -> int:
+def last_id(db: sqlite3.Connection) -> int:
     # Not max(id): the numbers go on when retention has removed all.
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
     return 0 if row is None else int(row[0])

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from brama.circuits import Event
 
-from .file import Position
 from .intake import JOURNALED, Intake
+from .positions import Position
 from .rows import Stored
 
 __all__ = ["WINDOW", "Follower", "Target"]

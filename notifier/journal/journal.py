@@ -23,6 +23,7 @@ from .follower import Follower, Target
 from .intake import JOURNALED, Intake
 from .options import JournalOptions
 from .owners import Owner
+from .positions import Positions
 
 __all__ = ["Journal", "JournalStatus", "Tap"]
 
@@ -93,6 +94,7 @@ class Journal:
         self.run = run
         self.wall = wall
         self.file = JournalFile(options)
+        self.positions = Positions(self.file)
         self.owner = Owner(options.path)
         self.intake = Intake(options.backlog, self.gap)
         self.tap = Tap(JOURNALED, self.intake)
@@ -208,7 +210,7 @@ class Journal:
         Returns:
             False if the name is unknown, or in use.
         """
-        return name not in self.followers and self.file.forget_durable(name)
+        return name not in self.followers and self.positions.forget(name)
 
     def wait(self, timeout: float | timedelta = 5.0) -> bool:
         """Wait until all that was published is in the file; False if that takes longer."""

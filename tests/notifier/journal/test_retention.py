@@ -100,7 +100,7 @@ def test_many_are_removed_in_parts_that_others_can_write_between(
     writer = writers(attrs.evolve(rules, max_events=5))
     writer.append(*[event(number) for number in range(1, 31)])
     assert writer.file.remove(plan(writer.file.options, writer.file.extent(0.0))) == 25
-    with writer.file._use() as db:
+    with writer.file.use() as db:
         parts = db.execute("SELECT through, removed, reason FROM retention").fetchall()
     assert parts[1:] == [
         (7, 7, "count"),
