@@ -34,7 +34,7 @@ from .connection import (
 )
 from .controls import Isolation
 from .errors import CircuitOpenError, EventFormatError, UnknownConnectionError, UnknownGroupError
-from .event_data import DATA, DataField
+from .event_data import ALWAYS_ALLOWED, DATA, DataField
 from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_events, mask_of
 from .evidence import Cause, Incident, Why
 from .explain import Finding, explain, lint
@@ -74,6 +74,7 @@ from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, TripPolic
 
 __all__ = [
     "ALL",
+    "ALWAYS_ALLOWED",
     "CLEANUP_OPTIONS",
     "CRITICAL",
     "DATA",

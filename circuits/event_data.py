@@ -12,7 +12,7 @@ import attrs
 
 from .state import State
 
-__all__ = ["DATA", "DataField"]
+__all__ = ["ALWAYS_ALLOWED", "DATA", "DataField"]
 
 
 @attrs.frozen
@@ -68,6 +68,11 @@ DATA: Mapping[str, DataField] = {
         ),
         DataField("removed", _COUNT, "how many idle connections a cleanup removed"),
         DataField("remaining", _COUNT, "how many connections are registered after it"),
+        DataField(
+            "metadata",
+            {"type": "object"},
+            "what the circuit was registered with, where it was; with any event of it",
+        ),
         DataField("lost", _COUNT, "how many events are missing here"),
         DataField("subject", {"type": "string"}, "what the alarm is about, `journal` for one"),
         DataField("status", {"enum": ["failing", "recovered"]}, "`failing` or `recovered`"),
@@ -75,3 +80,6 @@ DATA: Mapping[str, DataField] = {
     )
 }
 """Every key by its name. A `State` equals its text: ``data["new_state"] == "open"``."""
+
+ALWAYS_ALLOWED = ("metadata",)
+"""Keys that an event of any kind may have beside those of its kind."""

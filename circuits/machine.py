@@ -692,6 +692,8 @@ class Machine(Recorder):
     def _append(self, events: tuple[str, ...], fields: dict[str, Any], now: float) -> None:
         if self._rare is not None and self._rare.held is not None:
             self._release_held()
+        if self.metadata:
+            fields = {**fields, "metadata": self.metadata}
         super()._append(events, fields, now)
 
     def _release_held(self) -> None:

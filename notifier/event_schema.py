@@ -8,7 +8,7 @@ from typing import Any, cast, get_type_hints
 
 import attrs
 
-from brama.circuits import DATA, EVENTS, Event, EventKind, Severity
+from brama.circuits import ALWAYS_ALLOWED, DATA, EVENTS, Event, EventKind, Severity
 
 __all__ = ["SCHEMA_ID", "event_schema"]
 
@@ -78,7 +78,7 @@ def _data(kind: EventKind) -> dict[str, Any]:
     return {
         "title": kind.when,
         "type": "object",
-        "properties": {name: dict(DATA[name].schema) for name in kind.data},
+        "properties": {name: dict(DATA[name].schema) for name in (*kind.data, *ALWAYS_ALLOWED)},
         # Data that was too long to travel says so and may lack keys.
         "if": {"not": {"required": ["truncated"]}},
         "then": {"required": list(kind.data)},

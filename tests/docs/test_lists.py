@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 
 from brama import Settings
-from brama.circuits import DATA, EVENTS, Event
+from brama.circuits import ALWAYS_ALLOWED, DATA, EVENTS, Event
 from brama.notifier import event_schema
 from brama.settings import NUMBERS, PREFIX
 
@@ -35,7 +35,7 @@ def test_page_of_events_explains_every_field_of_an_event() -> None:
 
 
 def test_every_key_of_the_data_of_events_is_explained_and_none_beyond() -> None:
-    assert set(DATA) == {key for kind in EVENTS.values() for key in kind.data}
+    assert set(DATA) == {key for kind in EVENTS.values() for key in kind.data} | set(ALWAYS_ALLOWED)
 
 
 def test_published_schema_is_that_of_the_code() -> None:

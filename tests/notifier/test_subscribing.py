@@ -236,3 +236,24 @@ def test_thousands_come_and_go_and_leave_nothing_behind(system, recorder, until)
     assert (index._buckets, index._masks, index._counts) == ({}, {}, {})
     tree = system.tree
     until(lambda: tree().find("subscribers").children == ())
+
+
+def test_the_metadata_of_a_circuit_comes_with_its_events_and_can_be_filtered_by(system, recorder):
+    heard, databases = recorder(), recorder()
+    system.subscribe(heard, events=["circuit_opened"])
+    system.subscribe(
+        databases,
+        events=["circuit_opened"],
+        filter=lambda event: event.data["metadata"]["kind"] == "database",
+    )
+    stock = {"kind": "database", "place": {"rack": 4}}
+    system.circuit("api").open_circuit()
+    system.circuit("push", metadata={"kind": "device"}).open_circuit()
+    system.circuit("stock", metadata=stock).open_circuit()
+    events = {event.connection: event for event in heard.wait(3)}
+    assert "metadata" not in events["api"].data
+    assert events["stock"].data["metadata"] == stock
+    assert [event.connection for event in databases.wait(1)] == ["stock"]
+    assert brama.Event.from_json(events["stock"].to_json()) == events["stock"].delivery(
+        events["stock"].n, redelivered=False
+    )
