@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from math import ceil
@@ -181,7 +181,7 @@ class Quality(Source):
         self._latency.add(self.breaker.shared.clock(), seconds("duration", duration, zero=True))
 
     @contextmanager
-    def timed(self) -> Iterator[None]:
+    def timed(self) -> Generator[None, None, None]:
         """Observe how long the block takes; one that raises is not observed."""
         began = self.breaker.shared.clock()
         yield

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import overload
@@ -304,7 +304,7 @@ def capture_events(
     connection: str | None = None,
     scope: str | None = None,
     system: Home | None = None,
-) -> Iterator[CapturedEvents]:
+) -> Generator[CapturedEvents, None, None]:
     """Keep the events of the block that match, as `brama.events` has them.
 
     Example:
@@ -319,7 +319,7 @@ def capture_events(
 
 
 @contextmanager
-def deactivated(system: Home | None = None) -> Iterator[None]:
+def deactivated(system: Home | None = None) -> Generator[None, None, None]:
     """Take all circuits of a system out of the way: every call passes, and nothing is counted.
 
     For tests of the code behind the circuits. States stay as they are and show nothing; calls that

@@ -20,15 +20,15 @@ logger = logging.getLogger("brama")
 
 PREFIX = "BRAMA_"
 WHEN_DOWN = ("last_known",)
-SWITCH = {"1": True, "true": True, "yes": True, "on": True}
-SWITCH |= {"0": False, "false": False, "no": False, "off": False}
+ON = ("1", "true", "yes", "on")
+OFF = ("0", "false", "no", "off")
 
 
 def _switch(text: str) -> bool:
-    try:
-        return SWITCH[text.lower()]
-    except KeyError:
-        raise ValueError(text) from None
+    word = text.lower()
+    if word not in ON + OFF:
+        raise ValueError(text)
+    return word in ON
 
 
 NUMBERS: dict[str, Callable[[str], Any]] = {
@@ -153,7 +153,8 @@ def _parse(variable: str, text: str, kind: Callable[[str], Any]) -> Any:
     try:
         return kind(text)
     except ValueError:
-        expected = {int: "a whole number", _switch: "true or false"}.get(kind, "a number")
+        expected = "true or false" if kind is _switch else "a number"
+        expected = "a whole number" if kind is int else expected
         raise ConfigError(variable, expected, text) from None
 
 
