@@ -187,3 +187,13 @@ def test_registered_circuits_can_be_listed_while_others_register(catalogue):
     for number, _circuit in enumerate(catalogue):
         catalogue.circuit(f"more {number}")
     assert len(catalogue) == 20
+
+
+@requirement("BR-R01")
+def test_a_call_from_before_a_registration_is_not_in_the_counts_of_the_next(catalogue):
+    old = catalogue.circuit("search", failure_threshold=1).try_acquire()
+    catalogue.unregister("search")
+    again = catalogue.circuit("search", failure_threshold=1)
+    old.failure("from another life")
+    status = again.status()
+    assert (status.state, status.failures, status.late, status.in_flight) == (State.CLOSED, 0, 0, 0)
