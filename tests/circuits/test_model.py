@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,10 +16,21 @@ from hypothesis.stateful import (
     rule,
 )
 
-from brama.circuits import Breaker, Circuit, Policy, Shared
+from brama.circuits import (
+    Breaker,
+    Circuit,
+    ConsecutiveFailures,
+    CountWindow,
+    Policy,
+    Shared,
+    TimeWindow,
+    any_of,
+)
 from brama.circuits.testing import FakeClock
 
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
+FORCED_OPEN, DISABLED, METRICS_ONLY = "forced_open", "disabled", "metrics_only"
+PASSING = (CLOSED, DISABLED, METRICS_ONLY)
 
 POLICIES = [
     Policy(expiry=10.0, failure_threshold=1),
@@ -25,6 +38,24 @@ POLICIES = [
     Policy(expiry=10.0, failure_threshold=2, half_open_max_calls=2, success_threshold=3),
     Policy(
         expiry=2.0, failure_threshold=3, expiry_strategy="progressive", jitter=0.0, max_expiry=9.0
+    ),
+    Policy(
+        expiry=2.0,
+        failure_threshold=1,
+        expiry_strategy="progressive",
+        jitter=0.0,
+        max_expiry=9.0,
+        reset_after=5.0,
+    ),
+    Policy(expiry=10.0, trip=CountWindow(size=5, rate=0.5, minimum=3)),
+    Policy(expiry=4.0, trip=TimeWindow(seconds=4.0, buckets=2, rate=0.4, minimum=2)),
+    Policy(
+        expiry=4.0,
+        trip=any_of(ConsecutiveFailures(2), CountWindow(size=10, rate=0.3, minimum=4)),
+        half_open_max_calls=2,
+        success_threshold=2,
+        failure_threshold_half_open=2,
+        half_open_timeout=2.0,
     ),
 ]
 
@@ -46,10 +77,15 @@ class Model:
         self.state = CLOSED
         self.stay = 1
         self.row = 0  # failures in a row
+        self.ended = []  # the calls of this stay in closed: when, and whether they failed
         self.opens = 0  # automatic openings in a row
+        self.moved_at = -1e9
         self.reopens_at = 0.0
+        self.own_expiry = None
+        self.holders = 0
+        self.below = None
         self.probes = []
-        self.good_probes = 0
+        self.good_probes = self.bad_probes = 0
         self.moves = []
         self.count = dict.fromkeys(
             ("calls", "successes", "failures", "ignored", "refused", "late", "opened_count"), 0
@@ -61,16 +97,18 @@ class Model:
     def new_stay(self):
         self.stay += 1
         self.probes = []
-        self.good_probes = 0
+        self.good_probes = self.bad_probes = 0
 
-    def move(self, new):
+    def move(self, new, now):
         self.moves.append((self.state, new))
         self.state = new
+        self.moved_at = now
+        self.ended = []
         self.new_stay()
 
     def look_at_clock(self, now):
         if self.state_at(now) != self.state:
-            self.move(HALF_OPEN)
+            self.move(HALF_OPEN, now)
         for call in self.probes:
             call.lost = now >= call.began + self.policy.half_open_timeout
         self.probes = [call for call in self.probes if not call.lost]
@@ -82,7 +120,7 @@ class Model:
         state = self.state_at(now)
         if state == HALF_OPEN and self.state == HALF_OPEN:
             return len(self.probes) < self.policy.half_open_max_calls or self.has_lost_a_probe(now)
-        return state != OPEN
+        return state in (*PASSING, HALF_OPEN)
 
     def begin(self, now):
         self.look_at_clock(now)
@@ -114,20 +152,54 @@ class Model:
         self.apply(outcome, now)
 
     def apply(self, outcome, now):
-        if self.state == OPEN:
-            return
+        if self.state == HALF_OPEN:
+            self.judge_probe(outcome, now)
+        elif self.state in PASSING:
+            self.row = self.row + 1 if outcome == "failure" else 0
+            if self.state != DISABLED:
+                self.ended.append((now, outcome == "failure"))
+            if self.state == CLOSED and self.breaks(self.policy.trip, now):
+                self.trip(now)
+
+    def judge_probe(self, outcome, now):
         if outcome == "success":
             self.row = 0
-            if self.state == HALF_OPEN:
-                self.good_probes += 1
-                if self.good_probes >= self.policy.success_threshold:
-                    self.opens = 0
-                    self.move(CLOSED)
+            self.good_probes += 1
+            if self.good_probes >= self.policy.success_threshold:
+                self.move(CLOSED, now)
         else:
             self.row += 1
-            if self.state == HALF_OPEN or self.row >= self.policy.failure_threshold:
-                self.opens += 1
-                self.open_for(self.expiry(), now)
+            self.bad_probes += 1
+            if self.bad_probes >= self.policy.failure_threshold_half_open:
+                self.trip(now)
+
+    def breaks(self, trip, now):
+        if isinstance(trip, ConsecutiveFailures):
+            # Alone it counts what came before the stay, too: the row of another policy.
+            row = self.row if trip == self.policy.trip else self.row_of_stay()
+            return row >= trip.failures
+        if isinstance(trip, CountWindow):
+            window = self.ended[-trip.size :]
+        elif isinstance(trip, TimeWindow):
+            oldest = int(now // trip.width) - trip.buckets + 1
+            window = [call for call in self.ended if int(call[0] // trip.width) >= oldest]
+        else:
+            return any(self.breaks(condition, now) for condition in trip.conditions)
+        failures = sum(failed for _, failed in window)
+        enough = len(window) >= trip.minimum and failures > 0
+        return enough and failures >= trip.rate * len(window)
+
+    def row_of_stay(self):
+        row = 0
+        for _, failed in self.ended:
+            row = row + 1 if failed else 0
+        return row
+
+    def trip(self, now):
+        if self.state == CLOSED and now - self.moved_at >= self.policy.reset_after:
+            self.opens = 0
+        self.opens += 1
+        self.open_for(self.expiry() if self.own_expiry is None else self.own_expiry, now)
 
     def expiry(self):
         policy = self.policy
@@ -139,32 +211,105 @@ class Model:
         self.reopens_at = now + seconds
         if self.state != OPEN:
             self.count["opened_count"] += 1
-            self.move(OPEN)
+            self.move(OPEN, now)
+
+    # Orders
 
     def open(self, seconds, now):
         self.look_at_clock(now)
-        self.open_for(self.policy.expiry if seconds is None else seconds, now)
+        if seconds is None:
+            seconds = self.policy.expiry if self.own_expiry is None else self.own_expiry
+        if self.holders:
+            self.below, self.reopens_below = OPEN, now + seconds
+        else:
+            self.open_for(seconds, now)
 
     def close(self, now):
         self.look_at_clock(now)
+        if self.holders:
+            self.below = CLOSED
+            return
         self.row = self.opens = 0
         if self.state != CLOSED:
-            self.move(CLOSED)
+            self.move(CLOSED, now)
+        elif not isinstance(self.policy.trip, ConsecutiveFailures):
+            self.ended = []
+            self.new_stay()
 
     def reset(self, now):
         self.look_at_clock(now)
+        if self.holders:
+            self.below = CLOSED
+            return
         self.row = self.opens = 0
-        self.move(CLOSED)
+        self.move(CLOSED, now)
+
+    def force(self, state, now):
+        self.look_at_clock(now)
+        if self.holders:
+            self.below = state
+        else:
+            self.go(state, now)
+
+    def go(self, state, now):
+        if state != self.state:
+            self.row = self.opens = 0
+            self.count["opened_count"] += state == FORCED_OPEN
+            self.move(state, now)
+
+    def isolate(self, now):
+        self.look_at_clock(now)
+        self.holders += 1
+        if self.holders > 1:
+            return
+        self.below, self.reopens_below = self.state, self.reopens_at
+        if self.state == HALF_OPEN:
+            self.below, self.reopens_below = OPEN, now
+        if self.state != FORCED_OPEN:
+            self.move(FORCED_OPEN, now)
+
+    def let_go(self, now):
+        self.look_at_clock(now)
+        self.holders -= 1
+        if self.holders:
+            return
+        if self.below == CLOSED:
+            self.row = 0
+            self.move(CLOSED, now)
+        elif self.below == OPEN:
+            self.reopens_at = self.reopens_below
+            self.move(OPEN, now)
+            self.look_at_clock(now)
+        else:
+            self.go(self.below, now)
+
+    def set_expiry(self, seconds, now):
+        self.look_at_clock(now)
+        self.own_expiry = seconds
+        if self.state == OPEN:
+            self.reopens_at = self.moved_at + seconds
+            self.look_at_clock(now)
+
+    def reset_expiry(self, now):
+        self.look_at_clock(now)
+        self.own_expiry = None
+        if self.state == OPEN:
+            self.reopens_at = now
+            self.look_at_clock(now)
 
     def reconfigure(self, policy, now):
         self.look_at_clock(now)
         if policy != self.policy:
             self.new_stay()
+            if policy.trip != self.policy.trip:
+                self.ended = []
         self.policy = policy
 
     def retry_after(self, now):
         if self.state == OPEN:
             return max(0.0, self.reopens_at - now)
+        if self.state == FORCED_OPEN:
+            return math.inf
         if self.state == HALF_OPEN and len(self.probes) >= self.policy.half_open_max_calls:
             first = min(call.began for call in self.probes)
             return max(0.0, first + self.policy.half_open_timeout - now)
@@ -175,6 +320,7 @@ class BreakerMachine(RuleBasedStateMachine):
     """Calls that begin and end at any time, the clock, and hands at the controls."""
 
     calls = Bundle("calls")
+    holders = Bundle("holders")
 
     @initialize(policy=st.sampled_from(POLICIES))
     def start(self, policy):
@@ -267,6 +413,35 @@ class BreakerMachine(RuleBasedStateMachine):
     def reset(self):
         self.circuit.reset_circuit()
         self.model.reset(self.clock())
+
+    @rule(order=st.sampled_from([FORCED_OPEN, DISABLED, METRICS_ONLY]))
+    def force(self, order):
+        names = {FORCED_OPEN: "force_open", DISABLED: "disable", METRICS_ONLY: "metrics_only"}
+        getattr(self.circuit, names[order])()
+        self.model.force(order, self.clock())
+
+    @rule(target=holders)
+    def isolate(self):
+        self.model.isolate(self.clock())
+        return self.circuit.isolate()
+
+    @rule(holder=consumes(holders))
+    def let_go(self, holder):
+        holder.release()
+        self.model.let_go(self.clock())
+
+    @rule(seconds=st.sampled_from([1.0, 3.0, 30.0, math.inf]))
+    def set_expiry(self, seconds):
+        if seconds == math.inf:
+            self.circuit.disable_expiry()
+        else:
+            self.circuit.set_expiry(seconds)
+        self.model.set_expiry(seconds, self.clock())
+
+    @rule()
+    def reset_expiry(self):
+        self.circuit.reset_expiry()
+        self.model.reset_expiry(self.clock())
 
     @rule(policy=st.sampled_from(POLICIES))
     def reconfigure(self, policy):
