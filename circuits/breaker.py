@@ -37,7 +37,7 @@ from brama.telemetry import watching
 
 from .controls import Controls
 from .errors import CircuitOpenError
-from .evidence import Why
+from .evidence import Cause, Incident, Why
 from .explain import explain
 from .generation import NOT_WATCHED, NOTHING_FLIES, Generation, Meter, value
 from .machine import NEVER, PASSING
@@ -570,10 +570,8 @@ class Breaker(Controls):
                 state=state,
                 since=self.registered_at if self._transition_at is None else self._transition_at,
                 reason=reason,
-                cause=None if rare is None else rare.cause,
-                incidents=()
-                if rare is None
-                else tuple(incident.shown() for incident in rare.incidents),
+                cause=None if rare is None or rare.cause is None else Cause(*rare.cause),
+                incidents=() if rare is None else tuple(map(Incident.of, rare.incidents)),
                 retry_after=self._retry_after(now),
                 isolated=0 if rare is None else rare.isolated,
                 rules=explain(self.policy),

@@ -90,9 +90,7 @@ def _fails(policy: Policy, error: BaseException) -> bool:
     of another circuit is neutral unless `record` names it: that call was not made, so that it says
     nothing new, and counting it would add this circuit's open time to the other's.
     """
-    if isinstance(error, policy.ignored_classes) or any(
-        ask(test, error) for test in policy.ignored_tests
-    ):
+    if isinstance(error, policy.ignored_classes) or _passes(policy.ignored_tests, error):
         return False
     if isinstance(error, BaseExceptionGroup):
         named = (BaseExceptionGroup, ExceptionGroup)
@@ -103,10 +101,8 @@ def _fails(policy: Policy, error: BaseException) -> bool:
         return any(
             issubclass(kind, CircuitOpenError) and isinstance(error, kind)
             for kind in policy.recorded_classes
-        ) or any(ask(test, error) for test in policy.recorded_tests)
-    return isinstance(error, policy.recorded_classes) or any(
-        ask(test, error) for test in policy.recorded_tests
-    )
+        ) or _passes(policy.recorded_tests, error)
+    return isinstance(error, policy.recorded_classes) or _passes(policy.recorded_tests, error)
 
 
 def classified(policy: Policy, outcome: Outcome) -> tuple[str, str | None] | None:
@@ -157,3 +153,8 @@ def _text(thing: object) -> str:
         return str(thing)[:REASON_LIMIT]
     except Exception:  # noqa: BLE001 - the text is the user's code; the call must be settled
         return type(thing).__qualname__
+
+
+def _passes(tests: tuple[Callable[[Any], object], ...], error: BaseException) -> bool:
+    """Whether any of the user's predicates answers true; most policies have none."""
+    return bool(tests) and any(ask(test, error) for test in tests)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
@@ -15,7 +15,10 @@ from .state import State
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
-__all__ = ["Cause", "Incident", "Why"]
+__all__ = ["KEPT", "Cause", "Incident", "Seen", "Why"]
+
+Seen = tuple[float, str | None, bool, "Context | None"]
+"""A failure as a circuit notes it: a tuple, because it is made in the middle of a transition."""
 
 KEPT = 5
 """Failures that a circuit remembers as its evidence."""
@@ -36,14 +39,12 @@ class Incident:
     reason: str | None
     slow: bool = False
     trace: str | None = None
-    context: Context | None = attrs.field(default=None, eq=False, repr=False, kw_only=True)
-    """Ours: what `trace` is made from; None in what is handed out."""
 
-    def shown(self) -> Incident:
-        """As it is handed out: with the text that leads to the span, and without the span."""
-        if self.context is None:
-            return self
-        return attrs.evolve(self, trace=traceparent(self.context), context=None)
+    @classmethod
+    def of(cls, seen: Seen) -> Self:
+        """What a circuit has noted, as it is handed out: a text that leads to the span."""
+        at, reason, slow, context = seen
+        return cls(at, reason, slow, None if context is None else traceparent(context))
 
     def __str__(self) -> str:
         slow = " (slow)" if self.slow else ""

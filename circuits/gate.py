@@ -126,7 +126,7 @@ class Gate(Machine):
                 if wait is not None and self.current is generation:
                     self.reopen_at = self._since + wait
                     if rare is not None and rare.cause is not None:
-                        rare.cause = type(rare.cause)(rare.cause.rule, attempt, wait)
+                        rare.cause = (rare.cause[0], attempt, wait)
                     if rare is not None and rare.held is not None:
                         rare.held[1]["retry_after"] = wait
                 self._release_held()

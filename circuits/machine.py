@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from brama.telemetry import capture
 
-from .evidence import KEPT, Cause, Incident
+from .evidence import KEPT, Seen
 from .expiry import open_for
 from .fields import Fields
 from .generation import (
@@ -41,11 +41,22 @@ __all__ = ["Machine", "Rare"]
 NEVER = -inf
 MISSING = object()
 
-PASSING = frozenset({State.CLOSED, State.DISABLED, State.METRICS_ONLY})
+# Tuples: an enum member in a set is hashed by a function in Python, here `is` is enough.
+PASSING = (State.CLOSED, State.DISABLED, State.METRICS_ONLY)
 """The states in which every call passes."""
 
-JUDGED = frozenset({State.CLOSED, State.METRICS_ONLY})
+JUDGED = (State.CLOSED, State.METRICS_ONLY)
 """Those in which outcomes are judged."""
+
+
+class Plain:
+    """What a failure comes to where no function of a user's is shown it."""
+
+    __slots__ = ("reason", "retry_after")
+
+    def __init__(self, reason: str | None, retry_after: float | None) -> None:
+        self.reason = reason
+        self.retry_after = retry_after
 
 
 class Rare:
@@ -53,7 +64,7 @@ class Rare:
 
     Attributes:
         incidents: the last failures that count against the circuit.
-        cause: what opened it.
+        cause: what opened it: the fields of a `Cause`.
         isolated: how many hold it isolated; `below` is the state that it goes back to,
             and `resume_at` the time at which it then admits probes, if that is open.
         expiry: the open time that `set_expiry` has put in the policy's place; infinite: disabled.
@@ -64,36 +75,20 @@ class Rare:
         waiters: each wakes one call that waits for the verdict of the probes; `wake`: it is time.
     """
 
-    __slots__ = (
-        "asked",
-        "below",
-        "cause",
-        "exceeded",
-        "expiry",
-        "held",
-        "incidents",
-        "isolated",
-        "outcomes",
-        "resume_at",
-        "waiters",
-        "wake",
-        "watching",
-    )
-
-    def __init__(self) -> None:
-        self.incidents: tuple[Incident, ...] = ()
-        self.cause: Cause | None = None
-        self.isolated = 0
-        self.below = State.CLOSED
-        self.resume_at = NEVER
-        self.expiry: float | None = None
-        self.exceeded = False
-        self.asked: tuple[Generation, int, Outcome] | None = None
-        self.held: tuple[tuple[str, ...], dict[str, Any], float] | None = None
-        self.outcomes: deque[tuple[Meter, Outcome]] | None = None
-        self.watching = False
-        self.waiters: list[Callable[[], object]] | None = None
-        self.wake = False
+    # No slots: as defaults of the class they cost nothing at the moment of a transition.
+    incidents: tuple[Seen, ...] = ()
+    cause: tuple[str | None, int, float] | None = None
+    isolated = 0
+    below = State.CLOSED
+    resume_at = NEVER
+    expiry: float | None = None
+    exceeded = False
+    asked: tuple[Generation, int, Outcome] | None = None
+    held: tuple[tuple[str, ...], dict[str, Any], float] | None = None
+    outcomes: deque[tuple[Meter, Outcome]] | None = None
+    watching = False
+    waiters: list[Callable[[], object]] | None = None
+    wake = False
 
     @property
     def idle(self) -> bool:
@@ -226,7 +221,8 @@ class Machine(Recorder):
             self._probe_ended(number, "slow probe" if slow else None, now, failed=slow)
         elif meter is not None and self.state in JUDGED:
             why = self._judge(meter, number, False, slow, now)
-            self._show(meter, Outcome(slow=slow, duration=_since(began, now)))
+            if meter.trips:
+                self._show(meter, Outcome(slow=slow, duration=_since(began, now)))
             self._judged(why, None, now)
 
     def _fail(
@@ -249,15 +245,18 @@ class Machine(Recorder):
             self._tell_call("slow_call", reason, now)
         state = self.state
         self._last_failure = self.shared.wall()
-        outcome = Outcome(
-            result=result,
-            error=error,
-            failed=True,
-            reason=reason,
-            duration=_since(began, now),
-            slow=slow,
-            retry_after=retry_after,
-        )
+        # For those that a user's function is shown; a failure that only counts is cheaper.
+        outcome: Outcome | Plain = Plain(reason, retry_after)
+        if (meter is not None and meter.trips) or callable(self.policy.expiry_strategy):
+            outcome = Outcome(
+                result=result,
+                error=error,
+                failed=True,
+                reason=reason,
+                duration=_since(began, now),
+                slow=slow,
+                retry_after=retry_after,
+            )
         if state is State.HALF_OPEN:
             self._probe_ended(number, reason, now, failed=True, outcome=outcome)
             return
@@ -272,7 +271,8 @@ class Machine(Recorder):
         if state in JUDGED:
             if meter is not None:
                 why = self._judge(meter, number, True, slow, now)
-                self._show(meter, outcome)
+                if isinstance(outcome, Outcome):
+                    self._show(meter, outcome)
             elif self._failures >= self.policy.failure_threshold:
                 why = f"{self._failures} failures in a row"
         self._judged(why, outcome, now)
@@ -293,7 +293,7 @@ class Machine(Recorder):
             return judge.failure(successes, now, slow=slow)
         return judge.success(successes, now, slow=slow)
 
-    def _judged(self, why: str | None, outcome: Outcome | None, now: float) -> None:
+    def _judged(self, why: str | None, outcome: Outcome | Plain | None, now: float) -> None:
         """Open for the reason `why`, if there is one; else tell of the failure, if it was one."""
         if why is not None and self.state is State.CLOSED:
             self._trip(why, outcome, now)
@@ -304,7 +304,7 @@ class Machine(Recorder):
             self._tell_call("failure", outcome.reason, now)
         self._readmit()
 
-    def _exceed(self, why: str | None, outcome: Outcome | None, now: float) -> None:
+    def _exceed(self, why: str | None, outcome: Outcome | Plain | None, now: float) -> None:
         """Tell once of each excess that would have opened the circuit."""
         if why is None:
             if self._rare is not None:
@@ -339,7 +339,7 @@ class Machine(Recorder):
         now: float,
         *,
         failed: bool,
-        outcome: Outcome | None = None,
+        outcome: Outcome | Plain | None = None,
     ) -> None:
         if number is not None and (self._probes is None or self._probes.pop(number, None) is None):
             self._have_totals().late += 1  # it was presumed lost
@@ -355,7 +355,7 @@ class Machine(Recorder):
         self._note(reason, outcome is None)
         self._probe_failures += 1
         if self._probe_failures >= self.policy.failure_threshold_half_open:
-            self._trip("a probe failed", outcome or Outcome(reason=reason, slow=True), now)
+            self._trip("a probe failed", outcome or Plain(reason, None), now)
         elif self._wants("failure"):
             self._tell_call("failure", reason, now)
 
@@ -379,15 +379,15 @@ class Machine(Recorder):
     def _note(self, reason: str | None, slow: bool) -> None:
         """Keep a failure as evidence."""
         rare = self._have_rare()
-        incident = Incident(self.shared.wall(), reason, slow, context=capture())
-        rare.incidents = (*rare.incidents[1 - KEPT :], incident)
+        seen = (self.shared.wall(), reason, slow, capture())
+        rare.incidents = (*rare.incidents[1 - KEPT :], seen)
 
     def _evidence(self) -> tuple[Context, ...]:
         rare = self._rare
         # Opened by hand, whatever failed before was not the reason.
-        if rare is None or rare.cause is None or rare.cause.rule is None:
+        if rare is None or rare.cause is None or rare.cause[0] is None:
             return ()
-        return tuple(each.context for each in rare.incidents if each.context is not None)
+        return tuple(context for *_, context in rare.incidents if context is not None)
 
     def _show(self, meter: Meter, outcome: Outcome) -> None:
         """Have the user's own conditions shown an outcome, once the lock is released."""
@@ -487,20 +487,22 @@ class Machine(Recorder):
 
     # Transitions
 
-    def _trip(self, why: str, outcome: Outcome | None, now: float) -> None:
+    def _trip(self, why: str, outcome: Outcome | Plain | None, now: float) -> None:
         if self.state is not State.HALF_OPEN and now - self._since >= self.policy.reset_after:
             self._opens = 0
         self._opens += 1
-        outcome = outcome or Outcome(reason=why)
+        outcome = outcome or Plain(why, None)
         ask = callable(self.policy.expiry_strategy)
         seconds = self._open_time(outcome.retry_after, ask=ask)
         self.reopen_at = now + seconds
         self.reason = outcome.reason or why
         rare = self._have_rare()
-        rare.cause = Cause(why, self._opens, seconds)
+        rare.cause = (why, self._opens, seconds)
         ask = ask and rare.expiry is None
         self._open(self.reason, now, hold=ask)
         if ask:
+            if isinstance(outcome, Plain):
+                outcome = Outcome(reason=outcome.reason, retry_after=outcome.retry_after)
             rare.asked = (self.current, self._opens, outcome)
 
     def _open_time(self, retry_after: float | None, *, ask: bool) -> float:
@@ -541,6 +543,8 @@ class Machine(Recorder):
     ) -> None:
         self._release_held()
         previous = self.state
+        if new not in PASSING:  # where no success is counted any more that ends the row
+            self._failures = self._failure_count()
         if self._since == NEVER:
             lasted = self.shared.wall() - self.registered_at
         else:

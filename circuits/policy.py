@@ -34,8 +34,9 @@ Kinds = Kind | Iterable[Kind]
 # Named functions and not one factory: the type checkers read the types of options off them.
 
 
-def _trip(value: Trip | None) -> Trip | None:
-    return None if value is None else check_trip(value)
+def _trip(value: Trip | None) -> Trip:
+    # Without one it follows from failure_threshold, once all options are known.
+    return cast(Trip, None) if value is None else check_trip(value)
 
 
 def _failure_threshold(value: int | None) -> int:
@@ -264,21 +265,12 @@ class Policy:
         init=False, eq=False, repr=False, default=attrs.Factory(lambda p: _tests(p.record), True)
     )
 
+    plain: bool = attrs.field(init=False, eq=False, repr=False, default=False)
+    """Whether a row of failures is all that has to be counted."""
+
     health_loop: asyncio.AbstractEventLoop | None = attrs.field(
         init=False, eq=False, repr=False, factory=present_loop
     )
-
-    @property
-    def plain(self) -> bool:
-        """Whether a row of failures is all that has to be counted."""
-        return (
-            type(self.trip) is ConsecutiveFailures
-            and self.slow_after is None
-            and self.record_result is None
-            and self.classify is None
-            and self.cancel_counts_after is None
-            and self.stall_after is None
-        )
 
     @property
     def strategy_name(self) -> str:
@@ -312,6 +304,7 @@ class Policy:
             self._set("expiry_strategy", self.expiry)
             self._set("expiry", DEFAULT_EXPIRY)
         self._settle_trip()
+        self._set("plain", self._plain())
         if self.initial_expiry == FOLLOWS:
             self._set("initial_expiry", self.expiry)
         if self.half_open_timeout == FOLLOWS:
@@ -348,6 +341,18 @@ class Policy:
                 hint=f"trip is {given}; write any_of(..., ConsecutiveFailures({threshold})).",
             )
         self._set("failure_threshold", fewest)
+
+    def _plain(self) -> bool:
+        return type(self.trip) is ConsecutiveFailures and all(
+            option is None
+            for option in (
+                self.slow_after,
+                self.record_result,
+                self.classify,
+                self.cancel_counts_after,
+                self.stall_after,
+            )
+        )
 
     def _set(self, option: str, value: object) -> None:
         object.__setattr__(self, option, value)
