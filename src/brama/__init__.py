@@ -57,6 +57,7 @@ from .words import (
     close_circuit,
     configure,
     connections,
+    disable_expiry,
     events,
     failure,
     group_available,
@@ -68,12 +69,15 @@ from .words import (
     register_group,
     replay,
     reset_circuit,
+    reset_expiry,
+    set_expiry,
     status,
     subscribe,
     success,
     unregister,
     unregister_group,
     unsubscribe,
+    why,
 )
 
 __all__ = [
@@ -110,6 +114,7 @@ __all__ = [
     "configure",
     "connections",
     "default_system",
+    "disable_expiry",
     "events",
     "explain",
     "failure",
@@ -123,6 +128,8 @@ __all__ = [
     "register_group",
     "replay",
     "reset_circuit",
+    "reset_expiry",
+    "set_expiry",
     "simulate",
     "status",
     "subscribe",
@@ -130,6 +137,7 @@ __all__ = [
     "unregister",
     "unregister_group",
     "unsubscribe",
+    "why",
 ]
 
 

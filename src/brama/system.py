@@ -326,6 +326,33 @@ class System:
         """Report a failure to all members of a group; see `brama.group_failure`."""
         return self._groups.failure(name, reason, scope=scope)
 
+    def dump(self) -> dict[str, Any]:
+        """The state of all circuits as plain values for JSON; see `Circuit.dump`."""
+        return {"version": 1, "circuits": [circuit.dump() for circuit in self.circuits()]}
+
+    def load(self, stored: Mapping[str, Any]) -> int:
+        """Restore the circuits that are registered from what `dump` gave; see `Circuit.load`.
+
+        Returns:
+            How many were restored. Those that are not registered (yet) are left out: load after
+            the circuits are made.
+
+        Raises:
+            ConfigError: `stored` is not what `dump` gives.
+        """
+        entries: Any = stored.get("circuits") if isinstance(stored, Mapping) else None
+        if not isinstance(entries, list):
+            raise ConfigError("stored", "what dump() gave", stored)
+        restored = 0
+        for entry in entries:
+            if not isinstance(entry, Mapping):
+                raise ConfigError("stored['circuits']", "what dump() gave", entry)
+            circuit = self.find(str(entry.get("connection")), scope=entry.get("scope"))
+            if circuit is not None:
+                circuit.load(entry)
+                restored += 1
+        return restored
+
     # Events
 
     def subscribe(

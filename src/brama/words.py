@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any, overload
 
-from brama.circuits import Circuit, Group, GroupStatus, Policy, State, Status
+from brama.circuits import Circuit, Group, GroupStatus, Policy, State, Status, Why
 from brama.notifier import Event, EventStream, Replay, Subscription
 
 from .system import default_system
@@ -23,6 +23,7 @@ __all__ = [
     "close_circuit",
     "configure",
     "connections",
+    "disable_expiry",
     "events",
     "failure",
     "group_available",
@@ -34,12 +35,15 @@ __all__ = [
     "register_group",
     "replay",
     "reset_circuit",
+    "reset_expiry",
+    "set_expiry",
     "status",
     "subscribe",
     "success",
     "unregister",
     "unregister_group",
     "unsubscribe",
+    "why",
 ]
 
 
@@ -266,6 +270,42 @@ def reset_circuit(
         UnknownConnectionError: no such circuit is registered.
     """
     default_system().get(name, scope=scope).reset_circuit(reason)
+
+
+def set_expiry(name: str, expiry: float | timedelta, *, scope: str | None = None) -> None:
+    """Stay open for `expiry` seconds in the policy's place; see `Circuit.set_expiry`.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().get(name, scope=scope).set_expiry(expiry)
+
+
+def reset_expiry(name: str, *, scope: str | None = None) -> None:
+    """Go by the policy's expiry again; that of an open circuit is over now.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().get(name, scope=scope).reset_expiry()
+
+
+def disable_expiry(name: str, *, scope: str | None = None) -> None:
+    """Stay open until somebody closes the circuit; see `Circuit.disable_expiry`.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().get(name, scope=scope).disable_expiry()
+
+
+def why(name: str, *, scope: str | None = None) -> Why:
+    """The evidence behind the present state of a circuit; its text is for people.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    return default_system().get(name, scope=scope).why()
 
 
 def configure(name: str | None = None, *, scope: str | None = None, **options: Any) -> None:
