@@ -340,7 +340,7 @@ class System:
         Raises:
             ConfigError: `stored` is not what `dump` gives.
         """
-        entries: Any = stored.get("circuits") if isinstance(stored, Mapping) else None
+        entries: Any = stored.get("circuits")
         if not isinstance(entries, list):
             raise ConfigError("stored", "what dump() gave", stored)
         restored = 0
