@@ -10,6 +10,8 @@ from random import random as draw_evenly
 from typing import Any, Protocol
 from uuid import uuid4
 
+from brama.telemetry import follow, watching
+
 from .generation import Generation
 from .pulse import Pulses
 
@@ -66,7 +68,9 @@ class Shared:
     """
 
     __slots__ = (
+        "__weakref__",
         "_epoch",
+        "_subscribed",
         "bell",
         "bypass",
         "clock",
@@ -96,6 +100,7 @@ class Shared:
         self.wall = wall
         self.interest: Interest = Nobody() if interest is None else interest
         self.watched = False
+        self._subscribed = False
         # Any stands for a Breaker, which is made of this and not the other way round.
         self.bell: Callable[[Any], None] = _silent
         self.gone: Callable[[Any], None] = _silent
@@ -108,6 +113,16 @@ class Shared:
         self.random = draw
         self.stripes = tuple(threading.Lock() for _ in range(STRIPES))
         self.renew()
+        follow(self.look)
+
+    def subscribe(self, wanted: bool) -> None:
+        """Whether a subscription wants the events of successes."""
+        self._subscribed = wanted
+        self.look()
+
+    def look(self) -> None:
+        """Whether anybody does: a subscription, or a listener of `brama.circuit.call.succeeded`."""
+        self.watched = self._subscribed or watching.successes
 
     def renew(self) -> None:
         """Become the source of a new process: at the start, and in the child of a fork."""

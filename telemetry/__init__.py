@@ -55,7 +55,7 @@ from .calls import Call, call, failed, refused, succeeded
 from .context import capture, context_of, traceparent
 from .errors import BramaError, ConfigError, unknown
 from .faults import error_type
-from .flags import watching
+from .flags import follow, watching
 from .handle import Telemetry
 from .hooks import (
     Attachment,
@@ -104,6 +104,7 @@ __all__ = [
     "error_type",
     "execute",
     "failed",
+    "follow",
     "handlers",
     "hook_names",
     "metric_names",

@@ -6,7 +6,11 @@ worked out when something changes (a provider, a listener, an option) and merely
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Callable
 from typing import Final, Literal, get_args
+from weakref import WeakMethod
 
 import attrs
 
@@ -15,7 +19,7 @@ from .errors import ConfigError, unknown
 from .hook_names import CALL_FAILED, CALL_REFUSED, CALL_SUCCEEDED, EVENT_PROCESS
 from .throttle import Throttle
 
-__all__ = ["Options", "Spans", "Watching", "options", "use", "watching"]
+__all__ = ["Options", "Spans", "Watching", "follow", "options", "use", "watching"]
 
 Spans = Literal["none", "exceptional", "calls"]
 SPANS: Final = get_args(Spans)
@@ -134,6 +138,31 @@ def holds_back(kind: str) -> bool:
     return bucket is not None and bucket.holds_back()
 
 
+def follow(changed: Callable[[], object]) -> None:
+    """Call the method `changed`, held weakly, whenever the flags are worked out, and once now.
+
+    For those who keep a flag of their own that follows from these. It may be called under a
+    breaker's lock and must only set it.
+    """
+    global _followers
+    with _following:
+        _followers = (*(ref for ref in _followers if ref() is not None), WeakMethod(changed))
+    changed()
+
+
+_followers: tuple[WeakMethod[Callable[[], object]], ...] = ()
+_following = threading.Lock()  # Invariant: _followers is replaced under it; reading takes none.
+
+
+def _after_fork() -> None:
+    global _following
+    _following = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def refresh() -> None:
     """Work the flags out anew."""
     tracing = providers.is_tracing()
@@ -148,6 +177,10 @@ def refresh() -> None:
     watching.deliveries = providers.current_meter_provider() is not None or any(
         hooks.attached(f"{EVENT_PROCESS}.{end}") for end in ("start", "stop", "exception")
     )
+    for ref in _followers:
+        changed = ref()
+        if changed is not None:
+            changed()
 
 
 hooks.watch(refresh)

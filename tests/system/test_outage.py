@@ -5,6 +5,7 @@ The golden trace of it stands in the documentation: `docs/telemetry/golden.txt`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -20,7 +21,17 @@ from opentelemetry.util._once import Once
 
 import brama
 from brama.notifier import inline
-from brama.telemetry import Telemetry, configure, export, flags, metrics, names, pools
+from brama.telemetry import (
+    Telemetry,
+    attach,
+    configure,
+    detach,
+    export,
+    flags,
+    metrics,
+    names,
+    pools,
+)
 from brama.telemetry.testing import OtlpReceiver, Span, render_tree
 
 GOLDEN = Path(__file__).parents[2] / "docs" / "telemetry" / "golden.txt"
@@ -396,3 +407,49 @@ def golden(receiver: OtlpReceiver) -> str:
             if link.trace_id != span.trace_id
         )
     return "\n".join(parts) + "\n"
+
+
+# The hook bus
+
+
+def test_a_listener_hears_of_every_call_of_a_circuit_and_of_its_changes() -> None:
+    heard: list[str] = []
+
+    def hear(event: str, _measurements: object, metadata: Any, _config: object) -> None:
+        if metadata.get("connection") == "payments":
+            heard.append(event.removeprefix("brama.circuit."))
+
+    clock = Clock()
+    with brama.System(brama.Settings(clock=clock)) as system:
+        circuit = system.circuit("payments", failure_threshold=2, expiry=30.0)
+        call_of = circuit(_raise)
+        call_of(None)
+        attach("test", "brama.circuit.*", hear)
+        try:
+            for error in (None, TimeoutError(), TimeoutError(), None):
+                with contextlib.suppress(TimeoutError, brama.CircuitOpenError):
+                    call_of(error)
+            clock.now += 30
+            call_of(None)
+            with system.events(events=["state_change"]) as events:
+                circuit.open_circuit()
+                events.get(timeout=5)
+        finally:
+            detach("test")
+        call_of2 = system.circuit("other")(lambda: None)
+        call_of2()
+        assert not system._shared.watched
+    calls = [word for word in heard if word.startswith("call.")]
+    assert calls == [
+        "call.succeeded",
+        "call.failed",
+        "call.failed",
+        "call.refused",
+        "call.succeeded",
+    ]
+    assert heard.count("transition") >= 4
+
+
+def _raise(error: Exception | None) -> None:
+    if error is not None:
+        raise error
