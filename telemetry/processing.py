@@ -246,8 +246,7 @@ def process(
                 metrics.skewed.add()
                 lag = 0.0
             metrics.lags.record(lag, event)
-        if fanout is None:
-            fanout = getattr(traceparent, "fanout", 1)
+        went_to: int = getattr(traceparent, "fanout", 1) if fanout is None else fanout
         metadata = {
             "event": event,
             "subscription": subscription,
@@ -258,7 +257,7 @@ def process(
             "lag": lag,
         }
         publish = context_of(traceparent) if traced and traceparent is not None else None
-        return _Watched(event, publish, metadata, child=fanout <= FANOUT_WITH_PARENT)
+        return _Watched(event, publish, metadata, child=went_to <= FANOUT_WITH_PARENT)
     except Exception as error:  # noqa: BLE001 - the handler must run
         swallow("tracing a handler", error)
         return _UNPROCESSED

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import trio
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util._once import Once
 
 import brama
+from brama.actors import ChildSpec, DynamicSupervisor, start_child
 from brama.notifier import cloudevents
 from brama.telemetry import flags, process
 
@@ -99,3 +100,28 @@ def test_a_cloud_event_carries_the_traceparent_and_no_baggage(
     cloud = cloudevents.to_dict(event)
     assert "4242" not in repr(cloud)
     assert cloud["traceparent"].split("-")[1] == f"{mine.trace_id:032x}"
+
+
+def test_the_restart_of_an_actor_links_to_the_span_over_which_it_crashed(
+    exporter: InMemorySpanExporter, until: Callable[[Callable[[], bool]], None]
+) -> None:
+    class Fragile(brama.actors.Actor):
+        async def on_receive(self, message: object) -> None:
+            raise ValueError(message)
+
+    with brama.System() as system:
+        crew = system.actors.spawn(DynamicSupervisor)
+        spec = ChildSpec("worker", Fragile, restart="permanent")
+        worker = start_child(crew, spec).get(timeout=5)
+        with trace.get_tracer("app").start_as_current_span("request") as request:
+            mine = request.get_span_context()
+            worker.tell("break")
+
+        def restarts() -> list[ReadableSpan]:
+            return [s for s in exporter.get_finished_spans() if s.name.startswith("restart ")]
+
+        until(lambda: len(restarts()) == 1)
+    (restart,) = restarts()
+    assert restart.parent is None
+    assert restart.attributes["error.type"] == "ValueError"
+    assert [link.context.span_id for link in restart.links] == [mine.span_id]

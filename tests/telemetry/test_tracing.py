@@ -521,3 +521,66 @@ def test_a_broken_provider_breaks_nothing_and_is_reported_once_a_minute(
     assert ran == ["handler"]
     assert [record.name for record in caplog.records] == ["brama.telemetry"]
     assert "no tracer today" in caplog.text
+
+
+# Errors
+
+
+@pytest.mark.requirement("telemetry:errors")
+@pytest.mark.parametrize(
+    ("opt_in", "span_events", "log_events"),
+    [("", 1, 0), ("logs", 0, 1), ("logs/dup", 1, 1), ("http,logs", 0, 1)],
+)
+def test_an_exception_is_shown_where_the_operator_wants_it(
+    telemetry: Telemetry,
+    receiver: OtlpReceiver,
+    monkeypatch: pytest.MonkeyPatch,
+    opt_in: str,
+    span_events: int,
+    log_events: int,
+) -> None:
+    monkeypatch.setenv("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", opt_in)
+    with pytest.raises(ValueError), handling():
+        raise ValueError("too much")
+
+    span = arrived(telemetry, receiver)["process state_change"]
+    assert [event.name for event in span.events] == ["exception"] * span_events
+    assert len(receiver.logs) == log_events
+    for log in receiver.logs:
+        assert (log.event_name, log.severity) == ("brama.actor.process.exception", "WARN")
+        assert (log.trace_id, log.span_id) == (span.trace_id, span.span_id)
+        assert log.attributes["error.type"] == "ValueError"
+        assert set(log.attributes) <= set(names.EXCEPTION.attributes)
+
+
+@pytest.mark.requirement("telemetry:errors")
+def test_the_type_of_an_error_is_the_same_on_span_and_metric(
+    telemetry: Telemetry, receiver: OtlpReceiver
+) -> None:
+    with pytest.raises(ExceptionGroup), handling():
+        raise ExceptionGroup("of a nursery", [LookupError("one")])
+
+    span = arrived(telemetry, receiver)["process state_change"]
+    (series,) = (m for m in receiver.metrics if m.name == "brama.notification.process.duration")
+    assert span.attributes["error.type"] == series.attributes["error.type"] == "LookupError"
+
+
+@pytest.mark.requirement("telemetry:errors")
+def test_a_failure_marks_its_own_span_and_none_above_it(
+    telemetry: Telemetry, receiver: OtlpReceiver, trip: Trip
+) -> None:
+    with trace.get_tracer("app").start_as_current_span(
+        "request", record_exception=False, set_status_on_exception=False
+    ):
+        publication = announce(trip())
+    with pytest.raises(ValueError), handling(publication.traceparent):
+        raise ValueError
+    publication.end(matched=1, queued=1)
+
+    statuses = {name: span.status for name, span in arrived(telemetry, receiver).items()}
+    assert statuses == {
+        "request": "UNSET",
+        "transition open": "UNSET",
+        "publish state_change": "UNSET",
+        "process state_change": "ERROR",
+    }
