@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -59,6 +60,7 @@ from brama.notifier import (
     Event,
     EventStream,
     Journal,
+    JournalOptions,
     Registry,
     Replay,
     Store,
@@ -100,11 +102,18 @@ class System:
     Args:
         settings: `Settings`; None reads the ``BRAMA_*`` environment.
         name: of the tree's root and of the thread.
+        journal: as in `Settings`, whose journal it replaces.
 
     Threads: everything from any thread or loop, unless it says otherwise.
     """
 
-    def __init__(self, settings: Settings | None = None, *, name: str = "brama") -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        name: str = "brama",
+        journal: JournalOptions | str | Path | None = None,
+    ) -> None:
         if settings is not None and not isinstance(settings, Settings):
             raise ConfigError("settings", "a brama.Settings", settings)
         self.settings = Settings.from_environment() if settings is None else settings
@@ -123,10 +132,9 @@ class System:
         self._bells = Bells(self._call_soon)
         self._shared.bell = self._bells.ring
         self._journal: Journal | None = None
-        if self.settings.journal is not None:
-            self._journal = Journal(
-                self.settings.journal, self._shared.source, wall=self._shared.wall
-            )
+        kept = JournalOptions.parse(journal) or self.settings.journal
+        if kept is not None:
+            self._journal = Journal(kept, self._shared.source, wall=self._shared.wall)
             self._shared.resume(self._journal.open())
             # Before any that the actors register, and so after them: exits go backwards.
             atexit.register(_finish_at_exit, weakref.ref(self))

@@ -84,3 +84,12 @@ def test_without_a_journal_there_is_none(tmp_path):
     with pytest.raises(ConfigError, match="only where there is a journal"):
         system.subscribe(print, durable="pager")
     system.stop()
+
+
+def test_a_system_takes_a_journal_of_its_own_before_that_of_the_settings(path, tmp_path):
+    settings = brama.Settings(journal=tmp_path / "other.sqlite")
+    with brama.System(settings, journal=f"sqlite:///{path}") as system:
+        assert system.journal.options.path == path
+    assert not (tmp_path / "other.sqlite").exists()
+    with pytest.raises(ConfigError, match="sqlite:///path"):
+        brama.System(journal="redis://x")
