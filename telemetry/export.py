@@ -24,7 +24,7 @@ from . import flags, providers
 from .environment import Environment, Sampler, Signal, read, withheld
 from .exporters import log_exporter, metric_exporter, scrape_reader, span_exporter
 from .faults import LOGGER
-from .flags import Options, Spans
+from .flags import Options, Relationship, Spans
 from .handle import Outlet, Telemetry, check_deadline
 from .health import ExportHealth, hush
 from .metrics import deliver_exactly, register
@@ -43,6 +43,7 @@ def configure(
     spans: Spans = "exceptional",
     sample: float = 1.0,
     span_rate: float | None = 50.0,
+    span_relationship: Relationship = "child",
     deadline: float = 2.0,
     environ: Mapping[str, str] = os.environ,
 ) -> Telemetry:
@@ -73,6 +74,8 @@ def configure(
         sample: with ``spans="calls"``, the share of calls that get a span, from 0 to 1.
         span_rate: spans of one kind (transitions, refused calls, failed probes, restarts) per
             second; four seconds' worth may come at once, the rest is counted. None: no limit.
+        span_relationship: of a handler's span to its publication: ``"child"`` (up to 64
+            subscribers, and linked always), ``"link"`` (a root, linked) or ``"none"``.
         deadline: seconds that a flush, a shutdown or the exit of the process may take.
         environ: where the variables are read; default `os.environ`.
 
@@ -93,7 +96,7 @@ def configure(
     Threads: any; call it once, early, and after a fork only in workers (gunicorn: `post_fork`).
     """
     check_deadline(deadline)
-    options = Options(spans, sample, span_rate)
+    options = Options(spans, sample, span_rate, span_relationship)
     if (tracer_provider, meter_provider, logger_provider) != (None, None, None):
         flags.use(options)
         return _borrow(tracer_provider, meter_provider, logger_provider, deadline)

@@ -19,10 +19,12 @@ from .errors import ConfigError, unknown
 from .hook_names import CALL_FAILED, CALL_REFUSED, CALL_SUCCEEDED, EVENT_PROCESS
 from .throttle import Throttle
 
-__all__ = ["Options", "Spans", "Watching", "follow", "options", "use", "watching"]
+__all__ = ["Options", "Relationship", "Spans", "Watching", "follow", "options", "use", "watching"]
 
 Spans = Literal["none", "exceptional", "calls"]
 SPANS: Final = get_args(Spans)
+Relationship = Literal["child", "link", "none"]
+RELATIONSHIPS: Final = get_args(Relationship)
 
 
 @attrs.frozen
@@ -35,15 +37,20 @@ class Options:
         sample: with ``"calls"``, the share of calls that get a span, from 0 to 1.
         rate: spans of one kind per second, beyond which they are counted and not made. None is
             without limit. Calls in ``"calls"`` mode are limited by `sample` alone.
+        relationship: of a handler's span to its publication: ``"child"`` (and linked), ``"link"``
+            or ``"none"``.
     """
 
     spans: Spans = "exceptional"
     sample: float = 1.0
     rate: float | None = 50.0
+    relationship: Relationship = "child"
 
     def __attrs_post_init__(self) -> None:
         if self.spans not in SPANS:
             raise unknown("spans", self.spans, SPANS)
+        if self.relationship not in RELATIONSHIPS:
+            raise unknown("span_relationship", self.relationship, RELATIONSHIPS)
         if not _is_number(self.sample) or not 0 <= self.sample <= 1:
             raise ConfigError("sample", "a share from 0 to 1", self.sample)
         if self.rate is not None and not (_is_number(self.rate) and 0 < self.rate < float("inf")):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from . import hook_names, metrics, names
 from .context import context_of, is_sampled
 from .faults import error_type, swallow
-from .flags import watching
+from .flags import options, watching
 from .hooks import Occurrence, attached
 from .links import links
 from .log_events import record_exception
@@ -117,7 +117,7 @@ class _Watched(Process):
             parent,
             kind=SpanKind.CONSUMER,
             attributes=_attributes(self._metadata),
-            links=links([publish], "publish"),
+            links=[] if options().relationship == "none" else links([publish], "publish"),
         )
         self._attached = set_span_in_context(self._span, parent)
         self._token = attach(self._attached)
@@ -257,7 +257,8 @@ def process(
             "lag": lag,
         }
         publish = context_of(traceparent) if traced and traceparent is not None else None
-        return _Watched(event, publish, metadata, child=went_to <= FANOUT_WITH_PARENT)
+        child = went_to <= FANOUT_WITH_PARENT and options().relationship == "child"
+        return _Watched(event, publish, metadata, child=child)
     except Exception as error:  # noqa: BLE001 - the handler must run
         swallow("tracing a handler", error)
         return _UNPROCESSED

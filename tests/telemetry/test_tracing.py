@@ -584,3 +584,37 @@ def test_a_failure_marks_its_own_span_and_none_above_it(
         "publish state_change": "UNSET",
         "process state_change": "ERROR",
     }
+
+
+@pytest.mark.requirement("telemetry:notification-spans")
+@pytest.mark.parametrize(
+    ("relationship", "child", "linked"),
+    [("child", True, True), ("link", False, True), ("none", False, False)],
+)
+def test_the_relation_of_a_handler_s_span_to_its_publication_can_be_chosen(
+    receiver: OtlpReceiver, trip: Trip, relationship: str, child: bool, linked: bool
+) -> None:
+    with configure(
+        endpoint=receiver.endpoint, environ={}, span_relationship=relationship
+    ) as telemetry:
+        publication = announce(trip())
+        with handling(publication.traceparent):
+            pass
+        publication.end(matched=1, queued=1)
+        spans = arrived(telemetry, receiver)
+    process, publish = spans["process state_change"], spans["publish state_change"]
+    assert (process.parent_id == publish.span_id) is child
+    assert [link.span_id for link in process.links] == [publish.span_id] * linked
+
+
+def test_a_wrong_option_is_refused_where_it_is_given() -> None:
+    for wrong in (
+        {"spans": "all"},
+        {"sample": 1.5},
+        {"sample": "half"},
+        {"span_rate": 0},
+        {"span_relationship": "friend"},
+    ):
+        with pytest.raises(ValueError) as raised:
+            configure(environ={"OTEL_SDK_DISABLED": "true"}, **wrong)
+        assert next(iter(wrong)).removeprefix("span_") in str(raised.value)
