@@ -179,6 +179,14 @@ class Cell(Mailbox):
         if self.host.deserted:
             self.abandon("the system has stopped")
 
+    def _started(self) -> bool:
+        """From starting to running; False when it was killed meanwhile."""
+        with self._lock:
+            if self.state is not STARTING:
+                return False
+            self.state = RUNNING
+            return True
+
     def has_on_start(self) -> bool:
         """Whether the class has an `on_start` of its own; without, a start needs no scheduling."""
         raise NotImplementedError
@@ -227,7 +235,10 @@ class Cell(Mailbox):
 
     def _retire(self) -> list[Ask]:
         """Refuse mail from now on, answer what is left; returns the waiting `stop()` requests."""
-        self.state = STOPPING
+        with self._lock:
+            # A blocking actor may be killed from the loop while its own thread ends it.
+            if self.state not in (DEAD, ORPHAN):
+                self.state = STOPPING
         left = self.close()
         if self.registered:
             pykka.ActorRegistry.unregister(self.ref)
@@ -315,10 +326,16 @@ class Cell(Mailbox):
     def _finish(self, reason: ExitReason, stops: list[Ask]) -> None:
         """The last step of every ending: tell everybody who has to know. Never raises."""
         with self._lock:
-            if self.state is DEAD:
-                return
-            self.state = DEAD
-            self.epitaph = type(reason.error) if isinstance(reason, Crash) else reason
+            over = self.state is DEAD
+            if not over:
+                self.state = DEAD
+                self.epitaph = type(reason.error) if isinstance(reason, Crash) else reason
+        if over:
+            # Another thread was quicker, but these requests only we have.
+            for stop in stops:
+                stop.future.resolve(None)
+            return
+        with self._lock:  # what changes only while the state is not DEAD cannot change any more
             watchers, self.watchers = self.watchers, None
             entries, self.entries = self.entries, None
             links, self.links = self.links, None

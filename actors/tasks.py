@@ -162,12 +162,11 @@ class TaskCell(Cell):
             self._acknowledge(error)
             self._finish(Normal() if ignored else Crash(error), stops)
             return False
-        if self.state is not STARTING:
+        if not self._started():
             # Killed in the very step in which `on_start` was woken for the last time: no
             # cancellation was seen.
             self._end(self.killed or Killed())
             return False
-        self.state = RUNNING
         self._acknowledge(None)
         return True
 

@@ -64,9 +64,8 @@ class PlainCell(Cell):
             return False
         finally:
             self.executing = False
-        if self.state is not STARTING:
+        if not self._started():
             return False  # killed meanwhile
-        self.state = RUNNING
         self._acknowledge(None)
         return True
 
