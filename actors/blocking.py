@@ -24,7 +24,7 @@ _number = count()
 class BlockingCell(PlainCell):
     """A `PlainCell` that works on a thread of its own."""
 
-    __slots__ = ("_began", "_doorbell", "thread")
+    __slots__ = ("_began", "_doorbell", "_left", "_released", "thread")
     kind = "blocking"
 
     def __init__(self, actor: Any, host: Any) -> None:
@@ -33,6 +33,9 @@ class BlockingCell(PlainCell):
         self._wake = self._ring
         self.thread: threading.Thread | None = None
         self._began = 0.0
+        # Its thread has left, its end has been told. Whoever comes second lets go of the actor.
+        self._left = False
+        self._released = False
 
     def _ring(self, _cell: object) -> None:
         self._doorbell.put(None)
@@ -61,11 +64,16 @@ class BlockingCell(PlainCell):
                 self._began = 0.0
                 self.busy += perf_counter() - began
         finally:
-            self.actor = None
+            self._left = True
+            if self._released:
+                self.actor = None
 
     def _release_actor(self) -> None:
         # Only told, not dropped: after a kill its thread may be in the middle of a hook.
         self.actor._on_exited()
+        self._released = True
+        if self._left:
+            self.actor = None
 
     def kill(self, reason: ExitReason) -> None:
         """End it for everybody else; a hook that runs goes on, nothing follows it. Any thread."""
