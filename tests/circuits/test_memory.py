@@ -7,7 +7,15 @@ import tracemalloc
 
 import pytest
 
-from brama.circuits import Breaker, Circuit, Policy
+from brama.circuits import (
+    Breaker,
+    Circuit,
+    ConsecutiveFailures,
+    CountWindow,
+    Policy,
+    TimeWindow,
+    any_of,
+)
 
 pytestmark = pytest.mark.requirement("BR-34")
 
@@ -38,6 +46,40 @@ def test_an_idle_circuit_weighs_less_than_a_kibibyte(world, memory, record_prope
     weight = (memory() - before) / len(names)
     record_property("bytes_per_idle_circuit", weight)
     assert weight < 1024
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        ({"trip": CountWindow()}, 1600),
+        ({"trip": TimeWindow()}, 1600),
+        ({"slow_after": 2.0}, 1600),
+        ({"trip": any_of(TimeWindow(), ConsecutiveFailures(5)), "slow_after": 2.0}, 2048),
+    ],
+)
+def test_an_idle_circuit_with_a_window_weighs_little_more(world, memory, options, most):
+    names = [f"connection-{number}" for number in range(500)]
+    policy = Policy(**options)
+    before = memory()
+    kept = []
+    for name in names:
+        breaker = Breaker(name, "scope", policy, world.shared)
+        breaker.open_gate()
+        kept.append(Circuit(breaker))
+    assert (memory() - before) / len(names) < most
+
+
+def test_a_window_of_many_calls_weighs_what_its_failures_weigh(world, memory):
+    circuit = world.circuit(trip=CountWindow(size=100_000, rate=0.5, minimum=1000))
+    call = circuit(lambda: None)
+    call()
+    before = memory()
+    for number in range(20_000):
+        if number % 100:
+            call()
+        else:
+            circuit.try_acquire().failure("Timeout")
+    assert memory() - before < 20_000
 
 
 def test_a_circuit_that_has_opened_often_weighs_little_more_once_it_is_idle(world, memory):
