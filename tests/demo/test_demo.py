@@ -81,7 +81,7 @@ def test_one_trace_leads_from_the_failing_call_to_the_handlers(summary: dict[str
         for line in drawn
     ]
 
-    assert depths[0] == (0, "call payments")
+    assert depths[0] == (0, "request payments")
     assert "ERROR UpstreamError" in drawn[0]
     assert depths[1] == (3, "transition open")
     assert {name for depth, name in depths if depth == 6} == {
@@ -97,7 +97,7 @@ def test_as_many_spans_arrived_as_there_were_calls_and_changes(summary: dict[str
     calls = sum(one["attempts"] for one in summary["runtimes"].values())
     changes = sum(len(one["transitions"]) for one in summary["circuits"].values())
 
-    assert sum(count for name, count in spans.items() if name.startswith("call ")) == calls
+    assert sum(count for name, count in spans.items() if name.startswith("request ")) == calls
     assert sum(count for name, count in spans.items() if name.startswith("transition ")) == changes
 
 

@@ -69,7 +69,7 @@ class Caller:
         self.attempts += 1
         begin = time.perf_counter()
         with self._tracer.start_as_current_span(
-            f"call {self.upstream.name}",
+            f"request {self.upstream.name}",
             Context(),
             kind=SpanKind.CLIENT,
             attributes={"demo.runtime": self.runtime, "server.port": self.upstream.port},

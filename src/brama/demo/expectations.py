@@ -263,7 +263,7 @@ def _failing_roots(evidence: Evidence) -> Finding:
     root_of = roots(evidence.arrivals.spans)
     openings = [span for span in evidence.arrivals.spans if span.name == "transition open"]
     above = [root_of[span.span_id] for span in openings]
-    right = all(root.name.startswith("call ") and root.status == "ERROR" for root in above)
+    right = all(root.name.startswith("request ") and root.status == "ERROR" for root in above)
     return bool(openings) and right, f"{len(openings)} openings"
 
 
