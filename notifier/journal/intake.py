@@ -212,9 +212,15 @@ class Intake:
         deadline = time.monotonic() + timeout
         with self._lock:
             target = self._done + self._events
-            return self._appended.wait_for(
-                lambda: self._done >= target, max(0.0, deadline - time.monotonic())
-            )
+            # What has overflown comes in behind, under numbers that nobody knows yet.
+            overflown = bool(self._latest or self._lost)
+
+            def done() -> bool:
+                if overflown:
+                    return not (self._events or self._latest or self._lost)
+                return self._done >= target
+
+            return self._appended.wait_for(done, max(0.0, deadline - time.monotonic()))
 
     def clear(self) -> None:
         """Forget what waits; in the child of a fork it is the parent's to append."""

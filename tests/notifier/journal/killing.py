@@ -124,7 +124,7 @@ def main(folder: Path, rounds: int, seed: int) -> dict[str, object]:
         for lane, (child, counters) in random.sample(list(children.items()), 2):
             while counters.get()[0] == 0:
                 time.sleep(0.001)
-            time.sleep(random.uniform(0, 0.07))
+            time.sleep(random.uniform(0, 0.05))
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             begun, acknowledged = counters.get()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import time
 
 import pytest
 import trio
@@ -295,7 +294,7 @@ def test_a_backlog_on_disk_costs_no_memory(systems, recorder):
     assert max(most) <= 256
 
 
-def test_what_retention_has_removed_is_told_as_a_gap(systems, recorder, monkeypatch):
+def test_what_retention_has_removed_is_told_as_a_gap(systems, recorder, monkeypatch, until):
     first = systems()
     first.subscribe(print, durable="pager", events=["state_change"]).close()
     first.flush()
@@ -304,7 +303,7 @@ def test_what_retention_has_removed_is_told_as_a_gap(systems, recorder, monkeypa
     second = systems(max_events=10)
     flip(second.circuit("search"), 20)
     assert second.flush()
-    time.sleep(0.2)
+    until(lambda: len(list(second.replay())) <= 10)
     second.stop()
     third, heard = systems(max_events=10), recorder()
     third.subscribe(heard, durable="pager", events=["state_change"])

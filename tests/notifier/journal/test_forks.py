@@ -21,7 +21,8 @@ from brama.notifier import JournalOptions, Replay, verify
 path = Path(sys.argv[1])
 
 def make():
-    return brama.System(brama.Settings(journal=JournalOptions(path, poll_interval=0.02)))
+    options = JournalOptions(path, poll_interval=0.02, busy_timeout=0.2)
+    return brama.System(brama.Settings(journal=options))
 
 def events():
     return [(e.source, e.connection, e.seq) for e in Replay(path, events=["circuit_opened"])]

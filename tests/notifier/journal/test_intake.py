@@ -141,6 +141,17 @@ def test_one_who_waits_is_told_when_all_is_in_the_file():
     assert intake.wait(5)
 
 
+def test_one_who_waits_waits_for_what_has_overflown_too():
+    intake = Intake(1, gap)
+    intake.put(make_event(1))
+    intake.put(make_event(2))
+    assert not intake.wait(0.01)
+    intake.advance(1)
+    assert not intake.wait(0.01)
+    drained(intake)
+    assert intake.wait(0)
+
+
 def test_events_of_single_calls_are_not_journaled_by_default():
     assert "success" not in JOURNALED
     assert "failure" not in JOURNALED

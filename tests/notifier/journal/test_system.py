@@ -285,7 +285,6 @@ def test_while_the_file_cannot_be_written_memory_is_bounded_and_the_latest_state
     assert system.journal.status().waiting <= 100 + 5 * 2
     holder.execute("ROLLBACK")
     assert system.flush(10)
-    assert system.flush(10)
     events = list(system.replay())
     [gap] = [event for event in events if event.event == "gap"]
     kept = [event for event in events if event.critical]
