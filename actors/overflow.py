@@ -18,8 +18,6 @@ __all__ = ["BoundedQueue", "MailboxPolicy", "Offer", "Overflow"]
 
 Overflow = Literal["block", "drop_newest", "drop_oldest", "coalesce"]
 
-_DEFAULT: Overflow = "drop_newest"
-
 
 def _check_limit(_policy: object, _attribute: object, value: Any) -> None:
     if value is None:
@@ -28,9 +26,10 @@ def _check_limit(_policy: object, _attribute: object, value: Any) -> None:
         raise ConfigError("limit", "a number of messages, 1 or more, or None for no limit", value)
 
 
-def _check_overflow(_policy: object, _attribute: object, value: Any) -> None:
+def _overflow(value: Overflow) -> Overflow:
     if value not in get_args(Overflow):
         raise unknown("overflow", value, get_args(Overflow))
+    return value
 
 
 def _check_key(_policy: object, _attribute: object, value: Any) -> None:
@@ -79,7 +78,7 @@ class MailboxPolicy:
     """
 
     limit: int | None = field(validator=_check_limit)
-    overflow: Overflow = field(default=_DEFAULT, validator=_check_overflow)
+    overflow: Overflow = field(default="drop_newest", converter=_overflow)
     key: Callable[[Any], Hashable] | None = field(default=None, validator=_check_key)
     timeout: float | None = field(default=10.0, converter=_seconds, kw_only=True)
 
