@@ -14,6 +14,7 @@ __all__ = ["Machine", "look"]
 PACKAGES = (
     "brama",
     "aiobreaker",
+    "blinker",
     "circuitbreaker",
     "interlock-cb",
     "opentelemetry-sdk",

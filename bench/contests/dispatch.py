@@ -10,6 +10,8 @@ from typing import Any
 
 import brama
 from bench.contest import WALL, Contender, Contest, Scale, WorkNotDone, agree
+from bench.peers import peer
+from bench.port import elixir
 from brama.circuits import REGISTRY, Catalogue, Publish, Record, Shared
 from brama.notifier import inline
 
@@ -124,7 +126,49 @@ def dispatch(scale: Scale) -> Generator[list[Contender], None, None]:
             ("a tenth", small, many // 10),
         ):
             contenders.append(_contender(name, Hall(system, size)))
-        yield contenders
+        if blinker := peer("blinker"):
+            contenders.append(_signals(blinker, many))
+        with elixir(many) as beam:
+            if beam is not None:
+                times = ROUND * MATCHING
+                contenders.append(beam.contender("elixir", "dispatch", times=times, size=MATCHING))
+            yield contenders
+
+
+def _signals(blinker: Any, size: int) -> Contender:
+    """A signal with as many receivers, ten of them for the sender: called there and then."""
+    signal = blinker.Signal()
+    delivered = [0] * MATCHING
+    sent = 0
+
+    def deaf(number: int) -> Callable[..., None]:
+        def hear(sender: object, **_fields: object) -> None:
+            raise WorkNotDone(f"receiver {number} got what {sender} sent")
+
+        return hear
+
+    def listener(place: int) -> Callable[..., None]:
+        def hear(_sender: object, **_fields: object) -> None:
+            delivered[place] += 1
+
+        return hear
+
+    for number in range(size - MATCHING):
+        signal.connect(deaf(number), sender=f"cold-{number}", weak=False)
+    for place in range(MATCHING):
+        signal.connect(listener(place), sender="hot", weak=False)
+
+    def run(times: int) -> None:
+        nonlocal sent
+        for _ in range(times // MATCHING):
+            signal.send("hot", event="circuit_opened")
+        sent += times // MATCHING
+
+    def done() -> int:
+        listeners = {f"listener_{place}": seen for place, seen in enumerate(delivered)}
+        return agree("deliveries", sent=sent, **listeners) * MATCHING
+
+    return Contender("blinker", run, done, times=ROUND * MATCHING)
 
 
 def _contender(name: str, hall: Hall) -> Contender:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.child import child
 from bench.contest import Contender, Contest, Scale, WorkNotDone, agree
+from bench.port import erlang
 
 __all__ = ["FOOTPRINT"]
 
@@ -37,6 +38,38 @@ def used():
     with open("/proc/self/statm") as pages:
         return int(pages.read().split()[1]) * __import__("resource").getpagesize()
 """
+
+ACTORS = (
+    MEMORY
+    + """
+import threading
+import pykka
+from brama.actors import ActorSystem, InlineActor
+kind = sys.argv[3]
+lock, up, all_up = threading.Lock(), 0, threading.Event()
+class Said:
+    def on_start(self):
+        global up
+        with lock:
+            up += 1
+            if up in (1, size + 1):
+                all_up.set()
+class Ours(Said, InlineActor): pass
+class Theirs(Said, pykka.ThreadingActor): pass
+with ActorSystem("bench") as system:
+    start = (lambda: system.spawn(Ours)) if kind == "brama" else Theirs.start
+    kept = [start()]
+    assert all_up.wait(60)
+    all_up.clear()
+    before = used()
+    kept.extend(start() for _ in range(size))
+    assert all_up.wait(60)
+    weight = used() - before
+    print(json.dumps({"actors": sum(one.is_alive() for one in kept) - 1, "bytes": weight / size}))
+    if kind != "brama":
+        pykka.ActorRegistry.stop_all()
+"""
+)
 
 REGISTERED = (
     MEMORY
@@ -119,6 +152,25 @@ def _managed(scale: Scale) -> AbstractContextManager[list[Contender]]:
     )
 
 
+@contextmanager
+def _idle_actor(scale: Scale) -> Generator[list[Contender], None, None]:
+    size = int(OPEN * scale.size)
+
+    def actors(kind: str, size: int) -> Callable[[], float]:
+        def measure() -> float:
+            said = child(ACTORS, "resident", size, kind)
+            agree("actors", asked=size, alive=said["actors"])
+            return float(said["bytes"])
+
+        return measure
+
+    with (
+        _repeated(brama=actors("brama", size), pykka=actors("pykka", size // 10)) as ours,
+        erlang() as beam,
+    ):
+        yield [*ours, *([beam.weight("erlang", "memory", size)] if beam else [])]
+
+
 def _rate(scale: Scale) -> AbstractContextManager[list[Contender]]:
     size = int(IDLE * scale.size)
     return _repeated(brama=lambda: float(_circuits("resident", size)["seconds"]))
@@ -162,5 +214,6 @@ FOOTPRINT = (
     Contest(
         "open-circuit", "the same with its actor; resident, over 10 000", _managed, "B", rounds=3
     ),
+    Contest("idle-actor", "an idle actor; resident, over 10 000", _idle_actor, "B", rounds=3),
     Contest("register", "registrations, 100 000 of them", _rate, "/s", rounds=3),
 )

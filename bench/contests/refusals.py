@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import repeat
@@ -9,13 +10,11 @@ from typing import Any
 
 import brama
 from bench.contest import Contender, Contest, Scale, WorkNotDone, agree
-from bench.peers import peer
+from bench.peers import FOREVER, Breakers, installed
 
-from .work import Work, looped
+from .work import Work, caught, looped
 
 __all__ = ["REFUSALS"]
-
-FOREVER = 1e6
 
 
 @contextmanager
@@ -29,21 +28,29 @@ def asked(_scale: Scale) -> Generator[list[Contender], None, None]:
 def raised(_scale: Scale) -> Generator[list[Contender], None, None]:
     with brama.System() as system:
         circuit, work = _open(system), Work()
-        run, seen = _caught(circuit(work.call), brama.CircuitOpenError)
+        run, seen = caught(circuit(work.call), brama.CircuitOpenError)
+        contenders = [Contender("brama", run, _refused(work, seen, circuit))]
+        for one, library in installed():
+            breaker, theirs, refusal = one.fragile(library), Work(), one.refusal(library)
+            _trip(breaker, refusal)
+            run, seen = caught(breaker.decorate(theirs.call), refusal)
+            contenders.append(Contender(one.name, run, _refused(theirs, seen)))
+        yield contenders
 
-        def done() -> int:
-            _untouched(work)
-            return agree("a refusal", counted=circuit.status().refused, raised=seen())
 
-        contenders = [Contender("brama", run, done)]
-        if library := peer("circuitbreaker"):
-            breaker = library.CircuitBreaker(
-                name="bench", failure_threshold=1, recovery_timeout=FOREVER
-            )
-            contenders.append(_refusing("circuitbreaker", breaker, library.CircuitBreakerError))
-        if library := peer("pybreaker"):
-            breaker = library.CircuitBreaker(fail_max=1, reset_timeout=FOREVER)
-            contenders.append(_refusing("pybreaker", breaker, library.CircuitBreakerError))
+@contextmanager
+def raised_async(_scale: Scale) -> Generator[list[Contender], None, None]:
+    with brama.System() as system, asyncio.Runner() as runner:
+        circuit, work = _open(system), Work()
+        run, seen = _acaught(runner, circuit(work.acall), brama.CircuitOpenError)
+        contenders = [Contender("brama", run, _refused(work, seen, circuit))]
+        for one, library in installed():
+            breaker, theirs, refusal = one.fragile(library), Work(), one.refusal(library)
+            if breaker.decorate_async is None:
+                continue
+            _trip_async(runner, breaker, refusal)
+            run, seen = _acaught(runner, breaker.decorate_async(theirs.acall), refusal)
+            contenders.append(Contender(one.name, run, _refused(theirs, seen)))
         yield contenders
 
 
@@ -53,51 +60,68 @@ def _open(system: brama.System) -> brama.Circuit:
     return circuit
 
 
-def _refusing(name: str, breaker: Any, refusal: type[Exception]) -> Contender:
-    """A peer that one failing call has opened."""
-
+def _trip(breaker: Breakers, refusal: type[Exception]) -> None:
     def fail() -> None:
         raise OSError
 
     try:
-        breaker(fail)()
+        breaker.decorate(fail)()
     except (OSError, refusal):
         pass
-    work = Work()
-    run, seen = _caught(breaker(work.call), refusal)
+
+
+def _trip_async(runner: asyncio.Runner, breaker: Breakers, refusal: type[Exception]) -> None:
+    async def fail() -> None:
+        raise OSError
+
+    async def drive() -> None:
+        assert breaker.decorate_async is not None
+        try:
+            await breaker.decorate_async(fail)()
+        except (OSError, refusal):
+            pass
+
+    runner.run(drive())
+
+
+def _refused(
+    work: Work, seen: Callable[[], int], circuit: brama.Circuit | None = None
+) -> Callable[[], int]:
+    """How many were refused, after none came through."""
 
     def done() -> int:
-        _untouched(work)
-        return seen()
+        if work.done():
+            raise WorkNotDone(f"an open circuit let {work.done()} calls through")
+        if circuit is None:
+            return seen()
+        return agree("a refusal", counted=circuit.status().refused, raised=seen())
 
-    return Contender(name, run, done)
+    return done
 
 
-def _caught(
-    call: Callable[[], Any], refusal: type[Exception]
+def _acaught(
+    runner: asyncio.Runner, call: Callable[[], Any], refusal: type[Exception]
 ) -> tuple[Callable[[int], None], Callable[[], int]]:
-    """A round of refused calls, and how many were refused so far."""
     total = 0
 
-    def run(times: int) -> None:
-        nonlocal total
+    async def drive(times: int) -> int:
         refused = 0
         for _ in repeat(None, times):
             try:
-                call()
+                await call()
             except refusal:
                 refused += 1
-        total += refused
+        return refused
+
+    def run(times: int) -> None:
+        nonlocal total
+        total += runner.run(drive(times))
 
     return run, lambda: total
-
-
-def _untouched(work: Work) -> None:
-    if work.done():
-        raise WorkNotDone(f"an open circuit let {work.done()} calls through")
 
 
 REFUSALS = (
     Contest("refusal", "try_acquire() on an open circuit", asked),
     Contest("refusal-raised", "a decorated call that is refused", raised),
+    Contest("refusal-async", "a decorated coroutine function that is refused", raised_async),
 )

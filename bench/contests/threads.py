@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import brama
 from bench.contest import WALL, Contender, Contest, Scale, WorkNotDone
-from bench.peers import peer
+from bench.peers import installed
 
 from .work import Work, settled
 
@@ -84,14 +84,10 @@ def shared(_scale: Scale) -> Generator[list[Contender], None, None]:
         circuit, work = system.circuit("bench"), Work()
         guarded = circuit(work.call)
         contenders = [Contender("brama", crew.rounds_of(guarded), settled(circuit, work))]
-        if library := peer("circuitbreaker"):
+        for one, library in installed():
             work = Work()
-            guarded = library.CircuitBreaker(name="bench")(work.call)
-            contenders.append(Contender("circuitbreaker", crew.rounds_of(guarded), work.done))
-        if library := peer("pybreaker"):
-            work = Work()
-            guarded = library.CircuitBreaker()(work.call)
-            contenders.append(Contender("pybreaker", crew.rounds_of(guarded), work.done))
+            guarded = one.default(library).decorate(work.call)
+            contenders.append(Contender(one.name, crew.rounds_of(guarded), work.done))
         yield contenders
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from bench.contest import QUICK, WorkNotDone
-from bench.contests.calls import decorated
+from bench.contest import QUICK, Contest, WorkNotDone
+from bench.contests import ALL
+from bench.contests.actors import ACTORS
+from bench.contests.calls import CALLS
 from bench.contests.dispatch import Hall
-from bench.contests.refusals import asked, raised
+from bench.contests.refusals import REFUSALS
 from bench.contests.threads import Crew
 from bench.contests.transitions import Tripping
 from bench.contests.work import Work, looped, settled
@@ -25,13 +27,20 @@ def test_a_call_that_the_circuit_did_not_count_is_noticed() -> None:
             done()
 
 
-def test_every_contender_does_the_work_it_is_asked_for() -> None:
-    for make in (decorated, asked, raised):
-        with make(QUICK) as contenders:
-            for one in contenders:
-                one.run(5)
-                one.run(6)
-                assert one.done() == 11, one.name
+@pytest.mark.parametrize("contest", [*CALLS, *REFUSALS, *ACTORS], ids=lambda one: one.name)
+def test_every_contender_does_the_work_it_is_asked_for(contest: Contest) -> None:
+    with contest.make(QUICK) as contenders:
+        assert contenders[0].name == "brama"
+        for one in contenders:
+            before = one.done()
+            one.run(20)
+            one.run(30)
+            assert one.done() - before == 50, one.name
+
+
+def test_every_title_says_what_one_time_of_the_work_is() -> None:
+    assert all(one.title for one in ALL)
+    assert len({one.title for one in ALL}) == len(ALL)
 
 
 def test_a_crew_shares_a_round_exactly() -> None:
