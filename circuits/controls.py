@@ -187,6 +187,7 @@ class Controls(Gate):
         if self.state is State.FORCED_OPEN:
             return
         kept = self.reopen_at if self.state is State.OPEN else now
+        self._failures = self._failure_count()
         cause = self._have_rare().cause
         self.reopen_at = inf
         self.reason = reason

@@ -183,6 +183,7 @@ class Gate(Machine):
         if why:
             text = why if isinstance(why, str) else "a condition of the user's own"
             if self.state is State.CLOSED:
+                self._failures = self._failure_count()
                 self._trip(text, outcome, now)
             else:
                 self._exceed(text, outcome, now)

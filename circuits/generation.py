@@ -138,45 +138,6 @@ def value(counter: count[int]) -> int:
     return int(repr(counter)[6:-1])
 
 
-@attrs.frozen(eq=False)
-class Retired:
-    """A generation that calls may still settle into, and its counts when it ended."""
-
-    generation: Generation
-    succeeded: int
-    failed: int
-    ignored: int
-
-    @property
-    def over(self) -> bool:
-        """Whether none of its calls is out and none can begin any more.
-
-        A thread may stand between its admission and its first count, with the generation in its
-        hands. Invariant: once nothing but this object refers to the generation, nobody can get
-        hold of it again.
-        """
-        return _references(self) <= ALONE and self.generation.in_flight == 0
-
-    @property
-    def late(self) -> int:
-        now = self.generation
-        return (
-            value(now.succeeded)
-            - self.succeeded
-            + now.failed
-            - self.failed
-            + now.ignored
-            - self.ignored
-        )
-
-
-def _references(retired: Retired) -> int:
-    return getrefcount(retired.generation)
-
-
-ALONE = _references(Retired(Generation(0), 0, 0, 0))  # the count differs between Pythons
-
-
 @attrs.define
 class Totals:
     """Counts of the generations that are gone."""
@@ -187,11 +148,50 @@ class Totals:
     ignored: int = 0
     late: int = 0
 
-    def add(self, retired: Retired) -> None:
-        """Count in a generation that is over."""
-        generation = retired.generation
-        self.calls += value(generation.started)
-        self.successes += value(generation.succeeded)
-        self.failures += generation.failed
-        self.ignored += generation.ignored
-        self.late += retired.late
+
+class Retired:
+    """A generation that calls may still settle into, and what had settled when it ended.
+
+    Plain slots: every transition makes one.
+    """
+
+    __slots__ = ("generation", "settled")
+
+    def __init__(self, generation: Generation) -> None:
+        self.generation = generation
+        self.settled = value(generation.succeeded) + generation.failed + generation.ignored
+
+    def fold_into(self, totals: Totals) -> bool:
+        """Count it in if none of its calls is out and none can begin any more; whether it was.
+
+        A thread may stand between its admission and its first count, with the generation in its
+        hands. Invariant: once nothing but this object refers to the generation, nobody can get
+        hold of it again.
+        """
+        if _references(self) > ALONE:
+            return False
+        generation = self.generation
+        succeeded = value(generation.succeeded)
+        settled = succeeded + generation.failed + generation.ignored
+        started = value(generation.started)
+        if started > settled:
+            return False
+        totals.calls += started
+        totals.successes += succeeded
+        totals.failures += generation.failed
+        totals.ignored += generation.ignored
+        totals.late += settled - self.settled
+        return True
+
+    @property
+    def late(self) -> int:
+        """Results that have come since it ended."""
+        now = self.generation
+        return value(now.succeeded) + now.failed + now.ignored - self.settled
+
+
+def _references(retired: Retired) -> int:
+    return getrefcount(retired.generation)
+
+
+ALONE = _references(Retired(Generation(0)))  # the count differs between Pythons

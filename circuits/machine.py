@@ -223,6 +223,8 @@ class Machine(Recorder):
             why = self._judge(meter, number, False, slow, now)
             if meter.trips:
                 self._show(meter, Outcome(slow=slow, duration=_since(began, now)))
+            if why is not None:
+                self._failures = 0  # it ends the row, and opens all the same
             self._judged(why, None, now)
 
     def _fail(
@@ -455,6 +457,7 @@ class Machine(Recorder):
                 outcome = Outcome(reason=reason, slow=True, duration=now - began)
                 self._show(meter, outcome)
                 if why is not None and self.state is State.CLOSED:
+                    self._failures = self._failure_count()
                     self._trip(why, outcome, now)
                     return
                 if self.state is State.METRICS_ONLY:
@@ -543,8 +546,6 @@ class Machine(Recorder):
     ) -> None:
         self._release_held()
         previous = self.state
-        if new not in PASSING:  # where no success is counted any more that ends the row
-            self._failures = self._failure_count()
         if self._since == NEVER:
             lasted = self.shared.wall() - self.registered_at
         else:
@@ -613,7 +614,7 @@ class Machine(Recorder):
         retired = self._retired
         if retired is None:
             retired = self._retired = []
-        retired.append(Retired(old, value(old.succeeded), old.failed, old.ignored))
+        retired.append(Retired(old))
         judge: Judge | None = None
         if keep and type(old) is Meter and old.judge is not None:
             judge = old.judge
@@ -633,12 +634,7 @@ class Machine(Recorder):
         if retired is None:
             return
         totals = self._have_totals()
-        out = []
-        for old in retired:
-            if old.over:
-                totals.add(old)
-            else:
-                out.append(old)
+        out = [old for old in retired if not old.fold_into(totals)]
         self._retired = out or None
 
     # Reading

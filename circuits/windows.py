@@ -244,14 +244,14 @@ class LastSeconds(Judge):
         self.counts: array[int] = array("q")
 
     def advance(self, successes: int, now: float) -> None:
+        # The only rule that says which bucket a time is in: where `until` is rounded the other way,
+        # somebody looks once too often.
         number = int(now // self.width)
         present = self.bucket
         if present is None:
             self.counts = array("q", bytes(8 * 3 * self.buckets))
         else:
             self._add(present, successes - self.seen, 0, 0)
-            if now >= self.until > ALWAYS:
-                number = max(number, present + 1)  # the division may round the other way
             number = max(number, present)  # the clock was read before the lock was taken
             for passed in range(present + 1, min(number, present + self.buckets) + 1):
                 self._forget(passed)

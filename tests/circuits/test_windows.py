@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from brama.circuits import (
@@ -181,6 +181,12 @@ STEPS = st.lists(
 
 @requirement("BR-05")
 @settings(max_examples=400, deadline=None)
+@example(
+    trip=TimeWindow(1.0, 5, 0.1, 2),
+    steps=[("s", 0.0), ("s", 0.0), ("f", 1.0)],
+    timed=False,
+    forms=[False] * 40,
+)
 @given(trip=TRIPS, steps=STEPS, timed=st.booleans(), forms=st.lists(st.booleans(), min_size=40))
 def test_every_window_opens_exactly_when_a_list_of_its_calls_says_so(trip, steps, timed, forms):
     world, model = World(), model_of(trip)
