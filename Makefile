@@ -21,11 +21,12 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test conformance check lint types floors ledger docs bench clean
+.PHONY: help demo test soak conformance check lint types floors ledger docs bench clean
 
 help:
 	@echo "make demo    watch connections being guarded, opened, probed and healed (20 s)"
 	@echo "make test    run the tests (one of them: make test ARGS='tests/house -k wheel')"
+	@echo "make soak    run the long tests: load, kills, real waits (about ten minutes)"
 	@echo "make conformance  run pykka's own test suite on Brama's actors"
 	@echo "make check   lint, format, types, floors, requirement ledger, documentation"
 	@echo "make bench   measure against the peers"
@@ -37,6 +38,9 @@ demo: $(STAMPS)/brama
 
 test: $(STAMPS)/brama $(STAMPS)/dev
 	$(BIN)/pytest $(ARGS)
+
+soak: $(STAMPS)/brama $(STAMPS)/dev
+	$(BIN)/pytest -m soak $(ARGS)
 
 conformance: $(STAMPS)/brama $(STAMPS)/dev $(STAMPS)/conformance
 	PYTHONPATH=tools $(BIN)/python -m conformance $(ARGS)
