@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, Protocol
 
 from .circuit import Circuit
@@ -51,5 +52,8 @@ def provide_default(factory: Callable[[], Home]) -> None:
 def default_home() -> Home:
     """The system that the functions of `brama` act on."""
     if _default is None:
-        raise RuntimeError("there is no default system: give system=..., or import brama")
+        # The facade loads it with the first word that needs it, which may be this one. By name:
+        # this floor knows nothing of those above.
+        import_module("brama.system")
+    assert _default is not None, "brama.system provides it when it is loaded"
     return _default()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Protocol
 
 from .circuit import Circuit
@@ -49,5 +50,8 @@ def provide(default: Callable[[], Provider]) -> None:
 def default_provider() -> Provider:
     """The default system, made at the first use."""
     if _default is None:
-        raise RuntimeError("no default system: import brama, or give circuits=")
+        # The facade loads it with the first word that needs it, which may be this one. By name:
+        # this floor knows nothing of those above.
+        import_module("brama.system")
+    assert _default is not None, "brama.system provides it when it is loaded"
     return _default()

@@ -16,69 +16,76 @@ ones with `CircuitOpenError` until a probe succeeds. Handlers hear of it:
     ...     print(event.connection, event.data["reason"])
     >>> subscription = brama.subscribe(page, events=["circuit_opened"])
 
-Importing starts nothing. The functions here act on a default system, see `default_system`;
-`System` makes others. The parts: `brama.circuits`, `brama.notifier`, `brama.actors`,
-`brama.telemetry`.
+Importing starts nothing, and loads nothing before a name is asked for: who only wants the version
+or the command line waits for no more. The functions here act on a default system, see
+`default_system`; `System` makes others. The parts: `brama.circuits`, `brama.notifier`,
+`brama.actors`, `brama.telemetry`.
 """
 
-from brama.circuits import (
-    Circuit,
-    CircuitOpenError,
-    ConsecutiveFailures,
-    CountWindow,
-    Finding,
-    Group,
-    GroupStatus,
-    Isolation,
-    Outcome,
-    Permit,
-    Policy,
-    State,
-    Status,
-    TimeWindow,
-    TripPolicy,
-    UnknownConnectionError,
-    UnknownGroupError,
-    Why,
-    any_of,
-    explain,
-    lint,
-    simulate,
-)
-from brama.notifier import Event, EventStream, Subscription
-from brama.telemetry import BramaError, ConfigError
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from .settings import Settings
-from .system import System, default_system
-from .words import (
-    available,
-    by_scope,
-    circuit,
-    close_circuit,
-    configure,
-    connections,
-    disable_expiry,
-    events,
-    failure,
-    group_available,
-    group_failure,
-    group_status,
-    groups,
-    open_circuit,
-    register,
-    register_group,
-    replay,
-    reset_circuit,
-    reset_expiry,
-    set_expiry,
-    status,
-    subscribe,
-    success,
-    unregister,
-    unregister_group,
-    unsubscribe,
-    why,
-)
+if TYPE_CHECKING:
+    from brama.circuits import (
+        Circuit,
+        CircuitOpenError,
+        ConsecutiveFailures,
+        CountWindow,
+        Finding,
+        Group,
+        GroupStatus,
+        Isolation,
+        Outcome,
+        Permit,
+        Policy,
+        State,
+        Status,
+        TimeWindow,
+        TripPolicy,
+        UnknownConnectionError,
+        UnknownGroupError,
+        Why,
+        any_of,
+        explain,
+        lint,
+        simulate,
+    )
+    from brama.notifier import Event, EventStream, Subscription
+    from brama.telemetry import BramaError, ConfigError
+
+    from .settings import Settings
+    from .system import System, default_system
+    from .words import (
+        available,
+        by_scope,
+        circuit,
+        close_circuit,
+        configure,
+        connections,
+        disable_expiry,
+        events,
+        failure,
+        group_available,
+        group_failure,
+        group_status,
+        groups,
+        open_circuit,
+        register,
+        register_group,
+        replay,
+        reset_circuit,
+        reset_expiry,
+        set_expiry,
+        status,
+        subscribe,
+        success,
+        unregister,
+        unregister_group,
+        unsubscribe,
+        why,
+    )
+
+    __version__: str
 
 __all__ = [
     "BramaError",
@@ -140,13 +147,66 @@ __all__ = [
     "why",
 ]
 
+# Where the names stand that are no functions of `words`: an error or a policy does not bring the
+# system along. A test holds this against the imports above.
+_HOMES = {
+    "BramaError": "telemetry",
+    "ConfigError": "telemetry",
+    "Circuit": "circuits",
+    "CircuitOpenError": "circuits",
+    "ConsecutiveFailures": "circuits",
+    "CountWindow": "circuits",
+    "Finding": "circuits",
+    "Group": "circuits",
+    "GroupStatus": "circuits",
+    "Isolation": "circuits",
+    "Outcome": "circuits",
+    "Permit": "circuits",
+    "Policy": "circuits",
+    "State": "circuits",
+    "Status": "circuits",
+    "TimeWindow": "circuits",
+    "TripPolicy": "circuits",
+    "UnknownConnectionError": "circuits",
+    "UnknownGroupError": "circuits",
+    "Why": "circuits",
+    "any_of": "circuits",
+    "explain": "circuits",
+    "lint": "circuits",
+    "simulate": "circuits",
+    "Event": "notifier",
+    "EventStream": "notifier",
+    "Subscription": "notifier",
+    "Settings": "settings",
+    "System": "system",
+    "default_system": "system",
+}
 
-def __getattr__(name: str) -> str:
-    if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version  # 40 ms that few need
+_PARTS = frozenset({"actors", "words", *_HOMES.values()})
 
-        try:
-            return version("brama")
-        except PackageNotFoundError:  # run from a source tree that is not installed
-            return "0+unknown"
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# A type checker sees the imports above, and no name that is not there.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            return _version()
+        if name in _PARTS:  # the import makes it an attribute of this package
+            return import_module(f"{__name__}.{name}")
+        if name in __all__:
+            home = import_module(f"{__name__}.{_HOMES.get(name, 'words')}")
+            # Asked for once: from now on it is found without coming here.
+            found = globals()[name] = getattr(home, name)
+            return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__, *_PARTS, "__version__"})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 40 ms that few need
+
+    try:
+        return version("brama")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+unknown"
