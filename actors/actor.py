@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Hashable
 from datetime import timedelta
 from types import TracebackType
@@ -30,7 +29,7 @@ from .replies import Reply
 from .static import PlainHooks, PykkaActor
 from .status import Status
 from .tasks import BoundedTaskCell, TaskCell
-from .timers import Timer, set_timer
+from .timers import Timer, set_timer, timer_of
 from .turns import BoundedInlineCell, InlineCell
 from .via import Via
 
@@ -53,7 +52,7 @@ class HostedActor(PykkaActor):
 
     # Slots because an idle actor has to be small; the instance has a __dict__ for the user's
     # attributes.
-    __slots__ = ("_actor_ref", "actor_inbox", "actor_stopped", "actor_urn")
+    __slots__ = ("_actor_ref", "actor_inbox")
 
     error_policy: ClassVar[Literal["reply", "crash"]] = "reply"
     """What an exception does while an *ask* is handled. It goes to the asker, and with ``"reply"``
@@ -80,7 +79,6 @@ class HostedActor(PykkaActor):
     end was `Normal`, this actor's own end. Set it in the class, or on ``self`` at any time."""
 
     actor_inbox: Cell
-    actor_stopped: Latch
     _actor_ref: ActorRef[Any]
     _cell_class: ClassVar[type[Cell]]
     _bounded_cell_class: ClassVar[type[Any]]
@@ -123,10 +121,18 @@ class HostedActor(PykkaActor):
         else:
             cell = self._bounded_cell_class(self, host)
             cell.bind(policy)  # type: ignore[attr-defined]  # what makes the class a bounded one
-        self.actor_urn = uuid.uuid4().urn
         self.actor_inbox = cell
-        self.actor_stopped = cell.latch
-        self._actor_ref = cell.ref = self._ref_class(self, cell, cell.latch)
+        self._actor_ref = cell.ref = self._ref_class(type(self), cell)
+
+    @property
+    def actor_urn(self) -> str:
+        """What tells this incarnation from every other actor; its ref has the same."""
+        return self._actor_ref.actor_urn
+
+    @property
+    def actor_stopped(self) -> Latch:
+        """Set once the actor takes no more messages; to be asked or waited for, as an event is."""
+        return self.actor_inbox.latch
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
@@ -184,7 +190,7 @@ class HostedActor(PykkaActor):
 
     def cancel_timer(self, key: Hashable) -> bool:
         """Cancel the timer with this key; returns whether there was one."""
-        timer = (self._cell.timers or {}).get(key)
+        timer = timer_of(self._cell, key)
         return timer is not None and timer.cancel()
 
     def monitor(self, ref: ActorRef[Any] | Via) -> Monitor:

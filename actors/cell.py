@@ -20,7 +20,7 @@ from .dead_letters import DeadLetterReason
 from .errors import ActorDeadError, MailboxFullError
 from .exits import Crash, ExitReason, Killed, NoProc, Normal
 from .host import Host
-from .latch import Latch
+from .latch import Latch, latch_of, release
 from .links import ExitSignal, join, part, propagate, receives
 from .mailbox import Ask, Carried, Mailbox, unwrapped
 from .monitors import Down, Monitor
@@ -84,6 +84,7 @@ class Cell(Mailbox):
 
     __slots__ = (
         "__weakref__",
+        "_latch",
         "ack",
         "actor",
         "asking",
@@ -94,7 +95,6 @@ class Cell(Mailbox):
         "exiting",
         "host",
         "killed",
-        "latch",
         "links",
         "entries",
         "epitaph",
@@ -120,7 +120,8 @@ class Cell(Mailbox):
         self.born = 0.0
         # The actor's own context variables. None until one of its hooks sets one.
         self.context: Context | None = None
-        self.latch = Latch()
+        # What waits for the end, once somebody has asked for it.
+        self._latch: Latch | None = None
         self.state = NEW
         # True for actors in pykka's registry: those that a user started with `Cls.start()`, and
         # those whose class asks for it.
@@ -151,7 +152,8 @@ class Cell(Mailbox):
         # Where it is registered, to be taken out of there at its end: (registry, key).
         self.entries: dict[tuple[Registrar, Hashable], None] | None = None
         self.monitors: set[Monitor] | None = None
-        self.timers: dict[Hashable, Timer] | None = None
+        # One alone, or several by key; see `set_timer`.
+        self.timers: Timer | dict[Hashable, Timer] | None = None
 
     # -- life, implemented by the kinds
     # --------------------------------------------------------------
@@ -242,7 +244,7 @@ class Cell(Mailbox):
         left = self.close()
         if self.registered:
             pykka.ActorRegistry.unregister(self.ref)
-        self.latch.set()
+        release(self)
         stops: list[Ask] = []
         asking, self.asking = self.asking, None
         if asking is not None:
@@ -376,7 +378,7 @@ class Cell(Mailbox):
         self._lock = threading.Lock()
         left = self.close()
         self.state = ORPHAN
-        self.latch.set()
+        release(self)
         asks = [item.future for item in left if item.__class__ is Ask]
         asks += self.owed or ()
         if self.asking is not None:
@@ -499,6 +501,17 @@ class Cell(Mailbox):
         if target is None or not target.watch(monitor):
             monitor(NoProc())
         return monitor
+
+    @property
+    def latch(self) -> Latch:
+        """Set once it takes no more mail. Any thread."""
+        return latch_of(self)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the latch is set. Any thread."""
+        latch = self._latch
+        return latch is not None and latch.is_set()
 
     @property
     def ended(self) -> bool:

@@ -69,8 +69,11 @@ class Child:
         # Text, not the reason: an exception would keep its frames alive.
         self.last_exit: str | None = None
 
-    def exited(self, cell: Cell, reason: ExitReason) -> None:
-        """The owner's call at the end of a cell, on whatever thread that is."""
+    def __call__(self, cell: Cell, reason: ExitReason) -> None:
+        """The owner's call at the end of a cell, on whatever thread that is.
+
+        The child is the callable, because a bound method would be one more object for each.
+        """
         if self.cell is cell:
             self.reason = reason
         self.parent.send_control(Exited(self, cell, reason))

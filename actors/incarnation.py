@@ -51,7 +51,7 @@ async def incarnate(host: Host, child: Child, arguments: tuple[Any, ...]) -> Any
         raise
     ref = cell.ref
     child.cell = cell
-    cell.owner = child.exited
+    cell.owner = child
     start = Acknowledgement(host)
     try:
         cell.launch(start)

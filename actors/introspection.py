@@ -21,7 +21,7 @@ from .ref import ActorRef
 from .statistics import MailboxStatistics
 from .status import state_text
 from .tasks import TaskCell
-from .timers import Timer
+from .timers import Timer, timers_of
 from .turns import PlainCell
 from .whose import Running, running_in
 
@@ -133,8 +133,7 @@ def inspect_cell(cell: Cell, loop_thread: int | None, *, stack: bool, state: boo
     Threads: any; no hop.
     """
     actor = cell.actor
-    owner = getattr(cell.owner, "__self__", None)
-    child = owner if isinstance(owner, Child) else None
+    child = cell.owner if isinstance(cell.owner, Child) else None
     running, frames = _activity(cell, loop_thread)
     return ActorInfo(
         ref=cell.ref,
@@ -156,9 +155,7 @@ def inspect_cell(cell: Cell, loop_thread: int | None, *, stack: bool, state: boo
         monitored_by=tuple(
             watcher.watcher.ref for watcher in _copy(cell.watchers) if isinstance(watcher, Monitor)
         ),
-        timers=tuple(
-            _timer(timer, cell.host.now()) for timer in _copy((cell.timers or {}).values())
-        ),
+        timers=tuple(_timer(timer, cell.host.now()) for timer in timers_of(cell)),
         children=len(actor._children) if isinstance(actor, Parent) else 0,
         stack=_lines(frames) if stack else (),
         state=(state_text(type(actor), dict(vars(actor))) if state and actor is not None else None),

@@ -191,6 +191,7 @@ class Mailbox:
             if self._control:
                 return True
             self._user = None
+            self._rest_since = 0.0  # one float less for each actor at rest
             return False
 
     def take_control(self) -> list[Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import uuid
 import weakref
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
@@ -39,6 +41,14 @@ class Inbox(Protocol):
 
     def withdraw(self, room: Future[Any]) -> None: ...
 
+    actor: Any
+
+    @property
+    def latch(self) -> Latch: ...
+
+    @property
+    def stopped(self) -> bool: ...
+
     def runs_here(self) -> bool: ...
 
     def statistics(self) -> MailboxStatistics: ...
@@ -46,6 +56,17 @@ class Inbox(Protocol):
     def obituary(self, ref: object) -> str: ...
 
     def swallow(self, ref: object, message: Any) -> bool: ...
+
+
+class _Urn:
+    """A URN that is drawn when somebody asks for it; few ask, and it is the 40th part of an actor.
+
+    No data descriptor, so that from then on the instance's own is found without this. Two threads
+    that ask at once are told the same: ``setdefault`` of a dict is one step.
+    """
+
+    def __get__(self, ref: Any, _owner: object = None) -> Any:
+        return self if ref is None else vars(ref).setdefault("actor_urn", uuid.uuid4().urn)
 
 
 class ActorRef(pykka.ActorRef[Any], Generic[A]):
@@ -61,21 +82,31 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
     Failure: `tell` to a dead actor raises `ActorDeadError`, `ask` fails its future with it.
     """
 
-    __slots__ = ("_actor_weakref", "actor_class", "actor_inbox", "actor_stopped", "actor_urn")
+    __slots__ = ("actor_class", "actor_inbox")
 
     actor_inbox: Inbox  # type: ignore[assignment]  # wider than pykka says
 
-    def __init__(self, actor: Any, inbox: Any, stopped: Latch) -> None:
+    if not TYPE_CHECKING:
+        actor_urn = _Urn()
+
+    def __init__(self, actor_class: type[Any], inbox: Any) -> None:
         # Not pykka's __init__: it would read these back from the actor, which is being made right
         # now.
-        self._actor_weakref = weakref.ref(actor)
-        self.actor_class = type(actor)
-        self.actor_urn: str = actor.actor_urn
+        self.actor_class = actor_class
         self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
-        self.actor_stopped = stopped  # type: ignore[assignment]  # wider than pykka says
+
+    @property
+    def actor_stopped(self) -> Latch:  # type: ignore[override]  # wider than pykka says
+        """Set once the actor takes no more messages; to be asked or waited for, as an event is."""
+        return self.actor_inbox.latch
+
+    @property
+    def _actor_weakref(self) -> Callable[[], Any]:  # type: ignore[override]  # made when asked for
+        actor = self.actor_inbox.actor
+        return _nobody if actor is None else weakref.ref(actor)
 
     def is_alive(self) -> bool:
-        return not self.actor_stopped.is_set()
+        return not self.actor_inbox.stopped
 
     def tell(self, message: Any) -> None:
         """Send ``message``; it is queued when this returns.
@@ -261,3 +292,7 @@ class PlainRef(ActorRef[A]):
 
     def _brought(self, message: Any) -> Any:
         return message
+
+
+def _nobody() -> None:
+    """What is left of an actor that has ended."""

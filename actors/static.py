@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     class PykkaActor:
         """`pykka.Actor` without its hooks."""
 
-        actor_urn: str
-
         def stop(self) -> None:
             """Stop once the queued messages are handled."""
 

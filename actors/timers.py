@@ -14,7 +14,7 @@ import trio
 
 from .durations import duration
 
-__all__ = ["Timer", "Timers", "set_timer", "void_timers"]
+__all__ = ["Timer", "Timers", "set_timer", "timer_of", "timers_of", "void_timers"]
 
 # Messages sent in one go, before the other tasks of the loop get their turn.
 _BURST = 1_000
@@ -35,8 +35,9 @@ class Owner(Protocol):
     """The actor behind a timer."""
 
     _lock: threading.Lock
-    # By key; changes only under the lock, and not any more once the actor has ended.
-    timers: dict[Hashable, Timer] | None
+    # One alone, or several by key: most actors with a timer have one, and a dict weighs more than
+    # the timer. Changes only under the lock, and not any more once the actor has ended.
+    timers: Timer | dict[Hashable, Timer] | None
 
     @property
     def host(self) -> Any: ...
@@ -75,8 +76,7 @@ class Timer:
     @property
     def active(self) -> bool:
         """Whether it is going to send anything."""
-        owner, timers = self.owner, self.owner.timers
-        return not owner.ended and timers is not None and timers.get(self.key) is self
+        return not self.owner.ended and self._kept()
 
     def cancel(self) -> bool:
         """Send nothing any more; False if it was over. Idempotent.
@@ -85,9 +85,9 @@ class Timer:
         """
         owner = self.owner
         with owner._lock:
-            mine = owner.timers is not None and owner.timers.get(self.key) is self
-            if mine and owner.timers is not None:
-                del owner.timers[self.key]
+            mine = self._kept()
+            if mine:
+                self._drop()
             self.cancelled = True
         if mine:
             _bury(owner, (self,))
@@ -97,11 +97,26 @@ class Timer:
         """Note, on the loop, that it is due; False when it was cancelled at the last moment."""
         owner = self.owner
         with owner._lock:
-            if owner.timers is None or owner.timers.get(self.key) is not self:
+            if not self._kept():
                 return False
             if self.interval is None:
-                del owner.timers[self.key]
+                self._drop()
             return True
+
+    def _kept(self) -> bool:
+        """Whether its owner still has it."""
+        timers = self.owner.timers
+        if isinstance(timers, dict):
+            return timers.get(self.key) is self
+        return timers is self
+
+    def _drop(self) -> None:
+        """Take it, which is kept, from its owner. Under the lock."""
+        timers = self.owner.timers
+        if isinstance(timers, dict):
+            del timers[self.key]
+        else:
+            self.owner.timers = None
 
 
 _OFF, _ON, _CORPSE = range(3)
@@ -112,15 +127,13 @@ def set_timer(
 ) -> Timer:
     """Send ``message`` to ``owner`` later; for one that has ended, never. Any thread."""
     delay = duration("seconds", seconds, zero=not every)
+    hash(key)  # said here, and not by the second timer of the actor
     timer = Timer(owner, message, delay if every else None, key)
     with owner._lock:
         if owner.ended:
             timer.cancelled = True
             return timer
-        if owner.timers is None:
-            owner.timers = {}
-        replaced = owner.timers.get(timer.key)
-        owner.timers[timer.key] = timer
+        replaced = _keep(owner, timer)
         if replaced is not None:
             replaced.cancelled = True
     if replaced is not None:
@@ -135,12 +148,50 @@ def set_timer(
     return timer
 
 
-def void_timers(owner: Owner, timers: dict[Hashable, Timer] | None) -> None:
+def timer_of(owner: Owner, key: Hashable) -> Timer | None:
+    """The pending timer of that key. Any thread."""
+    timers = owner.timers
+    if isinstance(timers, Timer):
+        return timers if timers.key == key else None
+    return timers.get(key) if timers else None
+
+
+def timers_of(owner: Owner) -> tuple[Timer, ...]:
+    """All that are pending at this moment. Any thread."""
+    return _all(owner.timers)
+
+
+def void_timers(owner: Owner, timers: Timer | dict[Hashable, Timer] | None) -> None:
     """Cancel all timers of an actor that has ended, which it holds no more. Any thread."""
-    if timers:
-        for timer in timers.values():
+    voided = _all(timers)
+    if voided:
+        for timer in voided:
             timer.cancelled = True
-        _bury(owner, tuple(timers.values()))
+        _bury(owner, voided)
+
+
+def _keep(owner: Owner, timer: Timer) -> Timer | None:
+    """Have `owner` keep `timer`; returns the one that it replaces. Under the lock."""
+    timers = owner.timers
+    if timers is None:
+        owner.timers = timer
+        return None
+    if isinstance(timers, Timer):
+        if timers.key == timer.key:
+            owner.timers = timer
+            return timers
+        timers = owner.timers = {timers.key: timers}
+    replaced = timers.get(timer.key)
+    timers[timer.key] = timer
+    return replaced
+
+
+def _all(timers: Timer | dict[Hashable, Timer] | None) -> tuple[Timer, ...]:
+    if timers is None:
+        return ()
+    if isinstance(timers, Timer):
+        return (timers,)
+    return tuple(timers.copy().values())
 
 
 def _bury(owner: Owner, timers: tuple[Timer, ...]) -> None:
