@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak conformance check lint types floors ledger docs bench clean
+.PHONY: help demo test soak conformance check lint types floors ledger docs bench bench-quick clean
 
 help:
 	@echo "make demo    watch connections being guarded, opened, probed and healed (20 s)"
@@ -29,7 +29,7 @@ help:
 	@echo "make soak    run the long tests: load, kills, real waits (about ten minutes)"
 	@echo "make conformance  run pykka's own test suite on Brama's actors"
 	@echo "make check   lint, format, types, floors, requirement ledger, documentation"
-	@echo "make bench   measure against the peers"
+	@echo "make bench   measure against the peers (5 min; bench-quick: 1 min); ARGS=--publish writes the docs"
 	@echo "make docs    build the documentation into docs/_build"
 	@echo "make clean   remove what these targets made"
 
@@ -68,6 +68,9 @@ docs: $(STAMPS)/brama $(STAMPS)/docs
 
 bench: $(STAMPS)/brama $(STAMPS)/bench
 	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(STAMPS)/brama $(STAMPS)/bench
+	$(BIN)/python -m bench --quick $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist docs/_build src/*.egg-info *.egg-info .coverage \

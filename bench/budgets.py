@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import tomllib
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class Verdict(enum.StrEnum):
     """Whether a budget is kept."""
 
     MET = "met"
+    SLACK = "missed, within its slack"
     MISSED = "MISSED"
     CLOSE = "too close to tell"
     NOISY = "too noisy to tell"
@@ -35,12 +37,15 @@ class Budget:
         bench: name of the contest.
         against: the peer; None limits the figure itself.
         at_most, at_least: the limit.
+        slack: by how much of itself the limit may be missed before a run fails: what one run and
+            the next differ by on a machine that is doing other things, too.
     """
 
     bench: str
     against: str | None = None
     at_most: float | None = None
     at_least: float | None = None
+    slack: float = 0.1
 
     def __attrs_post_init__(self) -> None:
         if (self.at_most is None) == (self.at_least is None):
@@ -75,8 +80,14 @@ def judge(budget: Budget, outcome: Outcome) -> Verdict:
     if found.noisy:
         return Verdict.NOISY
     if budget.at_most is not None:
-        kept, broken = found.high <= budget.at_most, found.low > budget.at_most
+        kept = found.high <= budget.at_most
+        over = found.low / budget.at_most
     else:
         assert budget.at_least is not None
-        kept, broken = found.low >= budget.at_least, found.high < budget.at_least
-    return Verdict.MET if kept else Verdict.MISSED if broken else Verdict.CLOSE
+        kept = found.low >= budget.at_least
+        over = budget.at_least / found.high if found.high else math.inf
+    if kept:
+        return Verdict.MET
+    if over <= 1.0:
+        return Verdict.CLOSE
+    return Verdict.SLACK if over <= 1.0 + budget.slack else Verdict.MISSED

@@ -57,6 +57,7 @@ class Contender:
             when what it knows of does not agree.
         times: how often in one round; None finds out how many fill a slice.
         compared: whether a ratio to it says anything.
+        series, at: of a curve, which line this contender is a point of, and at which size.
     """
 
     name: str
@@ -64,6 +65,8 @@ class Contender:
     done: Callable[[], int]
     times: int | None = None
     compared: bool = True
+    series: str = ""
+    at: float | None = None
 
 
 @attrs.frozen
@@ -78,6 +81,7 @@ class Contest:
         clock: `CPU` or `WALL`.
         rounds: exactly so many, for what is not repeated cheaply; None goes by the scale.
         slice: at least so many seconds in one round, where threads need time to meet.
+        axis: of a curve, what grows from contender to contender.
     """
 
     name: str
@@ -87,6 +91,7 @@ class Contest:
     clock: Callable[[], float] = CPU
     rounds: int | None = None
     slice: float = 0.0
+    axis: str = ""
 
     def value(self, sample: float) -> float:
         """A sample, which is seconds or bytes, in the unit of this contest."""

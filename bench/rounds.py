@@ -27,6 +27,7 @@ class Outcome:
         contest: what was measured.
         figures: by contender, ours first, in the unit of the contest.
         ratios: ours to each peer, by peer.
+        curves: of a contest with an axis, by line: sizes with their contenders.
         seconds: that it took, building included.
         load: of the machine when it ended, one minute's average; None where it does not say.
     """
@@ -36,6 +37,7 @@ class Outcome:
     ratios: Mapping[str, Figure]
     seconds: float
     load: float | None
+    curves: Mapping[str, Sequence[tuple[float, str]]] = attrs.field(factory=dict)
 
 
 def run(contest: Contest, scale: Scale, *, now: Callable[[], float] = time.perf_counter) -> Outcome:
@@ -68,7 +70,16 @@ def run(contest: Contest, scale: Scale, *, now: Callable[[], float] = time.perf_
         },
         seconds=time.perf_counter() - began,
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        curves=_curves(contenders),
     )
+
+
+def _curves(contenders: Sequence[Contender]) -> dict[str, list[tuple[float, str]]]:
+    lines: dict[str, list[tuple[float, str]]] = {}
+    for one in contenders:
+        if one.at is not None:
+            lines.setdefault(one.series, []).append((one.at, one.name))
+    return {series: sorted(line) for series, line in lines.items()}
 
 
 def _play(

@@ -48,10 +48,26 @@ def test_a_budget_is_told_by_the_whole_interval(ratio: Figure | None, verdict: V
 
 
 @pytest.mark.parametrize(
-    ("limit", "verdict"), [(90, Verdict.MET), (110, Verdict.MISSED), (100, Verdict.CLOSE)]
+    ("limit", "verdict"), [(90, Verdict.MET), (120, Verdict.MISSED), (100, Verdict.CLOSE)]
 )
 def test_a_budget_may_be_a_least(limit: float, verdict: Verdict) -> None:
     assert judge(Budget("sync", at_least=limit), outcome(ours=CALM)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("budget", "verdict"),
+    [
+        (Budget("sync", at_most=95), Verdict.SLACK),
+        (Budget("sync", at_most=89), Verdict.MISSED),
+        (Budget("sync", at_most=89, slack=0.2), Verdict.SLACK),
+        (Budget("sync", at_most=98, slack=0.0), Verdict.MISSED),
+        (Budget("sync", at_least=105), Verdict.SLACK),
+        (Budget("sync", at_least=120), Verdict.MISSED),
+        (Budget("sync", at_least=120, slack=0.2), Verdict.SLACK),
+    ],
+)
+def test_a_limit_may_be_missed_by_its_slack(budget: Budget, verdict: Verdict) -> None:
+    assert judge(budget, outcome(ours=CALM)) is verdict
 
 
 def test_a_large_limit_is_written_out() -> None:
@@ -76,7 +92,12 @@ def test_a_noisy_ratio_is_printed_nowhere() -> None:
     document = as_json(found, budgets)
     assert document["ratios"] == {"peer": None}
     assert document["budgets"] == [
-        {"budget": "≤ 0.5 × peer", "found": None, "verdict": "too noisy to tell"}
+        {
+            "budget": "≤ 0.5 × peer",
+            "against": "peer",
+            "found": None,
+            "verdict": "too noisy to tell",
+        }
     ]
 
 
