@@ -65,6 +65,7 @@ from .monitors import Down, Monitor
 from .names import Names
 from .outside import kill, send_after, send_exit, send_interval, watch
 from .overflow import MailboxPolicy
+from .present import present_actor
 from .process import reset_after_fork
 from .ref import ActorRef
 from .registry import Entry, Registered, Registry, Unregistered
@@ -161,6 +162,7 @@ __all__ = [
     "delete_child",
     "get_childspec",
     "kill",
+    "present_actor",
     "reset_after_fork",
     "restart_child",
     "send_after",

@@ -37,8 +37,10 @@ from brama.telemetry import watching
 
 from .controls import Controls
 from .errors import CircuitOpenError
+from .events import Event, severity_of, utc
 from .evidence import Cause, Incident, Why
 from .explain import explain
+from .fields import Fields
 from .generation import NOT_WATCHED, NOTHING_FLIES, Generation, Meter, value
 from .machine import NEVER, PASSING
 from .policy import Policy
@@ -516,6 +518,35 @@ class Breaker(Controls):
                 return state in PASSING or state is State.HALF_OPEN
             probes = self._probes or {}
             return len(probes) < self.policy.half_open_max_calls or self._probes_overdue(now)
+
+    def snapshot(self) -> Event:
+        """An event `snapshot`; it stands behind all that has happened so far."""
+        self._before()
+        now, wall = self.shared.clock(), self.shared.wall()
+        with self.lock:
+            state = self.state  # not what the clock says: that transition is still to come
+            return Event(
+                event="snapshot",
+                connection=self.name,
+                scope=self.scope,
+                timestamp=utc(wall),
+                monotonic=now,
+                epoch=self.epoch,
+                seq=None,
+                event_id=f"{self.shared.source}-{self.epoch:x}-{self._events}-snapshot",
+                severity=severity_of("snapshot", state),
+                data=Fields(
+                    {
+                        "state": state,
+                        "new_state": state,
+                        "reason": self.reason,
+                        "failure_count": self._failure_count(),
+                        "generation": self.current.number,
+                        "retry_after": self._retry_after(now),
+                    }
+                ),
+                source=self.shared.source,
+            )
 
     def status(self) -> Status:
         self._before()

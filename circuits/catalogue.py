@@ -13,6 +13,7 @@ from brama.telemetry import ConfigError
 from .breaker import Breaker
 from .circuit import Circuit
 from .errors import UnknownConnectionError
+from .events import Event
 from .fields import Fields
 from .generation import Generation
 from .log import Record
@@ -283,6 +284,12 @@ class Catalogue:
     def pieces(self) -> Iterator[Circuit]:
         """The registered circuits in no order, each shard at the instant in which it is reached."""
         return iter(self._circuits)
+
+    def snapshots(self, wanted: Callable[[str, str | None], bool]) -> list[Event]:
+        """An event `snapshot` of each registered circuit whose name and scope are `wanted`."""
+        return [
+            circuit._breaker.snapshot() for circuit in self if wanted(circuit.name, circuit.scope)
+        ]
 
     def __iter__(self) -> Iterator[Circuit]:
         """The registered circuits at this instant, in the order of their registration."""

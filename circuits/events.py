@@ -155,6 +155,13 @@ _KINDS = (
         _CALL,
     ),
     EventKind("configured", False, Severity.INFO, "the policy was changed", ("state", "changed")),
+    EventKind(
+        "snapshot",
+        False,
+        Severity.INFO,
+        "a subscription with `snapshot=True` began: how the connection was then",
+        ("state", "new_state", "reason", "failure_count", "generation", "retry_after"),
+    ),
     EventKind("gap", False, Severity.WARNING, "events before this one were lost", ("lost",)),
     EventKind(
         "alarm",
@@ -315,7 +322,7 @@ def _known(event: E) -> E:
 
 def severity_of(name: str, new_state: State | None) -> Severity:
     """The severity of an event: that of the state it leads to, else that of its kind."""
-    if new_state is not None and name in ("state_change", "circuit_reset"):
+    if new_state is not None and name in ("state_change", "circuit_reset", "snapshot"):
         return _BY_STATE[new_state]
     return EVENTS[name].severity
 

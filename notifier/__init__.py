@@ -37,14 +37,17 @@ from .journal import (
     finish,
     verify,
 )
+from .options import Choosing, Options, Subscribing
 from .receiver import Received, Receiver
 from .registry import Registry, keep
+from .status import SubscriptionStatus
 from .stream import EventStream
 from .subscription import Subscription
 from .subscriptions import Subscribers, Subscriptions
 
 __all__ = [
     "EVENTS",
+    "Choosing",
     "Event",
     "EventFormatError",
     "EventStream",
@@ -57,6 +60,7 @@ __all__ = [
     "JournalGoneError",
     "JournalOptions",
     "JournalStatus",
+    "Options",
     "Received",
     "Receiver",
     "Registry",
@@ -64,8 +68,10 @@ __all__ = [
     "Severity",
     "Store",
     "Subscribers",
+    "Subscribing",
     "Subscription",
     "SubscriptionClosed",
+    "SubscriptionStatus",
     "Subscriptions",
     "alarm",
     "cloudevents",

@@ -17,34 +17,19 @@ import attrs
 import trio
 
 from brama.actors import Actor, Backoff, ChildSpec, InlineActor, Supervisor
-from brama.circuits import Event
 
 from .delivery import deliver, deliver_async
 from .handler_actor import handler_class, hosted
 from .inline import Inline
+from .lingering import lingers
 from .subscription import BELL, Subscription
+from .target import AsyncioHandler, TrioHandler
 from .workers import Workers
 
-__all__ = ["AsyncioHandler", "HandlerSupervisor", "TrioHandler"]
+__all__ = ["HandlerSupervisor"]
 
 INTENSITY, PERIOD = 10, 60.0
 BACKOFF = Backoff(min=0.05, max=5.0)
-
-
-@attrs.frozen
-class AsyncioHandler:
-    """An async handler and the asyncio loop that it was subscribed from."""
-
-    handler: Callable[[Event], Awaitable[object]]
-    loop: asyncio.AbstractEventLoop
-
-
-@attrs.frozen
-class TrioHandler:
-    """An async handler and the trio run that it was subscribed from; None is Brama's own."""
-
-    handler: Callable[[Event], Awaitable[object]]
-    token: trio.lowlevel.TrioToken | None
 
 
 @attrs.frozen
@@ -67,8 +52,13 @@ class InlineDeliverer(InlineActor):
         self.actor_ref.tell(BELL)
 
     def on_receive(self, message: Any) -> None:
-        if deliver(self._subscription, self._handler):
+        subscription = self._subscription
+        if lingers(self, subscription, message):
+            return
+        if deliver(subscription, self._handler):
             self.actor_ref.tell(BELL)
+        elif subscription.lingers:
+            lingers(self, subscription, None)
 
 
 class LoopDeliverer(Actor):
@@ -84,7 +74,9 @@ class LoopDeliverer(Actor):
         self.actor_ref.tell(BELL)
 
     async def on_receive(self, message: Any) -> None:
-        await deliver_async(self._subscription, self._handler)
+        if not lingers(self, self._subscription, message):
+            await deliver_async(self._subscription, self._handler)
+            lingers(self, self._subscription, None)
 
 
 class OutsideDeliverer(InlineActor):
@@ -108,22 +100,16 @@ class OutsideDeliverer(InlineActor):
             raise message.error
         if subscription.closed:
             return
-        if not subscription.occupied:
-            # A bell may ring while the last run is ending, so look at the queue and not at the
-            # bell.
-            if subscription.queued:
-                subscription.occupied = True
-                self._begin(subscription)
-        elif (why := self._gone()) is not None:
-            subscription.end(why)
+        # A bell may ring while the last run is ending, so look at the queue and not at the bell.
+        if lingers(self, subscription, message):
+            return
+        if not subscription.occupied and subscription.waits:
+            subscription.occupied = True
+            self._begin(subscription)
 
     def _begin(self, subscription: Subscription) -> None:
         """Start a run elsewhere that ends with `_finish`."""
         raise NotImplementedError
-
-    def _gone(self) -> str | None:
-        """Why the run under way will never end, if it will not."""
-        return None
 
 
 def _finish(subscription: Subscription, error: BaseException | None) -> None:
@@ -151,12 +137,29 @@ def _work(subscription: Subscription) -> None:
     _finish(subscription, error)
 
 
+class Look:
+    """To a deliverer: see whether the loop of the handler is still there."""
+
+
+LOOK = Look()
+LOOK_EVERY = 1.0
+
+
 class AsyncioDeliverer(OutsideDeliverer):
     """Has an async handler run as a task of the asyncio loop it was subscribed from."""
 
+    def on_start(self) -> None:
+        super().on_start()
+        self.every(LOOK_EVERY, LOOK, key=LOOK)  # a loop is closed without a word
+
+    def on_receive(self, message: Any) -> None:
+        if message is not LOOK:
+            super().on_receive(message)
+        elif (why := self._gone()) is not None:
+            self._subscription.end(why)
+
     def _begin(self, subscription: Subscription) -> None:
         loop: asyncio.AbstractEventLoop = subscription.handler.loop
-        subscription.ring_always = True  # a loop can be closed without a word
         try:
             loop.call_soon_threadsafe(
                 _spawn_on_asyncio, subscription, context=contextvars.Context()

@@ -12,6 +12,9 @@ import trio
 from brama.circuits import Event
 from brama.telemetry import Process, process, watching
 
+from .batching import Batch
+from .delivering import delivering
+from .errors import TargetGone
 from .subscription import Subscription
 
 __all__ = ["deliver", "deliver_async"]
@@ -20,8 +23,10 @@ TURN = 256
 """Deliveries that one turn makes before others get one."""
 
 
-def processing(subscription: Subscription, event: Event) -> Process:
+def processing(subscription: Subscription, event: Event | Batch) -> Process:
     """The span and the times around one invocation; nothing when nobody looks."""
+    if isinstance(event, Batch):
+        event = event[0]
     lag = None
     if event.trace is not None or watching.deliveries:
         lag = time.time() - event.timestamp.timestamp()
@@ -43,6 +48,18 @@ def deliver(subscription: Subscription, handler: Callable[[Event], object]) -> b
     Raises:
         BaseException: what the handler raised, after the subscription has been told.
     """
+    token = delivering.set(subscription)
+    try:
+        return _deliver(subscription, handler)
+    except TargetGone as gone:
+        subscription.pause()
+        subscription.end(str(gone))
+        return False
+    finally:
+        delivering.reset(token)
+
+
+def _deliver(subscription: Subscription, handler: Callable[[Event], object]) -> bool:
     event = subscription.take()
     made = 0
     while event is not None:
@@ -52,6 +69,8 @@ def deliver(subscription: Subscription, handler: Callable[[Event], object]) -> b
             else:
                 with processing(subscription, event):
                     handler(event)
+        except TargetGone:
+            raise
         except BaseException as error:
             subscription.failed(error)
             raise
@@ -79,6 +98,22 @@ async def deliver_async(
         BaseException: what the handler raised, after the subscription has been told. A
             cancellation is no failure of the handler: the event comes again.
     """
+    token = delivering.set(subscription)
+    try:
+        await _deliver_async(subscription, handler, checkpoint)
+    except TargetGone as gone:
+        subscription.pause()
+        subscription.end(str(gone))
+    finally:
+        if delivering.get() is subscription:  # a collector may close this anywhere
+            delivering.reset(token)
+
+
+async def _deliver_async(
+    subscription: Subscription,
+    handler: Callable[[Event], Awaitable[object]],
+    checkpoint: Callable[[], Awaitable[Any]] | None,
+) -> None:
     offload = checkpoint is None and subscription.filter is not None
 
     async def step(advance: Callable[[], Event | None]) -> Event | None:
@@ -109,6 +144,8 @@ async def deliver_async(
         except GeneratorExit:
             # The loop died, and the collector found what ran there. By now a successor may be at
             # work, so the subscription is not touched; it looks at the unfinished event first.
+            raise
+        except TargetGone:
             raise
         except BaseException as error:
             subscription.failed(error)

@@ -13,6 +13,7 @@ from brama.circuits import Event
 from brama.telemetry import ConfigError
 
 from .delivery import deliver_async
+from .lingering import FLUSH, lingers
 from .subscription import BELL, Subscription
 
 __all__ = ["HandlerActor", "hosted"]
@@ -45,8 +46,11 @@ class HandlerActor(Actor):
 
     async def on_receive(self, message: Any) -> Any:
         """Events arrive here first. Who overrides this hands on what is not his to ``super()``."""
-        if message is BELL and self._own_subscription is not None:
-            await deliver_async(self._own_subscription, self._handle)
+        subscription = self._own_subscription
+        if subscription is not None and (message is BELL or message is FLUSH):
+            if not lingers(self, subscription, message):
+                await deliver_async(subscription, self._handle)
+                lingers(self, subscription, None)
             return None
         if isinstance(message, Event):  # told through a plain ref
             return await self._handle(message)

@@ -8,6 +8,8 @@ from typing import Generic, Protocol, TypeVar
 
 from brama.circuits import ALL, EVENTS, Event, mask_of
 
+from .patterns import Globs, is_glob
+
 __all__ = ["Index", "Listener", "Wants"]
 
 
@@ -20,7 +22,9 @@ class Wants(Protocol):
     def events(self) -> tuple[str, ...] | None: ...
 
     @property
-    def connection(self) -> str | None: ...
+    def connection(self) -> str | None:
+        """A name or a glob; None is any."""
+        ...
 
     @property
     def scope(self) -> str | None: ...
@@ -38,17 +42,37 @@ class Listener(Wants, Protocol):
 
 
 S = TypeVar("S", bound=Wants)
-Place = tuple[str | None, str | None, str | None]
+Name = str | tuple[str] | None
+"""Of a connection: its name, a glob (apart, for a connection may be called like one), or any."""
+Place = tuple[str | None, Name, str | None]
+
+
+class Bucket(Generic[S]):
+    """Those in one place.
+
+    Attributes:
+        members: all of them, in the order in which they came.
+        listed: the same to iterate over; None since the last change, so that thousands who come
+            one after the other are listed once and not thousands of times.
+    """
+
+    __slots__ = ("listed", "members")
+
+    def __init__(self) -> None:
+        self.members: dict[S, None] = {}
+        self.listed: tuple[S, ...] | None = None
 
 
 class Index(Generic[S]):
     """Finds the subscriptions to an event in time that grows with the matches alone.
 
     A subscription stands in one bucket for each of its events: (event, connection, scope), where
-    None stands for any. An event looks into the eight buckets it may match. A bucket is a tuple
-    that is replaced as a whole, so a reader sees it before a change or after, never in between.
+    None stands for any, and a glob for those that fit it. An event looks into the eight buckets
+    that it may match, and four more for each glob that its connection fits. A bucket is listed
+    again after a change, so a reader sees it before that or after, never in between.
 
-    Threads: `add` and `remove` from any, they take one lock; `match` and `mask` take none.
+    Threads: from any. `add` and `remove` take one lock, `match` takes it for a bucket that has
+    changed since it was last looked into, `mask` never.
 
     Attributes:
         version: grows with every change.
@@ -58,9 +82,10 @@ class Index(Generic[S]):
         self.version = 0
         self._lock = threading.Lock()
         # Invariant: written under the lock.
-        self._buckets: dict[Place, tuple[S, ...]] = {}
-        self._masks: dict[tuple[str | None, str | None], int] = {}
-        self._counts: dict[tuple[str | None, str | None], Counter[int]] = {}
+        self._buckets: dict[Place, Bucket[S]] = {}
+        self._masks: dict[tuple[Name, str | None], int] = {}
+        self._counts: dict[tuple[Name, str | None], Counter[int]] = {}
+        self._globs = Globs()
         self._everywhere: Counter[int] = Counter()
 
     def add(self, subscription: S) -> None:
@@ -68,8 +93,15 @@ class Index(Generic[S]):
         with self._lock:
             # Its birth is one ahead of what any event under way has seen.
             subscription.born = self.version + 1
+            name = _name(subscription)
+            if isinstance(name, tuple):
+                self._globs.add(name[0])
             for place in _places(subscription):
-                self._buckets[place] = (*self._buckets.get(place, ()), subscription)
+                bucket = self._buckets.get(place)
+                if bucket is None:
+                    bucket = self._buckets[place] = Bucket()
+                bucket.members[subscription] = None
+                bucket.listed = None
             self._count(subscription, 1)
             self.version += 1
 
@@ -78,38 +110,56 @@ class Index(Generic[S]):
         with self._lock:
             found = False
             for place in _places(subscription):
-                bucket = self._buckets.get(place, ())
-                kept = tuple(other for other in bucket if other is not subscription)
-                found = found or len(kept) < len(bucket)
-                if kept:
-                    self._buckets[place] = kept
-                else:
-                    self._buckets.pop(place, None)
+                bucket = self._buckets.get(place)
+                if bucket is None or subscription not in bucket.members:
+                    continue
+                found = True
+                del bucket.members[subscription]
+                bucket.listed = None
+                if not bucket.members:
+                    del self._buckets[place]
             if found:
+                name = _name(subscription)
+                if isinstance(name, tuple):
+                    self._globs.remove(name[0])
                 self._count(subscription, -1)
                 self.version += 1
 
     def match(self, event: str, connection: str, scope: str | None, version: int) -> list[S]:
         """The subscriptions to this event that were there at `version`, each once."""
-        buckets = self._buckets
+        get = self._buckets.get
+        names: tuple[Name, ...] = (connection, None)
+        if self._globs:
+            names += tuple((glob,) for glob in self._globs.of(connection))
         found: list[S] = []
-        for one in (event, None):
-            for two in (connection, None):
-                bucket = buckets.get((one, two, None))
-                if bucket:
-                    found += bucket
-                if scope is not None:
-                    bucket = buckets.get((one, two, scope))
-                    if bucket:
-                        found += bucket
+        for name in names:
+            for place in (
+                (event, name, None),
+                (None, name, None),
+                (event, name, scope),
+                (None, name, scope),
+            )[: 2 if scope is None else 4]:
+                bucket = get(place)
+                if bucket is not None:
+                    found += bucket.listed or self._list(bucket)
         return [subscription for subscription in found if subscription.born <= version]
+
+    def _list(self, bucket: Bucket[S]) -> tuple[S, ...]:
+        with self._lock:  # a change in between would be overwritten by a list that is older
+            bucket.listed = tuple(bucket.members)
+            return bucket.listed
 
     def mask(self, connection: str, scope: str | None) -> int:
         """The kinds of events that anybody wants of this connection, as bits."""
         masks = self._masks
-        found = masks.get((None, None), 0) | masks.get((connection, None), 0)
-        if scope is not None:
-            found |= masks.get((None, scope), 0) | masks.get((connection, scope), 0)
+        names: tuple[Name, ...] = (connection, None)
+        if self._globs:
+            names += tuple((glob,) for glob in self._globs.of(connection))
+        found = 0
+        for name in names:
+            found |= masks.get((name, None), 0)
+            if scope is not None:
+                found |= masks.get((name, scope), 0)
         return found
 
     def wants_anywhere(self, event: str) -> bool:
@@ -121,7 +171,7 @@ class Index(Generic[S]):
         self._lock = threading.Lock()
 
     def _count(self, subscription: S, step: int) -> None:
-        place = (subscription.connection, subscription.scope)
+        place = (_name(subscription), subscription.scope)
         wanted = mask_of(subscription.events)
         counts = self._counts.setdefault(place, Counter())
         mask = 0
@@ -142,4 +192,10 @@ class Index(Generic[S]):
 
 def _places(subscription: Wants) -> list[Place]:
     names: tuple[str | None, ...] = subscription.events or (None,)
-    return [(name, subscription.connection, subscription.scope) for name in names]
+    connection = _name(subscription)
+    return [(name, connection, subscription.scope) for name in names]
+
+
+def _name(subscription: Wants) -> Name:
+    wanted = subscription.connection
+    return (wanted,) if wanted is not None and is_glob(wanted) else wanted

@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Hashable, Iterable
 from datetime import timedelta
 from typing import Any, Protocol, Self
 
+import attrs
 from pykka import ActorDeadError
 
-from brama.circuits import Event, seconds
+from brama.circuits import EVENTS, Event, Fields, seconds
 
-from .losses import announce_loss, announce_quarantine
+from .backlog import Backlog, Gap
+from .losses import Loss, announce_loss, announce_quarantine
+from .options import Options
+from .snapshots import Snapshots
+from .status import SubscriptionStatus
+from .target import Target
 
-__all__ = ["BELL", "Bell", "Deliverer", "Subscription"]
+__all__ = ["BELL", "Bell", "Deliverer", "Subscription", "Surroundings"]
 
 logger = logging.getLogger("brama.notifier")
 
 CRITICAL_BACKLOG = 10_000
-BACKLOG = 1_000
 REPORT_AFTER = 3
+SLOW_FILTER = 0.25
 
 
 class Deliverer(Protocol):
@@ -41,70 +47,83 @@ class Bell:
 BELL = Bell()
 
 
+@attrs.frozen
+class Surroundings:
+    """What a subscription tells those around it.
+
+    Attributes:
+        on_end: it has ended.
+        spill: its queue of critical events is full; whether the journal feeds it from now on.
+        on_overwhelmed: states of connections were lost to it (True), or it has caught up (False).
+    """
+
+    on_end: Callable[[Subscription], None] = lambda _subscription: None
+    spill: Callable[[Subscription, int], bool] = lambda _subscription, _waiting: False
+    on_overwhelmed: Callable[[Subscription, bool], None] = lambda _subscription, _overwhelmed: None
+
+
 class Subscription:
     """A handle on what `brama.subscribe` returned; also a context manager that closes it.
 
     Critical events are delivered at least once: one whose handler raised, or was killed, comes
     again, marked `Event.redelivered`, until it has failed ``max_redeliveries + 1`` times. The
-    others are delivered at most once. Deliveries are numbered without a gap (`Event.n`).
+    others are delivered at most once. Deliveries are numbered without a gap (`Event.n`). What the
+    backlog could not keep is one event `gap` in its place.
 
     Threads: from any. `close` may be called by the handler itself.
 
     Attributes:
         id: unique in its system.
         name: of the handler, for people.
-        events, connection, scope, filter: what it matches; None is any.
+        options: what was asked for.
         born: version of the index at which it began.
         deliverer: told when the queue is no longer empty; None while it is not up.
+        timed: its deliverer has set itself an alarm clock for what waits.
         occupied: a thread or a task outside of Brama's loop delivers from it now.
-        ring_always: the deliverer wants to hear of every event.
         delivered, failures, dropped: counts of events.
-        durable: the name under which the journal keeps its position, or None.
         on_finished: called, under the lock, when an event that was offered has come to its end:
             handled, given up, or not wanted by the filter; with the deliveries so far.
-        state: ``"active"``, ``"quarantined"`` (its handler failed too often) or ``"closed"``.
+        state: ``"active"``, ``"closed"``, ``"quarantined"`` (its handler failed too often) or
+            ``"disconnected"`` (its backlog was full).
     """
 
     def __init__(
         self,
         id: int,
-        handler: Any,
+        target: Target,
+        options: Options,
         *,
-        name: str,
-        events: tuple[str, ...] | None,
-        connection: str | None,
-        scope: str | None,
-        filter: Callable[[Event], object] | None,
-        max_redeliveries: int,
-        owner: object,
-        on_end: Callable[[Subscription], None],
-        spill: Callable[[Subscription, int], bool] | None = None,
+        owner: Hashable = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         self.id = id
-        self.handler = handler
-        self.name = name
-        self.events = events
-        self.connection = connection
-        self.scope = scope
-        self.filter = filter
-        self.max_redeliveries = max_redeliveries
-        self.owner = owner
+        self.target = target
+        self.options = options
+        self.owners = {owner}
         self.born = 0
         self.deliverer: Deliverer | None = None
         self.occupied = False
-        self.ring_always = False
+        self.timed = False
         self.delivered = 0
         self.failures = 0
         self.dropped = 0
+        self.filter_failures = 0
         self.state = "active"
-        self.durable: str | None = None
         self.on_finished: Callable[[int], None] | None = None
-        self._on_end = on_end
-        self._spill = spill
+        # Read for every event, so without a way through `options` and `target`.
+        self.handler = target.handler
+        self.name = target.name
+        self.filter = options.filter
+        self.max_redeliveries = options.max_redeliveries
+        self._around = surroundings or Surroundings()
         self._lock = threading.Lock()
-        # Invariant: the fields below are written under the lock, but `_n`, `_shown` and
-        # `_filter_failures`, which only the one that delivers writes.
-        self._queue: deque[Event] = deque()
+        # Invariant: the fields below are written under the lock, but `_n`, `_shown`, `_gap` and
+        # `filter_failures`, which only the one that delivers writes.
+        # What the journal feeds is bounded by its window, and must come to the last event.
+        backlog = options.backlog if options.durable is None else CRITICAL_BACKLOG
+        self._backlog = Backlog(backlog, CRITICAL_BACKLOG, options.overflow)
+        self._snapshots = Snapshots() if options.snapshot else None
+        self._overwhelmed = False
         self._rung = False
         self._current: Event | None = None
         self._attempts = 0
@@ -113,29 +132,110 @@ class Subscription:
         self._waiting: list[threading.Event] = []
         self._n = 0
         self._shown: Event | None = None
-        self._filter_failures = 0
+        self._gap: Event | None = None
+        self._gaps = 0
         self._failed_in_row = 0
+
+    @property
+    def events(self) -> tuple[str, ...] | None:
+        """The kinds of events it asks for; None is all."""
+        return self.options.events
+
+    @property
+    def connection(self) -> str | None:
+        """The connection, or the glob of several, that it asks for; None is any."""
+        return self.options.connection
+
+    @property
+    def scope(self) -> str | None:
+        """The scope that it asks for; None is any."""
+        return self.options.scope
+
+    @property
+    def durable(self) -> str | None:
+        """The name under which the journal keeps its position, or None."""
+        return self.options.durable
 
     # The registry's side
 
     def offer(self, event: Event) -> bool:
         """Queue `event`; whether it was queued. Never waits and never raises."""
+        disconnected = False
         with self._lock:
             if self.state != "active":
                 return False
-            queue = self._queue
-            full = len(queue) >= BACKLOG
-            before = self.dropped
-            taken = not full or self._make_room(event)
-            ring = taken and (self.ring_always or not self._rung)
-            if taken:
-                queue.append(event)
-                self._rung = True
+            if self._snapshots is not None and self._left_out(event):
+                return False
+            backlog = self._backlog
+            if event.seq is None:
+                disconnected = backlog.disconnects
+            elif backlog.critical_full and self._around.spill(self, self.queued):
+                logger.warning(
+                    "subscription %s does not keep up: %d critical events are waiting, and further "
+                    "ones come to it from the journal",
+                    self.name,
+                    len(backlog),
+                )
+                return False
+            lost = 0 if disconnected else backlog.put(event)
+            ring = not self._rung
+            self._rung = True
+            if lost:
+                first = self.dropped == 0
+                self.dropped += lost
+            overwhelmed = backlog.missing_states and not self._overwhelmed
+            self._overwhelmed = self._overwhelmed or overwhelmed
+        if disconnected:
+            self._disconnect()
+            return False
         if ring:
             self.tell(BELL)
-        if full and self.dropped != before:
-            announce_loss(self.name, "overflow", event.event)
-        return taken
+        if lost:
+            self._report_loss(event, lost, first=first)
+        if overwhelmed:
+            self._around.on_overwhelmed(self, True)
+        return not (lost and event.seq is None and self.options.overflow == "drop_newest")
+
+    def _left_out(self, event: Event) -> bool:
+        assert self._snapshots is not None
+        left_out = self._snapshots.leaves_out(event)
+        if self._snapshots.done:
+            self._snapshots = None
+        return left_out
+
+    def _report_loss(self, event: Event, lost: int, *, first: bool) -> None:
+        if first:
+            logger.warning(
+                "subscription %s does not keep up: %d events are waiting, and some are dropped "
+                "(overflow=%r); make its handler faster or subscribe to fewer events",
+                self.name,
+                len(self._backlog),
+                self.options.overflow,
+            )
+        announce_loss(self.name, "overflow", event.event, count=lost)
+
+    def _disconnect(self) -> None:
+        lost = self.queued + 1
+        self._end("disconnected", 0.0)
+        self._lost_all("overflow", lost)
+        logger.warning(
+            "subscription %s is disconnected: it does not keep up, and %d events are lost to it",
+            self.name,
+            lost,
+        )
+
+    def begin_with(self, snapshots: Iterable[Event]) -> None:
+        """It begins with these, and goes on with what happens after they were taken."""
+        with self._lock:
+            assert self._snapshots is not None
+            begun = self._snapshots.begin(snapshots)
+            if self._snapshots.done:
+                self._snapshots = None
+            for event in begun:
+                # The beginning is whole, however much there is.
+                self.dropped += self._backlog.put(event)
+            self._rung = True
+        self.tell(BELL)
 
     def tell(self, message: Any) -> None:
         """Send to the deliverer. A dead one has a successor, who looks into the queue first."""
@@ -145,29 +245,6 @@ class Subscription:
                 deliverer.tell(message)
             except ActorDeadError:
                 pass
-
-    def _make_room(self, event: Event) -> bool:
-        if event.critical and len(self._queue) < CRITICAL_BACKLOG:
-            return True
-        if event.critical and self._spill is not None and self._spill(self, self.queued):
-            logger.warning(
-                "subscription %s does not keep up: %d critical events are waiting, and further "
-                "ones come to it from the journal",
-                self.name,
-                len(self._queue),
-            )
-            return False
-        if self.dropped == 0:
-            logger.warning(
-                "subscription %s does not keep up: %d events are waiting, further ones are "
-                "dropped; make its handler faster or subscribe to fewer events",
-                self.name,
-                len(self._queue),
-            )
-        self.dropped += 1
-        if event.critical:
-            self._queue.popleft()
-        return event.critical
 
     # The deliverer's side. One at a time.
 
@@ -186,7 +263,7 @@ class Subscription:
         """The current event has been handled and none is taken now; whether there is another."""
         with self._lock:
             self._done()
-            more = self.state == "active" and bool(self._queue)
+            more = self.state == "active" and bool(self._backlog)
             self._idle(rung=more)
             return more
 
@@ -195,18 +272,50 @@ class Subscription:
             if finished:
                 self._done()
             event = self._current
-            if event is not None and not event.critical:
+            if event is not None and not self._comes_again(event):
                 self._give_up(event, None)  # its deliverer was ended over it
                 event = None
-            if event is None and self._queue:
-                event = self._queue.popleft()
+            if event is None and self._backlog:
+                event = self._pop()
                 self._attempts = 0
             if event is None or self.state != "active":
                 self._idle()
                 return None
             self._current = event
             self._runner = threading.get_ident()
-            return event
+            recovered = self._overwhelmed and not self._backlog.missing_states
+            if recovered:
+                self._overwhelmed = False
+        if recovered:
+            self._around.on_overwhelmed(self, False)
+        return event
+
+    def _comes_again(self, event: Event) -> bool:
+        """Whether it is delivered once more when its delivery did not end well."""
+        if self.target.lossy:
+            return False
+        return event.seq is not None or event.event == "snapshot"
+
+    def _pop(self) -> Event | None:
+        found = self._backlog.pop()
+        if not isinstance(found, Gap):
+            return found
+        self._gaps += 1
+        last = found.last
+        self._gap = Event(
+            event="gap",
+            connection=(self.connection or "") if last.connection == self.connection else "",
+            scope=self.scope,
+            timestamp=last.timestamp,
+            monotonic=last.monotonic,
+            epoch=0,
+            seq=None,
+            event_id=f"{last.event_id}-gap-{self.id}-{self._gaps}",
+            severity=EVENTS["gap"].severity,
+            data=Fields({"lost": found.lost}),
+            source=last.source,
+        )
+        return self._gap
 
     def _done(self) -> None:
         if self._current is not None:
@@ -215,8 +324,9 @@ class Subscription:
             self._finished()
 
     def _finished(self) -> None:
+        offered = self._current is not self._gap
         self._current = None
-        if self.on_finished is not None:
+        if self.on_finished is not None and offered:
             self.on_finished(self._n)
 
     def _filtered(self, event: Event | None) -> Event | None:
@@ -224,7 +334,7 @@ class Subscription:
         while event is not None:
             if event is self._shown:  # it was let through before its delivery failed
                 return event.delivery(self._n, redelivered=True)
-            if self.filter is None or (self._passes(event) and self.begin()):
+            if self.filter is None or event is self._gap or (self._passes(event) and self.begin()):
                 self._n += 1
                 self._shown = event
                 return event.delivery(self._n, redelivered=event.redelivered)
@@ -245,18 +355,26 @@ class Subscription:
 
     def _passes(self, event: Event) -> bool:
         assert self.filter is not None
+        began = time.monotonic()
+        error: BaseException | None = None
         try:
-            return bool(self.filter(event))
-        except (Exception, SystemExit, GeneratorExit):
-            self._filter_failures += 1
-            if self._filter_failures == REPORT_AFTER:
-                logger.exception(
-                    "the filter of subscription %s has raised %d times; an event over which it "
-                    "raises does not match",
-                    self.name,
-                    REPORT_AFTER,
-                )
-            return False
+            passes = bool(self.filter(event))
+        except (Exception, SystemExit, GeneratorExit) as raised:  # noqa: BLE001 - the user's
+            error = raised
+            passes = False
+        if error is None and time.monotonic() - began <= SLOW_FILTER:
+            return passes
+        self.filter_failures += 1
+        if self.filter_failures == REPORT_AFTER:
+            logger.error(
+                "the filter of subscription %s has raised or taken longer than %s s %d times; an "
+                "event over which it does so does not match",
+                self.name,
+                SLOW_FILTER,
+                REPORT_AFTER,
+                exc_info=error,
+            )
+        return False
 
     def failed(self, error: BaseException) -> None:
         """The handler raised over the current event: it comes again, or it is given up."""
@@ -268,13 +386,16 @@ class Subscription:
             event = self._current
             report = self._failed_in_row == REPORT_AFTER
             given_up = event is not None and not (
-                event.critical and self._attempts <= self.max_redeliveries
+                self._comes_again(event) and self._attempts <= self.max_redeliveries
             )
             if event is not None and given_up:
                 self._give_up(event, error)
             self._idle(rung=True)
         if event is not None and given_up:
             announce_loss(self.name, "handler_failed", event.event)
+        self._report_failure(error, report=report)
+
+    def _report_failure(self, error: BaseException, *, report: bool) -> None:
         if report:
             logger.error(
                 "the handler of subscription %s has failed %d times in a row, last with %r; it is "
@@ -332,7 +453,46 @@ class Subscription:
     @property
     def queued(self) -> int:
         """Events that wait for the handler, the current one included."""
-        return len(self._queue) + (self._current is not None)
+        return len(self._backlog) + (self._current is not None)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to deliver."""
+        return self._current is not None or bool(self._backlog)
+
+    @property
+    def lingers(self) -> float | None:
+        """Seconds for which what waits may wait for more to come; None if it is to go out now."""
+        return None
+
+    def flush(self) -> None:
+        """What waits is to go out, though more is waited for."""
+
+    def _oldest(self) -> Event | None:
+        return self._current or self._backlog.oldest()
+
+    def status(self) -> SubscriptionStatus:
+        """What it is now: a frozen snapshot."""
+        with self._lock:
+            oldest = self._oldest()
+            queued = self.queued
+        lag = 0.0 if oldest is None else time.time() - oldest.timestamp.timestamp()
+        return SubscriptionStatus(
+            id=self.id,
+            name=self.name,
+            events=self.events,
+            connection=self.connection,
+            scope=self.scope,
+            filtered=self.filter is not None,
+            durable=self.durable,
+            state=self.state,
+            queued=queued,
+            lag=max(0.0, lag),
+            delivered=self.delivered,
+            failures=self.failures,
+            dropped=self.dropped,
+            filter_failures=self.filter_failures,
+        )
 
     def close(self, wait: bool | float | timedelta = False) -> bool:
         """End it: no handler invocation starts after this has returned.
@@ -354,8 +514,7 @@ class Subscription:
         lost = self.queued
         self._end("quarantined", 0.0)
         announce_quarantine(self.name)
-        if lost:
-            announce_loss(self.name, "quarantined", count=lost)
+        self._lost_all("quarantined", lost)
         logger.critical(
             "subscription %s is quarantined: its handler failed too often within a minute; "
             "%d events that waited are lost to it. Mend the handler and subscribe again",
@@ -366,7 +525,7 @@ class Subscription:
     def after_fork(self) -> None:
         """In the child: whoever delivered stayed behind, and so did what was queued."""
         self._lock = threading.Lock()
-        self._queue.clear()
+        self._backlog.clear()
         self._current = self._runner = self._thread = self.deliverer = None
         self.occupied = self._rung = False
 
@@ -374,11 +533,15 @@ class Subscription:
         """Whoever it delivered to is gone."""
         lost = self.queued
         self._end("closed", 0.0)
+        self._lost_all("ended", lost)
         if lost:
-            announce_loss(self.name, "ended", count=lost)
             logger.warning(
                 "subscription %s has ended: %s; %d events are dead letters", self.name, why, lost
             )
+
+    def _lost_all(self, reason: Loss, lost: int) -> None:
+        if lost:
+            announce_loss(self.name, reason, count=lost)
 
     def _end(self, state: str, timeout: float | None) -> bool:
         ended = threading.Event()
@@ -386,14 +549,14 @@ class Subscription:
             first = self.state == "active"
             if first:
                 self.state = state
-                self._queue.clear()
+                self._backlog.clear()
             runner = self._runner
             # The handler itself, or its loop: waiting for itself would be for ever.
             here = threading.get_ident() in (runner, self._thread)
             if runner is not None and not here:
                 self._waiting.append(ended)
         if first:
-            self._on_end(self)
+            self._around.on_end(self)
         if runner is None:
             return True
         return not here and ended.wait(timeout)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
-from typing import Any, cast
+from typing import Any, Unpack
 
-import trio
+import attrs
 
 from brama.actors import (
     ActorDeadError,
@@ -23,19 +22,25 @@ from brama.actors import (
     Restart,
     start_child,
     terminate_child,
+    watch,
 )
-from brama.circuits import Event, Shared, check_events, check_name, check_scope, whole
+from brama.circuits import Event, Shared
 from brama.telemetry import ConfigError
 
-from .deliverers import AsyncioHandler, HandlerSupervisor, TrioHandler
-from .handler_actor import handler_class
+from .batching import BatchingSubscription
+from .deliverers import HandlerSupervisor
+from .handlers import may_be_target, target_of
 from .index import Index, Listener
-from .inline import Inline
 from .journal import Follower, Journal, order
-from .kinds import identity, is_async, is_plain, name_of
+from .kinds import identity
+from .options import Choosing, Options, Subscribing, subscribing
+from .owners import lives, present_owner
+from .patterns import covers
+from .status import SubscriptionStatus
 from .stream import EventStream
-from .subscription import Subscription
+from .subscription import Subscription, Surroundings
 from .tally import Tally
+from .target import Target, key_of
 from .workers import Workers
 
 __all__ = ["Subscribers", "Subscriptions"]
@@ -43,6 +48,11 @@ __all__ = ["Subscribers", "Subscriptions"]
 logger = logging.getLogger("brama.notifier")
 
 REMEMBERED = 100  # quarantined handlers that the health names
+
+
+def _none(*_: Any) -> tuple[()]:
+    """Nothing is there, and nobody to be told."""
+    return ()
 
 
 class Subscriptions:
@@ -54,6 +64,8 @@ class Subscriptions:
             not running yet. It must not wait.
         on_own_loop: whether the caller is on that loop.
         journal: keeps events, for those who ask to be fed from it; None if there is none.
+        snapshots: makes an event `snapshot` of each circuit whose name and scope it is asked for.
+        alarm: publishes an event `alarm` with these data.
 
     Threads: from any.
     """
@@ -64,6 +76,8 @@ class Subscriptions:
         call_soon: Callable[..., object],
         on_own_loop: Callable[[], bool],
         journal: Journal | None = None,
+        snapshots: Callable[[Callable[[str, str | None], bool]], Iterable[Event]] = _none,
+        alarm: Callable[[dict[str, Any]], object] = _none,
     ) -> None:
         self.index: Index[Listener] = Index()
         self._journal = journal
@@ -71,6 +85,9 @@ class Subscriptions:
         self._shared = shared
         self._call_soon = call_soon
         self._on_own_loop = on_own_loop
+        self._snapshots = snapshots
+        self._alarm = alarm
+        self._around = Surroundings(self._ended, self.spill, self._overwhelmed)
         self._workers = Workers()
         self._quarantined: deque[str] = deque(maxlen=REMEMBERED)
         self._ids = count(1)
@@ -86,36 +103,47 @@ class Subscriptions:
         if journal is not None:
             self.index.add(journal.tap)
 
-    def subscribe(
-        self,
-        handler: Any,
-        *,
-        events: Iterable[str] | None = None,
-        connection: str | None = None,
-        scope: str | None = None,
-        filter: Callable[[Event], object] | None = None,
-        max_redeliveries: int = 3,
-        durable: str | None = None,
-    ) -> Subscription:
+    def subscribe(self, handler: Any = None, **options: Unpack[Subscribing]) -> Subscription:
         """Have `handler` called with what matches all that is given; see `brama.subscribe`."""
-        target, name = self._target(handler)
-        made = self._make(target, name, events, connection, scope, filter, max_redeliveries)
-        journal = self._durable(durable)
-        made.durable = durable
+        asked = subscribing(options)
+        journal = self._durable(asked.durable)
+        target = target_of(handler, self._on_own_loop)
+        owner = present_owner()
+        kind = Subscription if asked.batching is None else BatchingSubscription
+        made = kind(next(self._ids), target, asked, owner=owner, surroundings=self._around)
         alike = _alike(made)
         with self._lock:
             present = self._alike.get(alike)
             if present is not None:
+                present.owners.add(owner)
                 return present
             follower = None
-            if journal is not None and durable is not None:
-                follower = self._followers[made] = journal.follow(durable, made)
+            if journal is not None and asked.durable is not None:
+                follower = self._followers[made] = journal.follow(asked.durable, made)
             self._alike[alike] = made
             self._admit(made, follower, hosted=True)
+        self._begin(made)
         self._call_soon(self._start, made)
         if journal is not None and follower is not None:
             order(journal, follower)
+        self._end_with_actor(made)
         return made
+
+    def _begin(self, made: Subscription) -> None:
+        if made.options.snapshot:
+            made.begin_with(
+                self._snapshots(
+                    lambda name, scope: (
+                        covers(made.connection, name) and made.scope in (None, scope)
+                    )
+                )
+            )
+
+    def _end_with_actor(self, made: Subscription) -> None:
+        """A subscription ends with the actor that it is for; pykka's own are noticed when told."""
+        ref = made.target.given
+        if isinstance(ref, ActorRef):
+            watch(ref, lambda _reason: made.end(f"the actor {made.name} has ended"))
 
     def spill(self, subscription: Subscription, waiting: int) -> bool:
         """Feed `subscription`, whose queue of critical events is full, from the journal.
@@ -143,7 +171,6 @@ class Subscriptions:
         """The journal, if it is to feed the subscription."""
         if name is None:
             return None
-        check_name("durable", name)
         if self._journal is None:
             raise ConfigError(
                 "durable",
@@ -153,40 +180,57 @@ class Subscriptions:
             )
         return self._journal
 
-    def stream(
-        self,
-        *,
-        events: Iterable[str] | None = None,
-        connection: str | None = None,
-        scope: str | None = None,
-        filter: Callable[[Event], object] | None = None,
-    ) -> EventStream:
+    def stream(self, **options: Unpack[Choosing]) -> EventStream:
         """The events that match as an iterator; see `brama.events`."""
+        asked = subscribing(options, Choosing)
 
         def subscribe(stream: EventStream) -> Subscription:
-            made = self._make(stream, "a stream of events", events, connection, scope, filter, 0)
+            made = Subscription(
+                next(self._ids),
+                Target(stream, stream, "a stream of events", lossy=True),
+                asked,
+                owner=present_owner(),
+                surroundings=self._around,
+            )
             made.deliverer = stream
             with self._lock:
                 self._admit(made, None, hosted=False)
+            self._begin(made)
             return made
 
         return EventStream(subscribe)
 
-    def unsubscribe(self, subscription: Subscription | None = None) -> int:
-        """End one subscription, or all that the calling thread has made; how many have ended."""
-        if subscription is not None:
-            if not isinstance(subscription, Subscription):
-                raise ConfigError("subscription", "what subscribe() returned", subscription)
-            ended = subscription in self._table
-            subscription.close()
-            return int(ended)
-        me = threading.get_ident()
-        mine = [one for one in list(self._table) if one.owner == me]
-        for one in mine:
-            one.close()
-        return len(mine)
+    def unsubscribe(self, what: Any = None, **options: Unpack[Choosing]) -> int:
+        """End subscriptions; how many have ended. See `brama.unsubscribe`."""
+        if isinstance(what, Subscription):
+            if options:
+                raise ConfigError("options", "not given together with a subscription", options)
+            there = what in self._table
+            what.close()
+            return int(there)
+        if isinstance(what, EventStream):
+            return self.unsubscribe(what.subscription, **options)
+        if what is not None and not may_be_target(what):
+            raise ConfigError("what", "what subscribe() returned, or was given as a handler", what)
+        asked = subscribing(options, Choosing)
+        me = present_owner()
+        ended = 0
+        for one in list(self._table):
+            if me not in one.owners or (what is not None and one.target.key() != key_of(what)):
+                continue
+            if any(_differs(name, one.options, asked) for name in options):
+                continue
+            one.owners.discard(me)
+            if not any(lives(owner) for owner in list(one.owners)):
+                one.close()
+                ended += 1
+        return ended
 
-    def all(self) -> tuple[Subscription, ...]:
+    def all(self) -> tuple[SubscriptionStatus, ...]:
+        """The subscriptions that have not ended, each as a frozen snapshot."""
+        return tuple(one.status() for one in tuple(self._table))
+
+    def present(self) -> tuple[Subscription, ...]:
         """The subscriptions that have not ended."""
         return tuple(self._table)
 
@@ -199,7 +243,7 @@ class Subscriptions:
 
     def close_all(self, why: str) -> None:
         """The system has stopped."""
-        for subscription in self.all():
+        for subscription in self.present():
             subscription.end(why)
 
     def after_fork(self) -> None:
@@ -219,59 +263,6 @@ class Subscriptions:
             subscription.after_fork()
             if isinstance(subscription.handler, EventStream):
                 subscription.handler.after_fork()
-
-    def _make(
-        self,
-        target: Any,
-        name: str,
-        events: Iterable[str] | None,
-        connection: str | None,
-        scope: str | None,
-        filter: Callable[[Event], object] | None,
-        max_redeliveries: int,
-    ) -> Subscription:
-        if filter is not None and not is_plain(filter):
-            raise ConfigError("filter", "a plain function of one event", filter)
-        return Subscription(
-            next(self._ids),
-            target,
-            name=name,
-            events=check_events(events),
-            connection=None if connection is None else check_name("connection", connection),
-            scope=check_scope(scope),
-            filter=filter,
-            max_redeliveries=whole("max_redeliveries", max_redeliveries, least=0),
-            owner=threading.get_ident(),
-            on_end=self._ended,
-            spill=self.spill,
-        )
-
-    def _target(self, handler: Any) -> tuple[Any, str]:
-        """What to deliver to, with the loop it belongs to, and a name for people."""
-        cls = handler_class(handler)
-        if cls is not None:
-            return handler, name_of(cls)
-        if isinstance(handler, Inline):
-            return handler, name_of(handler.handler)
-        if isinstance(handler, type) or not callable(handler):
-            raise ConfigError(
-                "handler",
-                "a function of one event (plain, async or inline()) or a HandlerActor class",
-                handler,
-            )
-        if not is_async(handler):
-            return handler, name_of(handler)
-        return self._on_present_loop(cast("Callable[[Event], Any]", handler)), name_of(handler)
-
-    def _on_present_loop(self, handler: Callable[[Event], Any]) -> Any:
-        if self._on_own_loop():
-            return TrioHandler(handler, None)
-        if trio.lowlevel.in_trio_run():
-            return TrioHandler(handler, trio.lowlevel.current_trio_token())
-        try:
-            return AsyncioHandler(handler, asyncio.get_running_loop())
-        except RuntimeError:  # a plain thread
-            return TrioHandler(handler, None)
 
     def _admit(
         self, subscription: Subscription, follower: Follower | None, *, hosted: bool
@@ -314,6 +305,23 @@ class Subscriptions:
                 exc_info=True,
             )
             subscription.end("its handler could not be started")
+
+    def _overwhelmed(self, subscription: Subscription, overwhelmed: bool) -> None:
+        """States of connections are lost to it, because there is no journal; or it is over."""
+        waiting = subscription.queued
+        reason = f"the handler {subscription.name} does not keep up: {waiting} events wait"
+        if overwhelmed:
+            logger.error("%s; of further ones the latest state of each connection is kept", reason)
+        else:
+            logger.warning("the handler %s has caught up", subscription.name)
+        self._alarm(
+            {
+                "subject": f"subscription {subscription.id}",
+                "status": "failing" if overwhelmed else "recovered",
+                "reason": reason,
+                "since": 0.0,
+            }
+        )
 
     def quarantined(self) -> tuple[str, ...]:
         """The names of the handlers that failed too often and get nothing any more."""
@@ -369,22 +377,15 @@ def _killed(error: BaseException | None) -> bool:
 
 def _alike(subscription: Subscription) -> tuple[object, ...]:
     """Equal for subscriptions of which the second would only make doubles of the first."""
-    handler = subscription.handler
-    loop: object = None
-    if isinstance(handler, AsyncioHandler):
-        loop = handler.loop
-    elif isinstance(handler, TrioHandler):
-        loop = handler.token
-    inner = (
-        handler.handler if isinstance(handler, Inline | AsyncioHandler | TrioHandler) else handler
-    )
+    options = subscription.options
     return (
-        type(handler) if inner is not handler else None,
-        identity(inner),
-        id(loop),
-        identity(subscription.filter),
-        subscription.events,
-        subscription.connection,
-        subscription.scope,
-        subscription.durable,
+        subscription.target.same(),
+        identity(options.filter),
+        attrs.evolve(options, filter=None),
     )
+
+
+def _differs(option: str, one: Options, asked: Options) -> bool:
+    if option == "filter":
+        return identity(one.filter) != identity(asked.filter)
+    return bool(getattr(one, option) != getattr(asked, option))

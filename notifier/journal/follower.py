@@ -13,6 +13,7 @@ from typing import Protocol
 
 from brama.circuits import Event
 
+from ..patterns import covers
 from .intake import JOURNALED, Intake
 from .positions import Position
 from .rows import Stored
@@ -176,11 +177,11 @@ class Follower:
             # Nobody knows what is missing: it is for whoever may miss something. One without a
             # connection is of the journal itself.
             return row.connection == "" or (
-                target.connection in (None, row.connection) and target.scope in (None, row.scope)
+                covers(target.connection, row.connection) and target.scope in (None, row.scope)
             )
         return (
             (events is None or row.event in events)
-            and target.connection in (None, row.connection)
+            and covers(target.connection, row.connection)
             and target.scope in (None, row.scope)
         )
 

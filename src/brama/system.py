@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 import trio
 from attrs import evolve
@@ -57,7 +57,7 @@ from brama.circuits import (
     tell_of_cleanup,
 )
 from brama.notifier import (
-    Event,
+    Choosing,
     EventStream,
     Journal,
     JournalOptions,
@@ -65,8 +65,10 @@ from brama.notifier import (
     Replay,
     Store,
     Subscribers,
+    Subscribing,
     Subscription,
     Subscriptions,
+    SubscriptionStatus,
     alarm,
     finish,
     keep,
@@ -144,6 +146,8 @@ class System:
             # The two are made of each other: looked up when it is asked, not now.
             lambda: self.actors.on_loop_thread(),  # noqa: PLW0108
             self._journal,
+            self._catalogue.snapshots,
+            self._alarm,
         )
         self.actors = ActorSystem(
             name, children=self._children, stop_timeout=self.settings.stop_timeout
@@ -363,17 +367,7 @@ class System:
 
     # Events
 
-    def subscribe(
-        self,
-        handler: Any,
-        *,
-        events: Iterable[str] | None = None,
-        connection: str | None = None,
-        scope: str | None = None,
-        filter: Callable[[Event], object] | None = None,
-        max_redeliveries: int = 3,
-        durable: str | None = None,
-    ) -> Subscription:
+    def subscribe(self, handler: Any = None, **options: Unpack[Subscribing]) -> Subscription:
         """Have `handler` called with every event that matches; see `brama.subscribe`.
 
         Raises:
@@ -383,32 +377,17 @@ class System:
         """
         if not self.actors.running:
             self.actors.start_soon()
-        return self._subscriptions.subscribe(
-            handler,
-            events=events,
-            connection=connection,
-            scope=scope,
-            filter=filter,
-            max_redeliveries=max_redeliveries,
-            durable=durable,
-        )
+        return self._subscriptions.subscribe(handler, **options)
 
-    def unsubscribe(self, subscription: Subscription | None = None) -> int:
-        """End a subscription, or all of the calling thread's; see `brama.unsubscribe`."""
-        return self._subscriptions.unsubscribe(subscription)
+    def unsubscribe(self, what: Any = None, **options: Unpack[Choosing]) -> int:
+        """End a subscription, or those of the caller that fit; see `brama.unsubscribe`."""
+        return self._subscriptions.unsubscribe(what, **options)
 
-    def subscriptions(self) -> tuple[Subscription, ...]:
-        """All subscriptions that have not ended, with their counts."""
+    def subscriptions(self) -> tuple[SubscriptionStatus, ...]:
+        """All subscriptions that have not ended, each as a frozen snapshot."""
         return self._subscriptions.all()
 
-    def events(
-        self,
-        *,
-        events: Iterable[str] | None = None,
-        connection: str | None = None,
-        scope: str | None = None,
-        filter: Callable[[Event], object] | None = None,
-    ) -> EventStream:
+    def events(self, **options: Unpack[Choosing]) -> EventStream:
         """The events that match, to iterate over; see `brama.events`.
 
         Raises:
@@ -418,9 +397,7 @@ class System:
         """
         if not self.actors.running:
             self.actors.start_soon()
-        return self._subscriptions.stream(
-            events=events, connection=connection, scope=scope, filter=filter
-        )
+        return self._subscriptions.stream(**options)
 
     # The journal
 
@@ -535,7 +512,7 @@ class System:
         limit = self.settings.stop_timeout if timeout is None else seconds("timeout", timeout)
         deadline = time.monotonic() + limit
         report = self.actors.stop(limit)
-        handlers = self._subscriptions.all()
+        handlers = self._subscriptions.present()
         self._subscriptions.close_all("its system was stopped")
         if not self.actors.on_loop_thread():  # else `run`, or the exit of the process, does it
             self._finish_journal(max(0.1, deadline - time.monotonic()))

@@ -6,13 +6,20 @@ questions (`available`) and `unregister` answer False instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from types import EllipsisType
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 from brama.circuits import Circuit, Group, GroupStatus, Policy, State, Status, Why
-from brama.notifier import Event, EventStream, Replay, Subscription
+from brama.notifier import (
+    Choosing,
+    EventStream,
+    Replay,
+    Subscribing,
+    Subscription,
+    SubscriptionStatus,
+)
 
 from .system import default_system
 
@@ -39,6 +46,7 @@ __all__ = [
     "set_expiry",
     "status",
     "subscribe",
+    "subscriptions",
     "success",
     "unregister",
     "unregister_group",
@@ -326,60 +334,56 @@ def configure(name: str | None = None, *, scope: str | None = None, **options: A
     default_system().configure(name, scope=scope, **options)
 
 
-def subscribe(
-    handler: Any,
-    *,
-    events: Iterable[str] | None = None,
-    connection: str | None = None,
-    scope: str | None = None,
-    filter: Callable[[Event], object] | None = None,
-    max_redeliveries: int = 3,
-    durable: str | None = None,
-) -> Subscription:
+def subscribe(handler: Any = None, **options: Unpack[Subscribing]) -> Subscription:
     """Have `handler` called with every event that matches all that is given.
 
     Every transition that begins after this has returned is seen; the events of one connection come
-    in order. The same handler with the same filters is the same subscription.
+    in order. The same handler with the same options is the same subscription.
 
     Args:
         handler: a function of one event (on a worker thread), an ``async def`` (on the loop it was
             subscribed from, or Brama's own), `brama.notifier.inline` of a function that never
-            blocks, or a `brama.notifier.HandlerActor` class.
-        events: names from `brama.notifier.EVENTS`; None is all of them.
-        connection: the name of a circuit, which need not exist yet; None is any.
-        scope: None is any.
-        filter: a further condition, called with the event; over one at which it raises there is no
-            match.
-        max_redeliveries: how often a critical event is tried again when the handler raises.
-        durable: a name under which the journal keeps how far the handler has come: what it missed
-            while the process was away arrives first, in order. Of several processes that share the
-            journal, one at a time delivers to a name, and it gets the events of all.
+            blocks, a `brama.notifier.HandlerActor` class, the ref of an actor (it receives the
+            event itself), a trio send channel, an asyncio queue or one of `queue`. Without one,
+            the actor that calls this.
+        options: those of `brama.notifier.Options`: what to match (``events``, ``connection``,
+            ``scope``, ``filter``), how much may wait (``backlog``, ``overflow``), how to begin
+            (``snapshot``, ``durable``), how often to try (``max_redeliveries``), and how many at a
+            time (``batch``, ``batch_age``).
 
     Returns:
         The subscription; ``close()`` ends it, as does leaving it as a context manager.
 
     Raises:
-        ConfigError: an unknown event, a wrong name, or a handler that is none.
+        ConfigError: an unknown event or option, a wrong name, or a handler that is none.
         SystemStoppedError: the system was stopped.
     """
-    return default_system().subscribe(
-        handler,
-        events=events,
-        connection=connection,
-        scope=scope,
-        filter=filter,
-        max_redeliveries=max_redeliveries,
-        durable=durable,
-    )
+    return default_system().subscribe(handler, **options)
 
 
-def unsubscribe(subscription: Subscription | None = None) -> int:
-    """End one subscription, or without an argument all that the calling thread has made.
+def unsubscribe(what: Any = None, **options: Unpack[Choosing]) -> int:
+    """End subscriptions of the caller's: one, those of a handler, those of a filter, or all.
+
+    Example:
+        >>> brama.unsubscribe(subscription)
+        >>> brama.unsubscribe(page)                        # the handler, with whatever filters
+        >>> brama.unsubscribe(connection="payment_api")    # those that asked for just that
+        >>> brama.unsubscribe()                            # all
+
+    Args:
+        what: what `subscribe` returned, or the handler that it was given; None is any of them.
+        options: only those that were given just these options.
 
     Returns:
-        How many have ended; never another owner's.
+        How many have ended; never another owner's. The owner is the actor, the handler, the task or
+        else the thread that has subscribed; who holds a subscription itself may end it, too.
     """
-    return default_system().unsubscribe(subscription)
+    return default_system().unsubscribe(what, **options)
+
+
+def subscriptions() -> tuple[SubscriptionStatus, ...]:
+    """All subscriptions that have not ended, each as a frozen snapshot: queue, lag, losses."""
+    return default_system().subscriptions()
 
 
 def replay(
@@ -418,17 +422,15 @@ def replay(
     )
 
 
-def events(
-    *,
-    events: Iterable[str] | None = None,
-    connection: str | None = None,
-    scope: str | None = None,
-    filter: Callable[[Event], object] | None = None,
-) -> EventStream:
+def events(**options: Unpack[Choosing]) -> EventStream:
     """The events that match, to iterate over in a thread, on asyncio or on trio.
 
     Example:
         >>> with brama.events(events=["circuit_opened"]) as events:
         ...     for event in events: ...
+
+    Args:
+        options: those of `brama.notifier.Options` that need no handler: ``events``, ``connection``,
+            ``scope``, ``filter``, ``backlog``, ``overflow`` and ``snapshot``.
     """
-    return default_system().events(events=events, connection=connection, scope=scope, filter=filter)
+    return default_system().events(**options)

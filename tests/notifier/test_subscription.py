@@ -6,11 +6,13 @@ import logging
 import threading
 from datetime import UTC, datetime
 
+import attrs
 import pytest
 
 from brama.circuits import Event, Severity
-from brama.notifier import Subscription
+from brama.notifier import Options, Subscription
 from brama.notifier import subscription as module
+from brama.notifier.target import Target
 
 requirement = pytest.mark.requirement
 
@@ -40,19 +42,8 @@ class Bells:
 
 @pytest.fixture
 def make():
-    def make(filter=None, max_redeliveries: int = 3) -> Subscription:
-        made = Subscription(
-            1,
-            print,
-            name="h",
-            events=None,
-            connection=None,
-            scope=None,
-            filter=filter,
-            max_redeliveries=max_redeliveries,
-            owner=0,
-            on_end=lambda _subscription: None,
-        )
+    def make(**options) -> Subscription:
+        made = Subscription(1, Target(print, print, "h"), Options(**options))
         made.deliverer = Bells()
         return made
 
@@ -240,23 +231,73 @@ def test_a_close_from_the_handler_itself_does_not_wait_for_itself(make, wait):
     assert subscription._waiting == []
 
 
-def test_what_is_not_critical_is_dropped_beyond_the_backlog_and_counted(make, monkeypatch, caplog):
-    monkeypatch.setattr(module, "BACKLOG", 3)
-    monkeypatch.setattr(module, "CRITICAL_BACKLOG", 6)
-    subscription = make()
-    taken = [subscription.offer(event(n, critical=False)) for n in range(5)]
-    assert taken == [True, True, True, False, False]
+def numbers(found: list[Event]) -> list[object]:
+    """The events by their numbers, gaps by what they say."""
+    return [
+        f"gap of {one.data['lost']}" if one.event == "gap" else int(one.event_id.split("-")[1])
+        for one in found
+    ]
+
+
+@requirement("DT-08")
+@pytest.mark.parametrize(
+    ("overflow", "left"),
+    [("drop_oldest", ["gap of 2", 2, 3, 4]), ("drop_newest", [0, 1, 2, "gap of 2"])],
+)
+def test_what_is_not_critical_is_dropped_beyond_the_backlog_and_told_of(
+    make, caplog, overflow, left
+):
+    subscription = make(backlog=3, overflow=overflow)
+    for number in range(5):
+        subscription.offer(event(number, critical=False))
     assert subscription.dropped == 2
     assert sum("does not keep up" in record.message for record in caplog.records) == 1
+    found = drain(subscription)
+    assert numbers(found) == left
+    assert [one.n for one in found] == [1, 2, 3, 4]
+    assert subscription.status().dropped == 2
 
 
-def test_critical_events_have_a_longer_backlog_whose_oldest_makes_room(make, monkeypatch):
-    monkeypatch.setattr(module, "BACKLOG", 3)
-    monkeypatch.setattr(module, "CRITICAL_BACKLOG", 6)
+def test_a_gap_is_shown_to_no_filter_and_is_delivered_at_most_once(make):
+    subscription = make(backlog=1, filter=lambda one: one.event == "failure")
+    for number in range(3):
+        subscription.offer(event(number, critical=False))
+    gap = subscription.take()
+    assert (gap.event, gap.data["lost"], gap.critical) == ("gap", 2, False)
+    subscription.failed(ValueError())
+    assert numbers(drain(subscription)) == [2]
+
+
+def test_disconnect_ends_it_when_its_backlog_is_full(make, caplog):
+    subscription = make(backlog=2, overflow="disconnect")
+    taken = [subscription.offer(event(n, critical=False)) for n in range(4)]
+    assert taken == [True, True, False, False]
+    assert subscription.state == "disconnected"
+    assert "is disconnected" in caplog.text
+    assert drain(subscription) == []
+
+
+@requirement("DT-08")
+def test_beyond_the_critical_backlog_the_latest_state_of_each_connection_is_kept(monkeypatch, make):
+    monkeypatch.setattr(module, "CRITICAL_BACKLOG", 4)
+    told = []
     subscription = make()
-    assert all(subscription.offer(event(n)) for n in range(8))
-    assert subscription.dropped == 2
-    assert [one.seq for one in drain(subscription)] == [2, 3, 4, 5, 6, 7]
+    subscription._around = module.Surroundings(
+        on_overwhelmed=lambda one, whether: told.append((one.id, whether))
+    )
+    subscription._backlog = module.Backlog(10, 4, "drop_oldest")
+    for number in range(9):
+        subscription.offer(attrs.evolve(event(number), connection="ab"[number % 2]))
+    subscription.offer(event(9, critical=False))
+    assert told == [(1, True)]
+    assert subscription.queued == 6
+    # 4 … 6 and the failure are missing; 7 and 8 are the latest of each connection.
+    found = drain(subscription)
+    assert numbers(found) == [0, 1, 2, 3, "gap of 4", 8, 7]
+    assert told == [(1, True), (1, False)]
+    subscription.offer(event(10))
+    assert numbers(drain(subscription)) == [10]
+    assert subscription.dropped == 4
 
 
 def test_a_broken_deliverer_does_not_keep_the_event_from_the_queue(make):

@@ -17,7 +17,6 @@ LIMIT = 30
 @pytest.fixture(autouse=True)
 def small_queues(monkeypatch):
     monkeypatch.setattr(queue, "CRITICAL_BACKLOG", LIMIT)
-    monkeypatch.setattr(queue, "BACKLOG", LIMIT - 5)
     monkeypatch.setattr(follower, "WINDOW", LIMIT // 2)
     monkeypatch.setattr(follower, "LOW", LIMIT // 8)
 

@@ -1,0 +1,226 @@
+"""A subscription whose handler gets many events at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from datetime import timedelta
+from typing import Any
+
+import trio
+
+from brama.circuits import Event, seconds
+
+from .losses import announce_loss
+from .subscription import BELL, REPORT_AFTER, Subscription
+
+__all__ = ["Batch", "BatchingSubscription"]
+
+logger = logging.getLogger("brama.notifier")
+
+DRAIN = 5.0
+"""Seconds that `close` waits for what fills no batch to be handled."""
+
+
+class Batch(list[Event]):
+    """Events that are handled together, in order."""
+
+    @property
+    def trace(self) -> str | None:
+        """The cause of the first."""
+        return self[0].trace
+
+
+class BatchingSubscription(Subscription):
+    """Delivers lists of events: full ones at once, others when their time has come.
+
+    A list is handled as a whole: if the handler raises, its critical events come again together,
+    and the others are given up. `close` has what waits delivered first.
+    """
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        batching = self.options.batching
+        assert batching is not None
+        self._size, self._age = batching
+        self._closing = False
+        self._ended = threading.Event()
+        # Invariant: written under the lock.
+        self._batch = Batch()  # shown to the handler, and not finished
+        self._ends = 0  # events that come to their end together with the batch
+        self._due = False  # what waits is to go out, though it fills no batch
+
+    # The registry's side
+
+    def offer(self, event: Event) -> bool:
+        """Queue `event`; whether it was queued. A full batch rings."""
+        if self._closing:
+            return False
+        taken = super().offer(event)
+        if taken and len(self._backlog) == self._size:
+            self.tell(BELL)
+        return taken
+
+    # The deliverer's side
+
+    @property
+    def queued(self) -> int:
+        """Events that wait for the handler, those that it is at work on included."""
+        return super().queued + len(self._batch)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to deliver."""
+        return super().waits or bool(self._batch)
+
+    @property
+    def lingers(self) -> float | None:
+        """Seconds for which what waits may wait for more to come; None if it is to go out now."""
+        full = len(self._backlog) >= self._size
+        return None if full or self._due or self._batch or self._current else self._age
+
+    def flush(self) -> None:
+        """What waits is to go out, though it fills no batch."""
+        self.timed = False
+        with self._lock:
+            self._due = True
+
+    def take(self) -> Any:
+        """The events to deliver together now: those that were not finished, else the next."""
+        return self._gather(finished=False)
+
+    def next(self) -> Any:
+        """The present batch has been handled; the next one, None if that is not to go out yet."""
+        return self._gather(finished=True)
+
+    def finish(self) -> bool:
+        """The present batch has been handled; whether there is another one to go out."""
+        with self._lock:
+            self._handled()
+            more = self.state == "active" and self.waits and self.lingers is None
+            self._idle(rung=True)
+            return more
+
+    def _gather(self, *, finished: bool) -> Batch | None:
+        with self._lock:
+            if finished:
+                self._handled()
+            if self._batch:
+                self._repeat()
+            repeated = bool(self._batch)
+            if self.state != "active" or self.lingers is not None:
+                self._idle(rung=self.waits)
+                return None
+        while not repeated and len(self._batch) < self._size:
+            event = self._filtered(self._take(finished=False))
+            if event is None:
+                break
+            with self._lock:
+                self._batch.append(event)
+                self._ends += self._current is not self._gap
+                self._current = None
+        with self._lock:
+            if self._batch and self.state == "active":
+                self._runner = self._thread = threading.get_ident()
+                return Batch(self._batch)
+            self._due = False
+            self._come_to_end()
+            ended = self._closing and self.state == "active"
+            self._idle(rung=self.waits)
+        if ended:
+            self._end("closed", 0.0)
+        return None
+
+    def _repeat(self) -> None:
+        kept = [event for event in self._batch if self._comes_again(event)]
+        self.dropped += len(self._batch) - len(kept)
+        self._batch = Batch(event.delivery(event.n, redelivered=True) for event in kept)
+
+    def _handled(self) -> None:
+        if self._batch:
+            self.delivered += len(self._batch)
+            self._failed_in_row = self._attempts = 0
+            self._come_to_end()
+
+    def _come_to_end(self) -> None:
+        ends, self._ends = self._ends, 0
+        self._batch = Batch()
+        if self.on_finished is not None:
+            for _ in range(ends):
+                self.on_finished(self._n)
+
+    def _finished(self) -> None:
+        # What the filter has refused ends with those that stand before it in the batch.
+        self._ends += self._current is not self._gap
+        self._current = None
+
+    def failed(self, error: BaseException) -> None:
+        """The handler raised over the present batch: it comes again, or it is given up."""
+        with self._lock:
+            self.failures += 1
+            self._failed_in_row += 1
+            self._attempts += 1
+            report = self._failed_in_row == REPORT_AFTER
+            lost = len(self._batch) if self._attempts > self.max_redeliveries else 0
+            if lost:
+                self.dropped += lost
+                self._attempts = 0
+                self._come_to_end()
+            self._idle(rung=True)
+        if lost:
+            announce_loss(self.name, "handler_failed", count=lost)
+            logger.error(
+                "dead letter: a batch of %d events could not be delivered to subscription %s and "
+                "is given up",
+                lost,
+                self.name,
+                exc_info=error,
+            )
+        self._report_failure(error, report=report)
+
+    def _oldest(self) -> Event | None:
+        return self._batch[0] if self._batch else super()._oldest()
+
+    # The owner's side
+
+    def close(self, wait: bool | float | timedelta = False) -> bool:
+        """End it after what waits has been handled, for which it waits 5 s, or `wait`.
+
+        Called by the handler itself, or on a loop, which waiting would hold up, it returns at once,
+        and the last list comes after it.
+        """
+        limit = DRAIN if isinstance(wait, bool) else max(DRAIN, seconds("wait", wait, zero=True))
+        with self._lock:
+            drains = self.state == "active" and self.waits
+            here = threading.get_ident() in (self._runner, self._thread)
+            self._closing = True
+            self._due = self._due or drains
+        if drains:
+            self.tell(BELL)
+            if here or _on_a_loop():
+                return False
+            self._ended.wait(limit)
+        return super().close(wait)
+
+    def _end(self, state: str, timeout: float | None) -> bool:
+        try:
+            return super()._end(state, timeout)
+        finally:
+            self._ended.set()
+
+    def after_fork(self) -> None:
+        """In the child: what was gathered is the parent's to deliver."""
+        super().after_fork()
+        self._batch = Batch()
+        self._ends = 0
+
+
+def _on_a_loop() -> bool:
+    if trio.lowlevel.in_trio_run():
+        return True
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
