@@ -267,7 +267,10 @@ class ConnectionActor(InlineActor):
             self._due = None
         delay = self.breaker.tick()
         records = self.breaker.pending()
-        self._publish(records)
+        if records:
+            self._publish()
+        else:
+            self._sent = None  # it would keep a published record alive
         if self.breaker.policy.health_check is not None:
             self._bells.have_checked(self.breaker)
         if delay is not None:
@@ -282,25 +285,25 @@ class ConnectionActor(InlineActor):
             self._due = due
             self.after(delay, TICK, key="tick")
 
-    def _publish(self, records: list[Record]) -> None:
-        """Send what has not been sent; it stays in the log until it is published."""
+    def _publish(self) -> None:
+        """Send what comes next; it stays in the log until it is published."""
         registry = self.actor_system.names.whereis(REGISTRY)
         if registry is None:
             return  # it is being restarted, and asks for all of this when it is up
-        if not records:
-            self._sent = None  # it would keep a published record alive
-        unsent = records
-        if self._sent in records:
-            unsent = records[records.index(self._sent) + 1 :]
-        if not unsent:
+        # What was sent before is published first, and rings then: however slow the registry is,
+        # its mailbox holds one part of each circuit, and the log the rest, which is bounded.
+        if self._sent is not None and not self._sent.published:
             return
-        for record in unsent:
+        records = self.breaker.take()
+        if not records:
+            return
+        for record in records:
             self._trace(record)
         try:
-            registry.tell(Publish(unsent, partial(self._bells.look, self.breaker)))
+            registry.tell(Publish(records, partial(self._bells.look, self.breaker)))
         except ActorDeadError:
             return
-        self._sent = unsent[-1]
+        self._sent = records[-1]
 
     def _trace(self, record: Record) -> None:
         """Make the span of a transition, once, and have its events follow from it."""

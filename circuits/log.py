@@ -21,7 +21,7 @@ class Record:
     Attributes:
         source: names the system that it happened in.
         connection, scope: whom it happened to.
-        events: the names, in the order of their numbers.
+        events: the names, in the order of their numbers; none if it only tells of a loss.
         number: number of the first event in its epoch.
         seq: number of the first event among the critical ones; None if they are not.
         wall, monotonic: when, by the two clocks.
@@ -138,50 +138,68 @@ class Record:
 class Log:
     """The records of one breaker, bounded; there while its circuit has something to manage.
 
+    Those in front may be under way to the registry (`take`): they are neither dropped nor changed
+    any more, for they will be published. The bound is that of the records behind them.
+
     Invariant: used under the lock of the breaker only.
 
     Attributes:
         records: oldest first; trimmed from the front once they are published.
         rung: the connection actor has been told and has not looked yet.
         lost: events dropped since the last record was kept.
-        minor: how many of the records are not critical.
+        minor: how many of the records that are not under way are not critical.
+        taken: how many of the records, from the front, are under way.
     """
 
-    __slots__ = ("lost", "minor", "records", "rung")
+    __slots__ = ("lost", "minor", "records", "rung", "taken")
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.rung = False
         self.lost = 0
         self.minor = 0
+        self.taken = 0
 
     def append(self, record: Record) -> None:
         """Keep `record`. A full log keeps the critical ones that are newest and counts the rest."""
         records = self.records
-        if len(records) >= LIMIT:
+        if len(records) - self.taken >= LIMIT:
             self.trim()
-        if len(records) >= LIMIT and record.seq is None:
+        if len(records) - self.taken >= LIMIT and record.seq is None:
             self.lost += len(record.events)
             return
         record.lost, self.lost = self.lost, 0
         records.append(record)
         self.minor += record.seq is None
-        if len(records) > LIMIT:
+        if len(records) - self.taken > LIMIT:
             # The oldest that is not critical makes room, else the oldest; the one behind it
             # tells of the gap, and of any gap that the dropped one would have told of.
             # Counted, because a search through a full log at every transition would hold the lock
             # so long that the actor which empties it hardly gets a turn.
-            place = 0
+            place = self.taken
             if self.minor:
-                place = next(i for i, kept in enumerate(records) if kept.seq is None)
+                while records[place].seq is not None:
+                    place += 1
                 self.minor -= 1
             dropped = records.pop(place)
             records[place].lost += dropped.lost + len(dropped.events)
+
+    def take(self) -> list[Record]:
+        """What is to be published next: the records that are under way, else all there are.
+
+        One part at a time, so that what is under way is bounded, too.
+        """
+        self.trim()
+        if not self.taken:
+            self.taken = len(self.records)
+            self.minor = 0
+        return self.records[: self.taken]
 
     def trim(self) -> None:
         """Forget the published records at the front."""
         records = self.records
         kept = next((i for i, record in enumerate(records) if not record.published), len(records))
         if self.minor:
-            self.minor -= sum(record.seq is None for record in records[:kept])
+            self.minor -= sum(record.seq is None for record in records[self.taken : kept])
+        self.taken = max(0, self.taken - kept)
         del records[:kept]

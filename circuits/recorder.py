@@ -69,10 +69,23 @@ class Recorder:
                 return []
             log.rung = False
             log.trim()
-            if not log.records and not log.lost:
-                self.log = None  # most open circuits have nothing to tell for minutes
-                return []
+            if not log.records:
+                if not log.lost:
+                    self.log = None  # most open circuits have nothing to tell for minutes
+                    return []
+                # Nothing came after what was dropped, and perhaps nothing will for hours.
+                self._append((), {}, self.shared.clock())
+                self._events += 1  # a number of its own, by which the id of the gap is known
             return list(log.records)
+
+    def take(self) -> list[Record]:
+        """The records that the registry is to publish next; from now on they are under way.
+
+        The same ones again until they are published, for a registry may end over them.
+        """
+        with self.lock:
+            log = self.log
+            return [] if log is None else log.take()
 
     def published(self) -> bool:
         """Whether everything in the log has reached whoever wants it."""
@@ -93,7 +106,7 @@ class Recorder:
         log = self.log
         if log is None:
             log = self.log = Log()
-        critical = events[0] in CRITICAL
+        critical = len(events) > 0 and events[0] in CRITICAL
         record = Record(
             source=self.shared.source,
             connection=self.name,

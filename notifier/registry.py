@@ -54,7 +54,7 @@ class Registry(InlineActor):
                     "the log of connection %r was full: %d events before %s were dropped",
                     record.connection,
                     record.lost,
-                    record.events[0],
+                    record.events[0] if record.events else "now",
                 )
                 self._tell_of_gap(record)
             for place, name in enumerate(record.events):
@@ -66,12 +66,8 @@ class Registry(InlineActor):
 
     def _tell_of_gap(self, record: Record) -> None:
         """To whoever may miss something: nobody knows any more what it was."""
-        found: dict[Listener, None] = {}
-        for name in EVENTS:
-            matched = self._index.match(name, record.connection, record.scope, record.version)
-            found.update(dict.fromkeys(matched))
         gap = record.gap("" if self._journal is None else self._journal.source)
-        for listener in found:
+        for listener in _concerned(record, self._index):
             _offer(listener, gap)
         if self._journal is not None:
             self._journal.intake.take_in(record.version)
@@ -103,6 +99,15 @@ class Registry(InlineActor):
         publication.end(matched=listening, queued=queued)
 
 
+def _concerned(record: Record, index: Index[Listener]) -> dict[Listener, None]:
+    """Whoever may miss something of what is missing before `record`."""
+    found: dict[Listener, None] = {}
+    for name in EVENTS:
+        matched = index.match(name, record.connection, record.scope, record.version)
+        found.update(dict.fromkeys(matched))
+    return found
+
+
 def _offer(listener: Listener, event: Event) -> bool:
     """Queue it; whether it was. One that is broken must not keep the event from the others."""
     try:
@@ -120,6 +125,12 @@ def keep(records: Iterable[Record], index: Index[Listener], journal: Journal) ->
     for record in records:
         if record.published:
             continue
+        if record.lost:
+            gap = record.gap(journal.source)
+            for one in _concerned(record, index):
+                if isinstance(one, Tap | Follower):
+                    one.offer(gap)
+            journal.intake.take_in(record.version)
         for place, name in enumerate(record.events):
             event: Event | None = None
             for one in index.match(name, record.connection, record.scope, record.version):

@@ -341,6 +341,68 @@ def test_what_a_full_log_did_not_take_is_told_by_the_next_record_it_takes(watche
     assert record.lost == 11
 
 
+def test_what_is_under_way_is_neither_dropped_nor_said_to_be_lost(watched, records):
+    circuit = watched.circuit(failure_threshold=10**9)
+    for _ in range(LIMIT // 2):
+        circuit.open_circuit()
+        circuit.close_circuit()
+    under_way = circuit._breaker.take()
+    losses = [record.lost for record in under_way]
+    for _ in range(LIMIT):
+        circuit.open_circuit()
+        circuit.close_circuit()
+    kept = records(circuit)
+    assert kept[: len(under_way)] == under_way
+    assert [record.lost for record in under_way] == losses
+    waiting = kept[len(under_way) :]
+    assert len(waiting) == LIMIT
+    assert waiting[0].lost == waiting[0].seq - (under_way[-1].seq + 2)
+
+
+def test_a_full_log_gives_up_what_is_not_critical_behind_what_is_under_way(watched, records):
+    circuit = watched.circuit(failure_threshold=10**9)
+    circuit.failure()
+    under_way = circuit._breaker.take()
+    for _ in range(LIMIT):
+        circuit.failure()
+    circuit.open_circuit()
+    kept = records(circuit)
+    assert kept[: len(under_way)] == under_way
+    assert [record.lost for record in kept if record.lost] == [1]
+    assert kept[len(under_way)].lost == 1
+    assert kept[-1].events[0] == "state_change"
+
+
+def test_one_part_is_under_way_until_it_is_published(watched):
+    circuit = watched.circuit()
+    breaker = circuit._breaker
+    circuit.open_circuit()
+    first = breaker.take()
+    circuit.close_circuit()
+    assert breaker.take() == first  # its registry may have ended over it
+    first[0].published = True
+    assert breaker.take() == first[1:]
+    for record in first:
+        record.published = True
+    (second,) = breaker.take()
+    assert second.data["new_state"] is State.CLOSED
+
+
+def test_a_loss_with_nothing_behind_it_is_told_all_the_same(watched, records):
+    circuit = watched.circuit(failure_threshold=10**9)
+    for _ in range(LIMIT + 10):
+        circuit.failure()
+    for record in records(circuit):
+        record.published = True
+    (told,) = records(circuit)
+    assert (told.events, told.lost) == ((), 11)
+    told.published = True
+    circuit.failure()
+    (after,) = records(circuit)
+    assert after.lost == 0
+    assert after.gap().event_id != told.gap().event_id
+
+
 def test_published_records_make_room_and_are_no_loss(world, records):
     circuit = world.circuit()
     for _ in range(LIMIT // 2):
