@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,9 @@ import pytest
 
 requirement = pytest.mark.requirement
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the program forks what it kills")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="it asks Linux whose transaction is open"
+)
 
 
 def killed(folder: Path, rounds: int, seed: int) -> dict:
@@ -31,7 +32,7 @@ def killed(folder: Path, rounds: int, seed: int) -> dict:
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     print(
-        f"{seen['kills']} kills, {seen['under_way']} with writes under way; "
+        f"{seen['kills']} kills, {seen['under_way']} of them within a transaction; "
         f"{seen['acknowledged']} turns acknowledged, {seen['events']} events in the file, "
         f"{seen['heard_again']} heard again"
     )
@@ -50,10 +51,10 @@ def check(seen: dict) -> None:
 
 @requirement("EV-14")
 def test_two_processes_that_are_killed_while_they_write_lose_nothing(tmp_path):
-    seen = killed(tmp_path, rounds=15, seed=1)
+    seen = killed(tmp_path, rounds=8, seed=1)
     check(seen)
-    assert seen["kills"] == 30
-    assert seen["under_way"] >= 20
+    assert seen["kills"] == 16
+    assert seen["under_way"] >= 10
 
 
 @pytest.mark.soak
