@@ -37,7 +37,7 @@ demo: $(STAMPS)/brama
 	$(BIN)/brama demo $(ARGS)
 
 test: $(STAMPS)/brama $(STAMPS)/dev
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 soak: $(STAMPS)/brama $(STAMPS)/dev
 	$(BIN)/pytest -m soak $(ARGS)

@@ -109,22 +109,28 @@ def cycles(world, circuit, times):
         circuit._breaker.release()
 
 
+def growth(memory, act):
+    """The least of three rounds: a leak shows in each, what another thread allocates in some."""
+    grown = []
+    for _ in range(3):
+        before = memory()
+        act()
+        grown.append(memory() - before)
+    return min(grown)
+
+
 def test_a_thousand_openings_leave_a_circuit_no_larger(world, memory):
     circuit = world.circuit()
     cycles(world, circuit, 50)
-    before = memory()
-    cycles(world, circuit, 1000)
-    assert memory() - before < 2048
-    assert circuit.status().opened_count == 1050
+    assert growth(memory, lambda: cycles(world, circuit, 350)) < 2048
+    assert circuit.status().opened_count == 1100
 
 
 def test_openings_while_one_call_hangs_leave_a_circuit_no_larger(world, memory):
     circuit = world.circuit()
     hanging = circuit.try_acquire()
     cycles(world, circuit, 50)
-    before = memory()
-    cycles(world, circuit, 1000)
-    assert memory() - before < 2048
+    assert growth(memory, lambda: cycles(world, circuit, 350)) < 2048
     hanging.success()
     assert circuit.status().in_flight == 0
 
@@ -141,9 +147,7 @@ def test_failures_without_end_leave_an_open_circuit_no_larger(world, memory):
                 call()
 
     refuse(50)
-    before = memory()
-    refuse(1000)
-    assert memory() - before < 2048
+    assert growth(memory, lambda: refuse(350)) < 2048
 
 
 def test_a_circuit_that_nobody_holds_is_freed(world):

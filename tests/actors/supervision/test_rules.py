@@ -219,7 +219,9 @@ async def test_an_actor_that_was_started_already_is_no_child(system):
 
 
 @pytest.mark.parametrize(
-    "bad", ["nonsense", None, 3, dict, object(), ("a", InlineWorker)], ids=repr
+    "bad",
+    ["nonsense", None, 3, dict, object(), ("a", InlineWorker)],
+    ids=["a string", "None", "a number", "another class", "an object", "a tuple"],
 )
 async def test_a_bad_spec_is_refused_where_it_is_given(system, bad):
     from brama.telemetry import ConfigError
