@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -46,6 +46,9 @@ REGISTRY = "registry"
 
 
 TRIES = 3
+AT_ONCE = 64
+"""Starts of actors under way at the same time. What is behind them waits as a breaker with its log,
+which is half of what it is with a request and an actor that has not come to its work yet."""
 TOLERANCE = 0.001
 """Seconds by which a timer may be wrong: one that comes early is set once more."""
 
@@ -107,6 +110,15 @@ class Bells:
         # Invariant: written under the lock. Those whose actor has a bell in its mailbox: further
         # ones would tell it nothing and, under a flood of reports, pile up.
         self._rung: set[Breaker] = set()
+        # Invariant: both change under the lock. Those that want an actor, in the order of their
+        # rings, with the tries that are left; and whether somebody is coming to look at them.
+        self._waiting: dict[Breaker, int] = {}
+        self._called = False
+        # Only the loop touches these: those of the waiting whose turn has come, whose start is
+        # under way, and whether more are being started further up the stack.
+        self._turn: Iterator[tuple[Breaker, int]] = iter(())
+        self._starting: set[Breaker] = set()
+        self._inside = False
         self.supervisor: ActorRef[Any] | None = None
         self.checks = Checks()
 
@@ -114,10 +126,17 @@ class Bells:
         """Something is in the log of `breaker`: tell its actor, or have one started."""
         with self._lock:
             actor = self.actors.setdefault(breaker, None)
-        if actor is None:
-            self._call_soon(self._start, breaker)
-        else:
+            if actor is None:
+                self._waiting[breaker] = TRIES
+                call, self._called = not self._called, True
+        if actor is not None:
             self.look(breaker)
+        elif call:
+            try:
+                self._call_soon(self._start_waiting)
+            except BaseException:  # a KeyboardInterrupt must not leave all the others waiting
+                self._called = False
+                raise
 
     def look(self, breaker: Breaker) -> None:
         """Have the actor of `breaker`, if it has one, look at the log."""
@@ -138,32 +157,59 @@ class Bells:
             self._rung.discard(breaker)
         self.look(breaker)
 
+    def _start_waiting(self) -> None:
+        """Have as many actors started as may be; the rest follows as these come up."""
+        if self._inside:
+            return  # a start has failed at once; whoever asked for it goes on
+        self._inside = True
+        try:
+            while len(self._starting) < AT_ONCE:
+                entry = next(self._turn, None) or self._next_turn()
+                if entry is None:
+                    return
+                self._start(*entry)
+        finally:
+            self._inside = False
+
+    def _next_turn(self) -> tuple[Breaker, int] | None:
+        """Take over all that have come meanwhile; returns the first."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+            if not waiting:
+                self._called = False  # the next ring has us called again
+        self._turn = iter(waiting.items())
+        return next(self._turn, None)
+
     def _start(self, breaker: Breaker, tries: int = TRIES) -> None:
         if self.supervisor is not None and self.actors.get(breaker, self) is None:
+            self._starting.add(breaker)
             started = start_child(self.supervisor, _spec(breaker, self))
             started.add_done_callback(partial(self._check_started, started, breaker, tries))
 
     def _check_started(self, started: Future[ActorRef[Any]], breaker: Breaker, tries: int) -> None:
         """OTP tries a first start once; what is in the log must not wait for the next event."""
+        self._starting.discard(breaker)
         try:
             started.get(timeout=0)
-        except (ActorDeadError, ChildExistsError):
-            # The supervisor has a successor, who takes all managed circuits over; or a ring and
-            # that successor have asked for the same actor, which is on its way.
-            pass
+        except ActorDeadError:
+            return  # the supervisor has a successor, who takes all managed circuits over
+        except ChildExistsError:
+            pass  # a ring and a new supervisor have asked for the same actor: it is on its way
         except Exception:
             if tries > 1:
                 with self._lock:
                     self.actors[breaker] = None  # it may have arrived before it ended
                     self._rung.discard(breaker)
-                self._start(breaker, tries - 1)
-                return
-            logger.exception(
-                "circuit %r has no connection actor; its next event has one started", breaker.name
-            )
-            with self._lock:
-                self.actors.pop(breaker, None)
-                self._rung.discard(breaker)
+                    self._waiting[breaker] = tries - 1
+            else:
+                logger.exception(
+                    "circuit %r has no connection actor; its next event has one started",
+                    breaker.name,
+                )
+                with self._lock:
+                    self.actors.pop(breaker, None)
+                    self._rung.discard(breaker)
+        self._start_waiting()
 
     def have_checked(self, breaker: Breaker) -> None:
         """Have the circuit's remote asked while it is open, if its policy wants that."""
@@ -177,9 +223,14 @@ class Bells:
         """`supervisor` is new: give it every circuit that was managed."""
         self.supervisor = supervisor
         self.checks.renew()
-        for breaker in list(self.actors):
-            self.actors[breaker] = None
-            self._start(breaker)
+        self._starting.clear()
+        self._turn = iter(())
+        with self._lock:
+            for breaker in self.actors:
+                self.actors[breaker] = None
+                self._waiting[breaker] = TRIES
+            self._called = True
+        self._start_waiting()
 
     def resend(self) -> None:
         """The registry is new: what it has not published must reach it again."""
@@ -194,6 +245,8 @@ class Bells:
         """Its actor is about to look at the breaker; the next ring is news."""
         with self._lock:
             self._rung.discard(breaker)
+            if not self._rung:
+                self._rung.clear()  # gives back what a flood has made of it
 
     def published(self) -> bool:
         """Whether all that has happened has been queued to everybody who wants it."""
@@ -224,6 +277,10 @@ class Bells:
             breaker: None for breaker in self.actors if breaker.state is not State.CLOSED
         }
         self._rung = set()
+        self._waiting = {}
+        self._called = self._inside = False
+        self._turn = iter(())
+        self._starting = set()
         self.supervisor = None
         self.checks = Checks()
 
