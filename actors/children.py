@@ -67,10 +67,27 @@ def _arguments(value: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(value)
 
 
+class _NoOptions(dict[str, Any]):
+    """The options of every child that has none: one object for them all, so it takes none."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_given: object, **_named: object) -> Any:
+        raise TypeError("a ChildSpec is frozen: use spec.but(kwargs=…)")
+
+    __setitem__ = _refuse
+    __ior__ = _refuse
+    setdefault = _refuse
+    update = _refuse
+
+
+_NO_OPTIONS = _NoOptions()
+
+
 def _options(value: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError("ChildSpec.kwargs", "a mapping of arguments by name", value)
-    return dict(value)
+    return dict(value) if value else _NO_OPTIONS
 
 
 def _restart(value: Any) -> Restart:
@@ -85,7 +102,7 @@ def _default_shutdown(spec: ChildSpec) -> float:
     return float("inf") if getattr(spec.start, "supervises", False) else 5.0
 
 
-@frozen
+@frozen(weakref_slot=False)
 class ChildSpec:
     """How a supervisor starts, restarts and ends one child.
 

@@ -332,7 +332,7 @@ class Breaker(Controls):
         """
 
         def apply(now: float) -> None:
-            next(self.current.started)
+            next(self.current.counting().started)
             self._succeed(self.current, None, now)
 
         if self.shared.bypass is None:
@@ -348,7 +348,7 @@ class Breaker(Controls):
         """
 
         def apply(now: float) -> None:
-            next(self.current.started)
+            next(self.current.counting().started)
             self._fail(self.current, None, reason, now, retry_after)
 
         if self.shared.bypass is None:

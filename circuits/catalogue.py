@@ -125,7 +125,7 @@ class Catalogue:
                 breaker.install(rules, given, metadata or NOTHING)
             self.shared.begun(*key)
             circuit = Circuit(breaker)
-            self._circuits.put(key, circuit)
+            self._circuits.put(breaker.key, circuit)
             return circuit, breaker.open_gate()
 
     def _policy(self, asked: Mapping[str, Any]) -> tuple[Policy, Mapping[str, Any]]:

@@ -287,7 +287,7 @@ class Bells:
 
 def _spec(breaker: Breaker, bells: Bells) -> ChildSpec:
     return ChildSpec(
-        id=(breaker.scope, breaker.name),
+        id=breaker.key,
         start=ConnectionActor,
         args=(breaker, bells),
         restart=Restart.TRANSIENT,

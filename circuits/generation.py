@@ -22,6 +22,10 @@ NOT_WATCHED = sys.float_info.max
 """Of `Meter.hung_at`, both later than any time: the first wants to be set by the next call."""
 
 
+UNUSED: count[int] = count()
+"""The counter of whoever counts nothing yet. Invariant: nobody calls ``next`` on it."""
+
+
 class Generation:
     """One stay in one state: the token that a call carries from its start to its end.
 
@@ -30,13 +34,21 @@ class Generation:
 
     __slots__ = ("failed", "ignored", "number", "started", "succeeded")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, shut: bool = False) -> None:
         self.number = number
-        self.started = count()
-        self.succeeded = count()
+        # A stay that admits no call has counters only once somebody reports, see `counting`.
+        self.started = UNUSED if shut else count()
+        self.succeeded = UNUSED if shut else count()
         # Invariant: the two below change under the lock of the breaker only.
         self.failed = 0
         self.ignored = 0
+
+    def counting(self) -> Generation:
+        """Itself, ready for a report from elsewhere. Under the lock of the breaker."""
+        if self.started is UNUSED:
+            self.started = count()
+            self.succeeded = count()
+        return self
 
     @property
     def in_flight(self) -> int:
@@ -138,7 +150,7 @@ def value(counter: count[int]) -> int:
     return int(repr(counter)[6:-1])
 
 
-@attrs.define
+@attrs.define(weakref_slot=False)
 class Totals:
     """Counts of the generations that are gone."""
 

@@ -28,7 +28,7 @@ from .generation import (
 )
 from .outcome import Outcome
 from .policy import Policy
-from .recorder import Recorder
+from .recorder import GATED, Recorder
 from .shared import Shared
 from .state import State
 from .windows import Judge
@@ -622,7 +622,7 @@ class Machine(Recorder):
         if self.state in JUDGED:
             self.current = new_generation(old.number + 1, self.policy, judge)
         else:
-            self.current = Generation(old.number + 1)
+            self.current = Generation(old.number + 1, shut=self.state in GATED)
         self._seen = 0
         self._probes = None
         self._probe_successes = 0

@@ -35,6 +35,7 @@ class Recorder:
         "_mask",
         "_mask_version",
         "epoch",
+        "key",
         "lock",
         "log",
         "name",
@@ -46,8 +47,10 @@ class Recorder:
     def __init__(self, name: str, scope: str | None, shared: Shared) -> None:
         self.name = name
         self.scope = scope
+        # Under which everybody who keeps a table of circuits finds it: one tuple for them all.
+        self.key = (scope, name)
         self.shared = shared
-        self.lock: threading.Lock = shared.stripe((scope, name))
+        self.lock: threading.Lock = shared.stripe(self.key)
         self.log: Log | None = None
         # The record of the transition that closed the gate, while tracing is on: what refused
         # calls link to.
