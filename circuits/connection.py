@@ -312,9 +312,8 @@ class ConnectionActor(InlineActor):
         self._bells = bells
         self._sent: Record | None = None
         self._due: float | None = None  # when the timer fires, by the clock of the circuit
-
-    def on_start(self) -> None:
-        self._bells.arrived(self.breaker, self.actor_ref)
+        # Here and not in `on_start`, for which an actor has to be scheduled and waited for.
+        bells.arrived(breaker, self.actor_ref)
 
     def on_receive(self, message: Any) -> None:
         self._bells.heard(self.breaker)

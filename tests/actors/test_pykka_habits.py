@@ -66,3 +66,50 @@ def test_a_base_exception_in_an_async_actor_stops_all_registered_ones():
     assert stopped.wait(5)
     assert bystander.actor_stopped.wait(5)
     assert bomb.actor_stopped.wait(5)
+
+
+def test_an_actor_and_its_ref_have_one_urn_whoever_asks_first(threaded):
+    one, other = threaded.spawn(InlineActor), threaded.spawn(InlineActor)
+    urn = one._actor_weakref().actor_urn
+    assert urn.startswith("urn:uuid:")
+    assert one.actor_urn == urn != other.actor_urn == other._actor_weakref().actor_urn
+    assert urn in str(one)
+
+
+def test_threads_that_ask_at_the_same_moment_are_told_the_same_urn(threaded):
+    ref, told = threaded.spawn(InlineActor), []
+    together = threading.Barrier(8)
+
+    def ask():
+        together.wait(5)
+        told.append(ref.actor_urn)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert set(told) == {ref.actor_urn}
+    assert len(told) == 8
+
+
+def test_the_flag_of_an_end_may_be_asked_for_before_and_after_it(threaded):
+    watched, unwatched = threaded.spawn(InlineActor), threaded.spawn(InlineActor)
+    before = watched.actor_stopped
+    assert not before.is_set()
+    assert watched._actor_weakref().actor_stopped is before
+    watched.stop(timeout=5)
+    unwatched.stop(timeout=5)
+    assert before.wait(5)
+    assert watched.actor_stopped is before
+    assert unwatched.actor_stopped.is_set()
+
+
+def test_a_ref_knows_no_actor_once_it_has_ended(threaded):
+    ref = threaded.spawn(InlineActor)
+    kept = ref._actor_weakref()
+    assert isinstance(kept, InlineActor)
+    ref.stop(timeout=5)
+    assert ref._actor_weakref() is None
+    with pytest.raises(pykka.ActorDeadError):
+        ref.proxy()

@@ -313,3 +313,26 @@ async def test_a_time_that_is_none_is_refused(system, seconds):
 async def test_an_interval_of_zero_is_refused(system):
     with pytest.raises(ConfigError, match="seconds must be a positive number of seconds"):
         await system.spawn(Clocked, [0]).ask(lambda self: self.every(0, "x"), block=False)
+
+
+async def test_one_timer_and_several_are_kept_by_key_alike(system, autojump_clock):
+    log = []
+    ref = clocked(system, log)
+
+    def one_then_more(actor):
+        actor.after(3, "replaced", key="a")
+        actor.after(2, "a", key="a")
+        actor.after(1, "b", key="b")
+        actor.after(4, "c", key="c")
+        return [actor.cancel_timer(key) for key in ("c", "c", "none")]
+
+    assert await ref.ask(one_then_more, block=False) == [True, False, False]
+    await trio.sleep(10)
+    assert log[1:] == [("b", 1), ("a", 2)]
+    assert await ref.ask(lambda actor: actor.cancel_timer("a"), block=False) is False
+
+
+async def test_a_key_that_cannot_be_one_is_refused_with_the_first_timer(system):
+    ref = clocked(system, [])
+    with pytest.raises(TypeError, match="unhashable"):
+        await ref.ask(lambda actor: actor.after(1, "never", key=[]), block=False)

@@ -9,6 +9,8 @@ import pytest
 
 import brama
 from brama.actors import kill
+from brama.circuits import Bells
+from brama.circuits.connection import AT_ONCE
 from brama.notifier import inline
 
 requirement = pytest.mark.requirement
@@ -166,3 +168,55 @@ def test_an_actor_that_is_asked_for_twice_is_there_once_and_hears_what_follows(s
     circuit.open_circuit()
     assert there.wait(WITHIN)
     assert "has no connection actor" not in caplog.text
+
+
+def test_of_very_many_openings_at_once_a_few_actors_are_being_started(system, monkeypatch):
+    under_way = []
+    start = Bells._start
+
+    def counted(bells, *args):
+        start(bells, *args)
+        under_way.append(len(bells._starting))
+
+    monkeypatch.setattr(Bells, "_start", counted)
+    events, there = seen_by(system, 1000, events=["circuit_opened"])
+    circuits = [system.circuit(f"c{number}") for number in range(1000)]
+    for circuit in circuits:
+        circuit.open_circuit()
+    assert there.wait(WITHIN)
+    assert {event.connection for event in events} == {f"c{number}" for number in range(1000)}
+    assert len(under_way) == 1000
+    assert max(under_way) <= AT_ONCE
+    wait_for(lambda: len(system.tree().find("circuits").children) == 1000)
+    assert system._bells._starting == set()
+
+
+def test_openings_that_wait_for_an_actor_get_one_from_the_next_supervisor(system):
+    events, there = seen_by(system, 300, events=["circuit_opened"])
+    circuits = [system.circuit(f"c{number}") for number in range(300)]
+
+    def all_at_once() -> None:
+        for circuit in circuits:
+            circuit.open_circuit()
+        kill(system._bells.supervisor)
+
+    on_loop(system, all_at_once)
+    assert there.wait(WITHIN)
+    assert {event.connection for event in events} == {f"c{number}" for number in range(300)}
+
+
+def test_an_interrupted_ring_does_not_keep_the_next_one_from_being_heard(world):
+    calls = []
+
+    def call_soon(function) -> None:
+        calls.append(function)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    bells = Bells(call_soon)
+    breakers = [world.circuit(name)._breaker for name in ("one", "two", "three")]
+    with pytest.raises(KeyboardInterrupt):
+        bells.ring(breakers[0])
+    bells.ring(breakers[1])
+    bells.ring(breakers[2])
+    assert len(calls) == 2  # the second stands for the third

@@ -75,6 +75,21 @@ def test_reports_are_counted_and_move_nothing_while_the_circuit_is_open(world, t
     assert len(transitions(circuit)) == 1
 
 
+def test_reports_to_one_open_circuit_are_not_counted_by_another(world):
+    one, other, later = (world.circuit(name=name) for name in ("one", "other", "later"))
+    one.open_circuit()
+    other.force_open()
+    one.success()
+    one.failure()
+    later.open_circuit()
+    one.success()
+    assert [(each.status().calls, each.status().successes) for each in (one, other, later)] == [
+        (3, 2),
+        (0, 0),
+        (0, 0),
+    ]
+
+
 @requirement("B16")
 def test_reporting_nothing_adds_nothing(world):
     circuit = world.circuit()

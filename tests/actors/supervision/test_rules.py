@@ -6,8 +6,11 @@ Principles*, and the names of the tests of Elixir's `Supervisor` and `DynamicSup
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
+import operator
+import pickle
 
 import pytest
 import trio
@@ -573,3 +576,17 @@ async def test_a_tree_ends_in_reverse_and_whole_when_its_system_is_cancelled_mea
             running_now.remove(name)
             assert name == "b" or not {one for one in running_now if one > name} - {"b"}, script.log
     assert not running_now, script.log
+
+
+def test_a_spec_without_options_shares_them_with_no_one_who_could_write_them():
+    one = ChildSpec("one", InlineWorker)
+    assert one.kwargs == {}
+    for write in (
+        lambda: operator.setitem(one.kwargs, "a", 1),
+        lambda: one.kwargs.update(a=1),
+        lambda: one.kwargs.setdefault("a", 1),
+    ):
+        with pytest.raises(TypeError, match="frozen"):
+            write()
+    assert ChildSpec("other", InlineWorker).kwargs == {}
+    assert copy.deepcopy(one) == one == pickle.loads(pickle.dumps(one))
