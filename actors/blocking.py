@@ -44,6 +44,9 @@ class BlockingCell(PlainCell):
         return True  # also without a hook: it has started when its thread has
 
     def launch(self, ack: Any = None) -> None:
+        if self.actor is None:
+            super().launch(ack)
+            return
         self.thread = threading.Thread(
             # In an empty context, also where new threads inherit their creator's.
             target=Context().run,
@@ -77,12 +80,14 @@ class BlockingCell(PlainCell):
 
     def kill(self, reason: ExitReason) -> None:
         """End it for everybody else; a hook that runs goes on, nothing follows it. Any thread."""
+        if self.state in (DEAD, ORPHAN):
+            return
         if self.state is NEW:
-            self.actor = None
-        elif self.state not in (DEAD, ORPHAN):
-            self._finish(reason, self._retire())
-            self._attention = True
-            self._doorbell.put(None)
+            self._left = True  # there is no thread to let go of the actor
+        self._retire()
+        self._finish(reason)
+        self._attention = True
+        self._doorbell.put(None)
 
     def abandon(self, why: str) -> None:
         super().abandon(why)

@@ -104,6 +104,7 @@ class Cell(Mailbox):
         "ref",
         "registered",
         "state",
+        "stops",
         "timers",
         "watchers",
     )
@@ -131,6 +132,8 @@ class Cell(Mailbox):
         self.asking: Any = None
         # Requests to be answered later than in their handler. Invariant: changes only under _lock.
         self.owed: set[Any] | None = None
+        # Requests to stop, answered at the very end. Invariant: changes only under _lock.
+        self.stops: list[Any] | None = None
         # What to handle next, before any mail; a tuple of one.
         self.continuing: tuple[Any] | None = None
         self.exiting: ExitReason | None = None
@@ -161,15 +164,27 @@ class Cell(Mailbox):
     def launch(self, ack: Ack | None = None) -> None:
         """Begin to live; ``ack(error or None)`` is called once `on_start` has run."""
         self.ack = ack
+        actor = self.actor
+        if actor is None:  # killed before it lived
+            self._acknowledge(self._stillborn())
+            return
         self.born = perf_counter()
         self.host.cells.add(self)
-        if self.actor.in_actor_registry and not self.registered:
+        if actor.in_actor_registry and not self.registered:
             self.registered = True
             pykka.ActorRegistry.register(self.ref)
         starts = self.has_on_start()
         with self._lock:
-            if not self.ended:
+            killed = self.state is not NEW
+            if not killed:
                 self.state = STARTING if starts else RUNNING
+        if killed:
+            # Meanwhile, by another thread, which has looked into `cells` before it was in there.
+            self.host.cells.discard(self)
+            if self.registered:
+                pykka.ActorRegistry.unregister(self.ref)
+            self._acknowledge(self._stillborn())
+            return
         if starts:
             self._call_on_start()
         else:
@@ -188,6 +203,9 @@ class Cell(Mailbox):
                 return False
             self.state = RUNNING
             return True
+
+    def _stillborn(self) -> ActorDeadError:
+        return ActorDeadError(f"{self.ref} ended before it had started: {self.epitaph}")
 
     def has_on_start(self) -> bool:
         """Whether the class has an `on_start` of its own; without, a start needs no scheduling."""
@@ -235,8 +253,8 @@ class Cell(Mailbox):
         if ack is not None:
             ack(error)
 
-    def _retire(self) -> list[Ask]:
-        """Refuse mail from now on, answer what is left; returns the waiting `stop()` requests."""
+    def _retire(self) -> None:
+        """Refuse mail from now on and answer what is left, except for requests to stop."""
         with self._lock:
             # A blocking actor may be killed from the loop while its own thread ends it.
             if self.state not in (DEAD, ORPHAN):
@@ -245,7 +263,6 @@ class Cell(Mailbox):
         if self.registered:
             pykka.ActorRegistry.unregister(self.ref)
         release(self)
-        stops: list[Ask] = []
         asking, self.asking = self.asking, None
         if asking is not None:
             asking.fail(ActorDeadError(f"{self.ref} ended while handling the message"))
@@ -257,7 +274,7 @@ class Cell(Mailbox):
         for item in left:
             if item.__class__ is Ask:
                 if item.message.__class__ is _ActorStop:
-                    stops.append(item)
+                    self.keep_waiting(item.future)
                 else:
                     item.future.fail(
                         ActorDeadError(f"{self.ref} stopped before handling the message")
@@ -266,7 +283,19 @@ class Cell(Mailbox):
                 unread.append(item)
         if unread:
             self.host.dead_letters.record_all(self.ref, unread, DeadLetterReason.STOPPED)
-        return stops
+
+    def keep_waiting(self, stop: Any) -> None:
+        """Answer this request to stop at the end, whoever brings that about. Any thread."""
+        with self._lock:
+            if self.stops is None:
+                self.stops = []
+            self.stops.append(stop)
+
+    def _answer_stops(self) -> None:
+        with self._lock:
+            stops, self.stops = self.stops, None
+        for stop in stops or ():
+            stop.resolve(None)
 
     # -- mail that is not handled
     # -------------------------------------------------------------------------
@@ -325,7 +354,7 @@ class Cell(Mailbox):
         """Whether the caller is on the thread that runs this actor. Any thread."""
         return self.host.on_loop_thread()
 
-    def _finish(self, reason: ExitReason, stops: list[Ask]) -> None:
+    def _finish(self, reason: ExitReason) -> None:
         """The last step of every ending: tell everybody who has to know. Never raises."""
         with self._lock:
             over = self.state is DEAD
@@ -333,9 +362,7 @@ class Cell(Mailbox):
                 self.state = DEAD
                 self.epitaph = type(reason.error) if isinstance(reason, Crash) else reason
         if over:
-            # Another thread was quicker, but these requests only we have.
-            for stop in stops:
-                stop.future.resolve(None)
+            self._answer_stops()  # another thread was quicker, and some came after that
             return
         with self._lock:  # what changes only while the state is not DEAD cannot change any more
             watchers, self.watchers = self.watchers, None
@@ -359,8 +386,7 @@ class Cell(Mailbox):
         if links:
             propagate(self, links, reason)
         self._acknowledge(ActorDeadError(f"{self.ref} ended before it had started: {reason}"))
-        for stop in stops:
-            stop.future.resolve(None)
+        self._answer_stops()
 
     def _release_actor(self) -> None:
         # Refs may live on for long; what the actor holds must not.
@@ -370,8 +396,8 @@ class Cell(Mailbox):
     def abandon(self, why: str) -> None:
         """End without hooks because the loop is gone. Any thread, when nothing of it runs."""
         if self.state not in (DEAD, ORPHAN):
-            stops = self._retire()
-            self._finish(Killed(why), stops)
+            self._retire()
+            self._finish(Killed(why))
 
     def orphan(self) -> None:
         """In the child of a fork: be dead at once; the parent's threads may have held the lock."""
@@ -381,6 +407,7 @@ class Cell(Mailbox):
         release(self)
         asks = [item.future for item in left if item.__class__ is Ask]
         asks += self.owed or ()
+        asks += self.stops or ()
         if self.asking is not None:
             asks.append(self.asking)
         for future in asks:
@@ -546,9 +573,11 @@ def cell_of(address: Any) -> Cell | None:
     Raises:
         ConfigError: it is neither, or an actor of pykka's own.
     """
-    ref = address.whereis() if isinstance(address, Via) else address
-    if ref is None:
-        return None
+    ref = address
+    if isinstance(address, Via):
+        ref = address.whereis()
+        if ref is None:
+            return None
     cell = getattr(ref, "actor_inbox", None)
     if not isinstance(cell, Cell):
         raise ConfigError("ref", "a ref of an actor of brama.actors", address)

@@ -186,7 +186,8 @@ class Engine:
             specs = check_children("children", system.child_specs())
             cell = make(system, Supervisor, (specs,), system.root_options())
             system.names.register(system.name, cell.ref)
-        except Exception as error:  # noqa: BLE001  (handed to whoever starts the system)
+        # SystemExit, too: let out, it would end the loop, and who starts the system would wait on.
+        except BaseException as error:  # noqa: BLE001  (handed to whoever starts the system)
             return error
         self.root = cell
         cell.owner = self._root_ended
@@ -247,7 +248,7 @@ class Engine:
         system.dead_letters.quiet = True
         # Actors outside the tree are its clients, so they go first, with half of the time at most.
         with trio.move_on_at(began + orderly / 2):
-            await self._end_cells([cell for cell in system.cells if cell.owner is None])
+            await self._end_cells([cell for cell in list(system.cells) if cell.owner is None])
         if self.root is not None:
             with trio.move_on_at(began + orderly):
                 await self._end_cells([self.root])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,8 @@ from .exits import ExitReason, Killed, NoProc, exit_reason
 from .ref import ActorRef
 from .timers import Timer, set_timer
 from .via import Via
+
+logger = logging.getLogger("brama.actors")
 
 __all__ = ["kill", "send_after", "send_exit", "send_interval", "watch"]
 
@@ -64,14 +67,25 @@ def watch(ref: ActorRef[Any] | Via, callback: Callable[[ExitReason], None]) -> N
     """Call ``callback(reason)`` once, when the actor ends; at once with `NoProc` if it is dead.
 
     For code that is no actor; an actor uses ``self.monitor(ref)``. The callback runs in the thread
-    in which the actor ends, must not block and must not raise.
+    in which the actor ends, and must not block. Each call counts, also with the same callback.
 
     Threads: any.
+
+    Failure: what the callback raises is logged.
     """
     if not callable(callback):
         raise ConfigError("callback", "something to call with the exit reason", callback)
+
+    # An object of our own for each watch: it stands in a table of the actor's, under a lock, where
+    # neither the callback's own idea of equality nor its errors have any business.
+    def watcher(reason: ExitReason) -> None:
+        try:
+            callback(reason)
+        except BaseException:  # whatever it is, the others have to hear of the end, too
+            logger.exception("a callback that watched %s failed", ref)
+
     cell = cell_of(ref)
-    if cell is None or not cell.watch(callback):
+    if cell is None or not cell.watch(watcher):
         callback(NoProc())
 
 

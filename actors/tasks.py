@@ -97,7 +97,8 @@ class TaskCell(Cell):
 
     def _end(self, reason: ExitReason) -> None:
         if self.state is not DEAD:
-            self._finish(reason, self._retire())
+            self._retire()
+            self._finish(reason)
 
     def _unwinds(self, error: BaseException) -> bool:
         return unwinds(error, self.scope, self.task)
@@ -158,9 +159,9 @@ class TaskCell(Cell):
             ignored = isinstance(error, Ignore)
             if not ignored:
                 self.report(error)
-            stops = self._retire()
+            self._retire()
             self._acknowledge(error)
-            self._finish(Normal() if ignored else Crash(error), stops)
+            self._finish(Normal() if ignored else Crash(error))
             return False
         if not self._started():
             # Killed in the very step in which `on_start` was woken for the last time: no
@@ -250,8 +251,8 @@ class TaskCell(Cell):
     async def _answer(self, ask: Ask) -> bool:
         if ask.message.__class__ is _ActorStop:
             self.by_stop = True
+            self.keep_waiting(ask.future)
             await self._stop(Normal())
-            ask.future.resolve(None)
             return False
         self.asking = ask.future
         try:
@@ -284,7 +285,7 @@ class TaskCell(Cell):
                 self.reply_error(future, error)
                 return True
         self.report(error)
-        stops = self._retire()
+        self._retire()
         if future is not None:
             self.reply_error(future, error)
         try:
@@ -292,15 +293,15 @@ class TaskCell(Cell):
             self.unawaited(await self.actor.on_failure(type(error), error, error.__traceback__))
         except BaseException as second:
             if self._unwinds(second):
-                self._finish(Crash(error), stops)
+                self._finish(Crash(error))
                 raise
             self.report(second)
-        self._finish(Crash(error), stops)
+        self._finish(Crash(error))
         return False
 
     @calls_hooks("on_stop")
     async def _stop(self, reason: ExitReason) -> None:
-        stops = self._retire()
+        self._retire()
         self._log_stopped()
         try:
             await self._dismiss_crew()
@@ -308,25 +309,26 @@ class TaskCell(Cell):
         except BaseException as error:
             if self._unwinds(error):
                 # Killed while it cleaned up; `killed` says by whom.
-                self._finish(self.killed or reason, stops)
+                self._finish(self.killed or reason)
                 raise
             self.report(error)
             reason = Crash(error)
-        self._finish(reason, stops)
+        self._finish(reason)
 
     def kill(self, reason: ExitReason) -> None:
         if self.state is DEAD:
             return
         if self.scope is None:
-            self._finish(reason, self._retire())
+            self._retire()
+            self._finish(reason)
             return
         if self.killed is None:
             self.killed = reason
+        # Its senders learn now and not after the unwinding, which may take long or never end.
         if self.state is not STOPPING:
-            # Its senders learn now and not after the unwinding, which may take long or never end.
-            for stop in self._retire():
-                stop.future.resolve(None)
+            self._retire()
             self._attention = True
+        self._answer_stops()
         self.scope.cancel(reason=f"{self.ref} was killed: {reason}")
 
     # -- spawned tasks

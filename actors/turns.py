@@ -75,9 +75,9 @@ class PlainCell(Cell):
         ignored = isinstance(error, Ignore)
         if not ignored:
             self.report(error)
-        stops = self._retire()
+        self._retire()
         self._acknowledge(error)
-        self._finish(Normal() if ignored else Crash(error), stops)
+        self._finish(Normal() if ignored else Crash(error))
 
     @calls_hooks("on_receive")
     def _work(self) -> bool:
@@ -131,7 +131,8 @@ class PlainCell(Cell):
         if self.state is not RUNNING:
             return False
         if self.killed is not None:
-            self._finish(self.killed, self._retire())
+            self._retire()
+            self._finish(self.killed)
             return False
         if self.continuing is not None and self.exiting is None:
             (item,), self.continuing = self.continuing, None
@@ -196,8 +197,8 @@ class PlainCell(Cell):
     def _answer(self, ask: Ask) -> bool:
         if ask.message.__class__ is _ActorStop:
             self.by_stop = True
+            self.keep_waiting(ask.future)
             self._stop(Normal())
-            ask.future.resolve(None)
             return False
         self.asking = ask.future
         try:
@@ -234,30 +235,31 @@ class PlainCell(Cell):
                 return True
         self.report(error)
         # Retired before the caller hears of it: whoever sees the error finds the actor dead.
-        stops = self._retire()
+        self._retire()
         if future is not None:
             self.reply_error(future, error)
         try:
             self.unawaited(self.actor.on_failure(type(error), error, error.__traceback__))
         except BaseException as second:  # noqa: BLE001  (an exit is a value)
             self.report(second)
-        self._finish(Crash(error), stops)
+        self._finish(Crash(error))
         return False
 
     @calls_hooks("on_stop")
     def _stop(self, reason: ExitReason) -> None:
-        stops = self._retire()
+        self._retire()
         self._log_stopped()
         try:
             self.unawaited(self.actor.on_stop())
         except BaseException as error:  # noqa: BLE001  (an exit is a value)
             self.report(error)
             reason = Crash(error)
-        self._finish(reason, stops)
+        self._finish(reason)
 
     def kill(self, reason: ExitReason) -> None:
         if self.state in (NEW, STARTING, RUNNING) and not self.executing:
-            self._finish(reason, self._retire())
+            self._retire()
+            self._finish(reason)
         elif self.executing:
             # Only from one of its own hooks: two inline actors never run at the same time.
             self.killed = reason
