@@ -254,7 +254,7 @@ class HostedActor(PykkaActor):
         successor; pykka's ``stop()`` in contrast is a request that nobody repairs.
         """
         self._cell.exiting = Normal() if reason is None else exit_reason(reason)
-        self._cell._attention = True
+        self._cell.look_up()
 
     @classmethod
     def format_status(cls, status: Status) -> Status:
@@ -276,12 +276,12 @@ class HostedActor(PykkaActor):
         """Handle ``message`` next, before anything that waits in the mailbox.
 
         The way to finish in peace what was begun: called in `on_start`, it lets the actor count as
-        started at once, and the rest of its setting up is still done before any message.
+        started at once, and the rest of its setting up is still done before any message. Several
+        are handled in their order.
 
         Source: Erlang ``gen_server``, ``{continue, Term}``.
         """
-        self._cell.continuing = (message,)
-        self._cell._attention = True
+        self._cell.go_on_with(message)
 
     def defer_reply(self) -> Reply:
         """Answer the present request later: the handler's own result is not the reply then.
@@ -337,14 +337,14 @@ _REFS: dict[bool | None, type[ActorRef[Any]]] = {
 }
 
 
-def make(
-    host: Host, cls: type[Any], args: Any, kwargs: Any, mailbox: MailboxPolicy | None = None
-) -> Any:
+def make(host: Host, cls: Any, args: Any, kwargs: Any, mailbox: MailboxPolicy | None = None) -> Any:
     """Construct an actor for ``host`` and return its cell, not launched.
 
     Args:
         mailbox: overrides the policy of the class.
     """
+    if not (isinstance(cls, type) and issubclass(cls, HostedActor) and hasattr(cls, "_cell_class")):
+        raise ConfigError("cls", "a class derived from Actor, InlineActor or BlockingActor", cls)
     before, birth.host, birth.mailbox = birth.host, host, mailbox
     try:
         actor = cls(*args, **kwargs)
@@ -427,6 +427,10 @@ class Actor(HostedActor):
 
         Threads: from the actor's own hooks.
         """
+        if not callable(async_fn):
+            if inspect.iscoroutine(async_fn):
+                async_fn.close()
+            raise ConfigError("async_fn", "an async function, and not what it returns", async_fn)
         cell = self._cell
         assert isinstance(cell, TaskCell)
         if cell.state in ("stopping", "dead"):

@@ -55,7 +55,12 @@ class BlockingCell(PlainCell):
             daemon=self.actor.use_daemon_thread,
         )
         super().launch(ack)
-        self.thread.start()
+        try:
+            self.thread.start()
+        except BaseException:  # no threads left, or an interpreter on its way out
+            self._left = True
+            self.abandon("its thread could not be started")
+            raise
 
     def _run(self) -> None:
         try:

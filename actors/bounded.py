@@ -173,7 +173,7 @@ class Bounded(Mailbox):
         with self._lock:
             self._rest = None
             if not self._bound.queue:
-                if self._control:
+                if self._control or self._attention:
                     return True
                 self._user = None
                 return False

@@ -134,8 +134,8 @@ class Cell(Mailbox):
         self.owed: set[Any] | None = None
         # Requests to stop, answered at the very end. Invariant: changes only under _lock.
         self.stops: list[Any] | None = None
-        # What to handle next, before any mail; a tuple of one.
-        self.continuing: tuple[Any] | None = None
+        # What to handle next, before any mail. Invariant: changes only under _lock.
+        self.continuing: tuple[Any, ...] = ()
         self.exiting: ExitReason | None = None
         self.killed: ExitReason | None = None
         # Stopped through `ref.stop()`: for a supervisor that is terminate_child, not an exit to
@@ -268,6 +268,7 @@ class Cell(Mailbox):
             asking.fail(ActorDeadError(f"{self.ref} ended while handling the message"))
         with self._lock:
             owed, self.owed = self.owed, None
+            left[:0], self.continuing = self.continuing, ()
         for future in owed or ():
             future.fail(ActorDeadError(f"{self.ref} ended and owed the reply"))
         unread: list[Any] = []
@@ -342,6 +343,28 @@ class Cell(Mailbox):
         future.fail(ActorDeadError(f"{self.ref} ended and owed the reply"))
         return None
 
+    def go_on_with(self, message: Any) -> None:
+        """Handle ``message`` before any mail."""
+        with self._lock:
+            if not self.closed:
+                self.continuing += (message,)
+        self.look_up()
+
+    def next_thing(self) -> tuple[Any, ...]:
+        """What is to be handled before any mail: a tuple of one, or nothing."""
+        with self._lock:
+            first, self.continuing = self.continuing[:1], self.continuing[1:]
+            if self.continuing:
+                self._attention = True
+        return first
+
+    def look_up(self) -> None:
+        """See to what was set beside the mail, also while at rest. Any thread."""
+        if self.state is NEW:
+            self._attention = True  # `launch` looks at it
+        else:
+            self.nudge()
+
     def pay(self, future: Any) -> bool:
         """Whether the deferred reply is still owed; it is not from now on. Any thread."""
         with self._lock:
@@ -353,6 +376,10 @@ class Cell(Mailbox):
     def runs_here(self) -> bool:
         """Whether the caller is on the thread that runs this actor. Any thread."""
         return self.host.on_loop_thread()
+
+    def works_here(self) -> bool:
+        """Whether the caller is a handler of this very actor, in the midst of an await."""
+        return False
 
     def _finish(self, reason: ExitReason) -> None:
         """The last step of every ending: tell everybody who has to know. Never raises."""

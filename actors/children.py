@@ -23,7 +23,11 @@ ChildType = Literal["worker", "supervisor"]
 
 
 def _is_actor_class(_spec: object, _attribute: object, value: Any) -> None:
-    if not (isinstance(value, type) and issubclass(value, HostedActor)):
+    if not (
+        isinstance(value, type)
+        and issubclass(value, HostedActor)
+        and hasattr(value, "_cell_class")  # `HostedActor` itself is no kind
+    ):
         raise ConfigError(
             "ChildSpec.start", "a class derived from Actor, InlineActor or BlockingActor", value
         )

@@ -46,12 +46,14 @@ class Crew:
     ) -> trio.CancelScope:
         """Begin a task; cancelling the scope ends it."""
         scope = trio.CancelScope()
-        self._scopes.add(scope)
         self._captain.host.spawn_task(
             partial(self._run, scope, async_fn, args),
             copy_context(),
             f"{name} of {self._captain.ref}",
         )
+        self._scopes.add(
+            scope
+        )  # it has not run yet; and where it cannot be spawned, it is not here
         return scope
 
     async def _run(

@@ -9,7 +9,7 @@ from typing import Any
 
 from brama.telemetry import ConfigError
 
-__all__ = ["INFINITY", "duration"]
+__all__ = ["INFINITY", "duration", "patience"]
 
 INFINITY = MappingProxyType({"infinity": float("inf")})
 """OTP's word for "as long as it takes"."""
@@ -41,4 +41,28 @@ def duration(
         raise ConfigError(option, expected, value)
     if not (value >= 0 if zero else value > 0):  # also what is not a number at all
         raise ConfigError(option, expected, value)
-    return float(value)
+    return _float(value)
+
+
+def patience(timeout: Any) -> float | None:
+    """A ``timeout`` of somebody who waits, in seconds; None for as long as it takes.
+
+    Less than nothing is nothing: that is what a deadline which has passed leaves over.
+
+    Raises:
+        ConfigError: it is no duration.
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, timedelta):
+        timeout = timeout.total_seconds()
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout != timeout:
+        raise ConfigError("timeout", "a number of seconds, or None", timeout)
+    return max(0.0, _float(timeout))
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond all floats
+        return float("inf")

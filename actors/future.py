@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import pykka
 import trio
 
+from .durations import patience
 from .errors import CallTimeoutError, WouldBlockError
 
 __all__ = ["Future", "after_fork", "forbid_blocking", "may_block", "permit_blocking"]
@@ -89,7 +90,12 @@ class Future(pykka.Future[T]):
     def done(self) -> bool:
         """Whether ``get`` would return without waiting."""
         if self._get_hook is not None:
-            return self._get_hook_result is not _PENDING
+            if self._get_hook_result is not _PENDING:
+                return True
+            sources = self._sources
+            return sources is not None and all(
+                isinstance(one, Future) and one.done() for one in sources
+            )
         return self._value is not _PENDING
 
     # -- setting
@@ -135,8 +141,13 @@ class Future(pykka.Future[T]):
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Call ``callback()`` once the result is there: at once, or in the setter's thread.
 
-        The callback must not raise.
+        The callback must not raise. A derived future's is called once all is there that it is
+        derived from, and cannot be taken back.
         """
+        sources = self._sources
+        if sources is not None and all(isinstance(one, Future) for one in sources):
+            _Countdown(cast("tuple[Future[Any], ...]", sources), callback)
+            return
         with self._lock:
             if self._value is _PENDING:
                 if self._callbacks is None:
@@ -199,6 +210,7 @@ class Future(pykka.Future[T]):
     async def wait(self, timeout: float | None = None) -> bool:
         """Wait on trio or asyncio until the result is there; returns whether it is."""
         if not self.done():
+            timeout = patience(timeout)
             if _in_trio():
                 if timeout is None:  # a scope is a third of the cost of a request
                     await self._wait_trio()
@@ -220,6 +232,7 @@ class Future(pykka.Future[T]):
 
     def _block(self, timeout: float | None) -> bool:
         """Wait for the result; returns whether it is there."""
+        timeout = patience(timeout)
         if timeout is not None and timeout <= 0:
             return False
         if threading.get_ident() in _loop_threads:
@@ -368,6 +381,24 @@ class Future(pykka.Future[T]):
 
     def reduce(self: Future[Iterable[J]], func: Callable[[R, J], R], *args: R) -> Future[R]:
         return self.derive(lambda timeout: functools.reduce(func, self.get(timeout=timeout), *args))
+
+
+class _Countdown:
+    """Calls back once, when the last of several futures has its result."""
+
+    def __init__(self, futures: tuple[Future[Any], ...], callback: Callable[[], None]) -> None:
+        self._callback = callback
+        self._left = len(futures)
+        self._lock = threading.Lock()  # Invariant: guards _left
+        for future in futures:
+            future.add_done_callback(self._one)
+
+    def _one(self) -> None:
+        with self._lock:
+            self._left -= 1
+            last = not self._left
+        if last:
+            self._callback()
 
 
 async def _quiet(future: pykka.Future[Any]) -> None:

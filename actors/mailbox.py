@@ -143,6 +143,16 @@ class Mailbox:
         self._rouse()
         return True
 
+    def nudge(self) -> None:
+        """Have the consumer look up from its mail, or from its rest. Any thread."""
+        with self._lock:
+            self._attention = True
+            if self._user is not None:
+                return
+            self._user = []
+            self._since = perf_counter()
+        self._rouse()
+
     def _rouse(self) -> None:
         try:
             self._wake(self)
@@ -188,7 +198,7 @@ class Mailbox:
                 self._since = perf_counter()
                 return True
             self._rest = None
-            if self._control:
+            if self._control or self._attention:
                 return True
             self._user = None
             self._rest_since = 0.0  # one float less for each actor at rest

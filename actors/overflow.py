@@ -59,7 +59,8 @@ class MailboxPolicy:
             waiting message that has the same key, in its place, and for a new key gives up the
             oldest; ``"block"`` has the sender wait for room.
         key: for ``"coalesce"``: ``key(message)``, hashable; None means that it is like no other.
-            Called in the sender's place, outside of all locks. A request (`ask`, `call`) is never
+            Called in the sender's place, outside of all locks; the key's own ``__eq__`` is not, and
+            must be quick. A request (`ask`, `call`) is never
             replaced.
         timeout: for ``"block"``: seconds that a sender waits before its message is dropped, 10.0; a
             `timedelta` is accepted. None waits as long as the actor lives.
@@ -137,7 +138,10 @@ class BoundedQueue:
     def offer(self, item: Any, key: Hashable = None, at: float = 0.0) -> tuple[Offer, Any]:
         """Take ``item``, which came at ``at``, if the rules allow; and what had to go for it."""
         if key is not None:
-            present = self._by_key.get(key)
+            try:
+                present = self._by_key.get(key)
+            except Exception:  # noqa: BLE001  (keys that cannot be compared are like no other)
+                present = key = None
             if present is not None:
                 replaced, present.item = present.item, item
                 return Offer.COALESCED, replaced
@@ -168,10 +172,13 @@ class BoundedQueue:
 
     def _append(self, item: Any, key: Hashable, at: float) -> None:
         entry = _Entry(item, key, at, True)
+        if key is not None:
+            try:
+                self._by_key[key] = entry
+            except Exception:  # noqa: BLE001  (as above)
+                entry.key = None
         self._entries.append(entry)
         self._counted += 1
-        if key is not None:
-            self._by_key[key] = entry
 
     def _evict(self) -> Any:
         for index, entry in enumerate(self._entries):
@@ -184,5 +191,17 @@ class BoundedQueue:
         if entry.counted:
             self._counted -= 1
             if entry.key is not None:
-                del self._by_key[entry.key]
+                self._forget_key(entry)
         return entry.item
+
+    def _forget_key(self, entry: _Entry) -> None:
+        try:
+            if self._by_key.pop(entry.key) is entry:
+                return
+        except Exception:  # noqa: BLE001  (the key is not what it was when it came)
+            pass
+        # What is in the queue no more must not be found by its key: a message that replaces it
+        # would be lost.
+        self._by_key = {}
+        for one in self._entries:
+            one.key = None

@@ -15,6 +15,7 @@ from pykka.messages import _ActorStop
 from brama.telemetry import beacon
 
 from .context import bring, captured
+from .durations import patience
 from .errors import ActorDeadError, WouldBlockError
 from .future import Future
 from .mailbox import Ask, Carried, unwrapped
@@ -50,6 +51,8 @@ class Inbox(Protocol):
     def stopped(self) -> bool: ...
 
     def runs_here(self) -> bool: ...
+
+    def works_here(self) -> bool: ...
 
     def statistics(self) -> MailboxStatistics: ...
 
@@ -105,6 +108,18 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
         actor = self.actor_inbox.actor
         return _nobody if actor is None else weakref.ref(actor)
 
+    def __copy__(self) -> ActorRef[A]:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> ActorRef[A]:
+        return self  # what copies a message must not try to copy an actor
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{self} lives in this process, and its ref cannot be pickled: give the actor a name, "
+            "and send that"
+        )
+
     def is_alive(self) -> bool:
         return not self.actor_inbox.stopped
 
@@ -135,6 +150,7 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
         Raises:
             ActorDeadError: the actor has ended, or ends meanwhile.
         """
+        timeout = patience(timeout)
         message = self._brought(message)
         inbox = self.actor_inbox
         outcome = inbox.offer(message)
@@ -195,6 +211,8 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
             MailboxFullError: its full mailbox drops the request.
             WouldBlockError: a blocking ask on the thread that runs the actors.
         """
+        if timeout.__class__ is not float or not timeout >= 0.0:
+            timeout = patience(timeout)
         future: Future[Any] = Future()
         ask = Ask(message, future, self._context())
         if not block or timeout is None:
@@ -233,8 +251,17 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
     async def acall(self, message: Any, timeout: float | None = 5.0) -> Any:
         """`call` for trio and asyncio, which it does not block.
 
+        Raises: as `call`; `WouldBlockError` only where an actor calls itself.
+
         Failure: a cancelled caller stops waiting; the reply will be a dead letter.
         """
+        inbox = self.actor_inbox
+        if inbox.works_here():
+            raise WouldBlockError(
+                f"{self} has called itself, and would wait for the end of what it is doing: "
+                "use tell() or continue_with()"
+            )
+        timeout = patience(timeout)
         return await self.ask(message, block=False).aclaim(timeout, self)
 
     def statistics(self) -> MailboxStatistics:

@@ -142,6 +142,11 @@ class Visit:
     def __init__(self, run: Callable[..., Awaitable[object]]) -> None:
         self._run = run
         self._manager: Any = trio.open_nursery()
+        self._task = trio.lowlevel.current_task()
+
+    def of_this_task(self) -> bool:
+        """Whether the calling task has begun it, and so may end it: the nursery is its own."""
+        return trio.lowlevel.in_trio_task() and trio.lowlevel.current_task() is self._task
 
     async def begin(self) -> None:
         nursery = await self._manager.__aenter__()

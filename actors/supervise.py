@@ -14,10 +14,13 @@ from typing import Any, Protocol, cast
 
 from attrs import frozen
 
+from brama.telemetry import ConfigError
+
 from .actor import HostedActor
 from .children import ChildInfo, ChildSpec, as_spec
 from .future import Future
 from .ref import ActorRef
+from .via import Via
 
 __all__ = [
     "ChildCounts",
@@ -87,6 +90,14 @@ class CountChildren:
     pass
 
 
+def _ask(supervisor: Any, request: Any) -> Any:
+    ref = supervisor.whereis() if isinstance(supervisor, Via) else supervisor
+    cls = getattr(ref, "actor_class", None)
+    if not getattr(cls, "supervises", False) and not (ref is None and ref is not supervisor):
+        raise ConfigError("supervisor", "a ref of a supervisor, or a via", supervisor)
+    return supervisor.ask(request, block=False)
+
+
 def start_child(
     supervisor: Supervised, spec: ChildSpec | type[HostedActor]
 ) -> Future[ActorRef[Any]]:
@@ -102,7 +113,7 @@ def start_child(
         ConfigError: `spec` is none.
     """
     request = StartChild(as_spec("spec", spec))
-    return cast("Future[Any]", supervisor.ask(request, block=False))
+    return cast("Future[Any]", _ask(supervisor, request))
 
 
 def terminate_child(supervisor: Supervised, id: Hashable) -> Future[None]:
@@ -113,7 +124,7 @@ def terminate_child(supervisor: Supervised, id: Hashable) -> Future[None]:
 
     Fails with `ChildNotFoundError`.
     """
-    return cast("Future[None]", supervisor.ask(TerminateChild(id), block=False))
+    return cast("Future[None]", _ask(supervisor, TerminateChild(id)))
 
 
 def restart_child(supervisor: Supervised, id: Hashable) -> Future[ActorRef[Any]]:
@@ -122,7 +133,7 @@ def restart_child(supervisor: Supervised, id: Hashable) -> Future[ActorRef[Any]]
     Fails with `ChildNotFoundError`, `ChildRunningError`, `ChildRestartingError` or
     `ActorStartError`.
     """
-    return cast("Future[Any]", supervisor.ask(RestartChild(id), block=False))
+    return cast("Future[Any]", _ask(supervisor, RestartChild(id)))
 
 
 def delete_child(supervisor: Supervised, id: Hashable) -> Future[None]:
@@ -130,19 +141,19 @@ def delete_child(supervisor: Supervised, id: Hashable) -> Future[None]:
 
     Fails with `ChildNotFoundError`, `ChildRunningError` or `ChildRestartingError`.
     """
-    return cast("Future[None]", supervisor.ask(DeleteChild(id), block=False))
+    return cast("Future[None]", _ask(supervisor, DeleteChild(id)))
 
 
 def get_childspec(supervisor: Supervised, id: Hashable) -> Future[ChildSpec]:
     """The spec of a child. Fails with `ChildNotFoundError`."""
-    return cast("Future[ChildSpec]", supervisor.ask(GetChildSpec(id), block=False))
+    return cast("Future[ChildSpec]", _ask(supervisor, GetChildSpec(id)))
 
 
 def which_children(supervisor: Supervised) -> Future[tuple[ChildInfo, ...]]:
     """All children in start order."""
-    return cast("Future[tuple[ChildInfo, ...]]", supervisor.ask(WhichChildren(), block=False))
+    return cast("Future[tuple[ChildInfo, ...]]", _ask(supervisor, WhichChildren()))
 
 
 def count_children(supervisor: Supervised) -> Future[ChildCounts]:
     """How many specs, running children, supervisors and workers."""
-    return cast("Future[ChildCounts]", supervisor.ask(CountChildren(), block=False))
+    return cast("Future[ChildCounts]", _ask(supervisor, CountChildren()))

@@ -99,6 +99,8 @@ class Supervisor(Parent):
         if backoff is not None and not isinstance(backoff, Backoff):
             raise ConfigError("backoff", "a Backoff, or None", backoff)
         self._backoff = backoff
+        if not isinstance(quarantine, bool):
+            raise ConfigError("quarantine", "True or False", quarantine)
         if quarantine and self._strategy is not Strategy.ONE_FOR_ONE:
             raise ConfigError("quarantine", f"False with the strategy {self._strategy}", quarantine)
         self._quarantine = quarantine

@@ -97,6 +97,8 @@ class ActorSystem(Overview):
         self._children = children if callable(children) else check_children("children", children)
         self._root_options = {"intensity": intensity, "period": period}
         self.stop_timeout = duration("stop_timeout", stop_timeout)
+        if not (backoff is None or isinstance(backoff, Backoff)):
+            raise ConfigError("backoff", "a Backoff, or None", backoff)
         self.backoff = backoff or Backoff(min=0.5, max=30.0)
         self._stall_threshold = (
             None if stall_threshold is None else duration("stall_threshold", stall_threshold)
@@ -140,6 +142,10 @@ class ActorSystem(Overview):
         if self.on_loop_thread():
             return self
         engine = self._begin()
+        while engine.user_stop.is_set():  # not the one that we want: it is on its way out
+            if not engine.over.wait(min(self.stop_timeout, threading.TIMEOUT_MAX)):
+                raise SystemStoppedError(f"{self._name} is being stopped, and that does not end")
+            engine = self._begin()
         engine.up.wait()
         if engine.boot_error is not None:
             raise engine.boot_error
@@ -301,6 +307,7 @@ class ActorSystem(Overview):
             ConfigError: `timeout` is negative, or no duration.
         """
         seconds = self.stop_timeout if timeout is None else duration("timeout", timeout, zero=True)
+        seconds = min(seconds, threading.TIMEOUT_MAX / 2)  # an event refuses to wait for longer
         end = time.monotonic() + seconds
         with self._lock:
             engine, thread = self._engine, self._thread
@@ -368,10 +375,11 @@ class ActorSystem(Overview):
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        visit, self._visit = self._visit, None
-        if visit is None:
+        visit = self._visit
+        if visit is None or not visit.of_this_task():
             await self._in_thread(self.stop)
         else:
+            self._visit = None
             self.request_stop()
             await visit.end()
 

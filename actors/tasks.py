@@ -100,6 +100,15 @@ class TaskCell(Cell):
             self._retire()
             self._finish(reason)
 
+    def works_here(self) -> bool:
+        task = self.task
+        return (
+            task is not None
+            and self.host.on_loop_thread()
+            and trio.lowlevel.in_trio_task()
+            and trio.lowlevel.current_task() is task
+        )
+
     def _unwinds(self, error: BaseException) -> bool:
         return unwinds(error, self.scope, self.task)
 
@@ -176,10 +185,10 @@ class TaskCell(Cell):
         if self.state is not RUNNING:
             self._end(self.killed or Killed())  # killed, and its handler swallowed the cancellation
             return False
-        if self.continuing is not None and self.exiting is None:
-            (item,), self.continuing = self.continuing, None
-            if not await self._told(item):
-                return False
+        if self.continuing and self.exiting is None:
+            for item in self.next_thing():
+                if not await self._told(item):
+                    return False
         for item in control:
             if item.__class__ is Exit:
                 await self._stop(item.reason)

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import trio
 
+from brama.telemetry import ConfigError
+
 from .durations import duration
 
 __all__ = ["Timer", "Timers", "set_timer", "timer_of", "timers_of", "void_timers"]
@@ -127,7 +129,10 @@ def set_timer(
 ) -> Timer:
     """Send ``message`` to ``owner`` later; for one that has ended, never. Any thread."""
     delay = duration("seconds", seconds, zero=not every)
-    hash(key)  # said here, and not by the second timer of the actor
+    try:
+        hash(key)
+    except TypeError:
+        raise ConfigError("key", "a hashable value", key) from None
     timer = Timer(owner, message, delay if every else None, key)
     with owner._lock:
         if owner.ended:

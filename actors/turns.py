@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import Context
 from itertools import islice
 from operator import length_hint
@@ -27,6 +28,18 @@ _THROUGHPUT = 256
 _SLICE = 0.002
 # Messages before the first look at the clock.
 _CHUNK = 8
+
+
+# Starts within starts, of actors that start others in their `on_start`, before one has to wait for
+# its turn: a chain of thousands must not become a stack as deep.
+_NESTED = 16
+
+
+class _Nested(threading.local):
+    starts = 0
+
+
+_nested = _Nested()
 
 
 class PlainCell(Cell):
@@ -134,10 +147,10 @@ class PlainCell(Cell):
             self._retire()
             self._finish(self.killed)
             return False
-        if self.continuing is not None and self.exiting is None:
-            (item,), self.continuing = self.continuing, None
-            if not self._told(item):
-                return False
+        if self.continuing and self.exiting is None:
+            for item in self.next_thing():
+                if not self._told(item):
+                    return False
         for item in control:
             if item.__class__ is Exit:
                 self._stop(item.reason)
@@ -276,13 +289,17 @@ class InlineCell(PlainCell):
         return bool(self.actor._own_on_start)
 
     def _call_on_start(self) -> None:
-        if not self.host.on_loop_thread():
+        if not self.host.on_loop_thread() or _nested.starts >= _NESTED:
             super()._call_on_start()
             return
         # On the loop already: the acknowledgement is there when `launch` returns, at no switch. But
         # in a context of its own, not in that of whoever launches it.
         context = Context()
-        begun = context.run(self._begin)
+        _nested.starts += 1
+        try:
+            begun = context.run(self._begin)
+        finally:
+            _nested.starts -= 1
         if context:
             self.context = context
         if begun and (self.length or self._attention):

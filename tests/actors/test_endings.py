@@ -60,11 +60,10 @@ released = threading.Event()
 def test_who_waits_for_a_stop_is_told_when_a_kill_comes_first(threaded, kind):
     stopping = threading.Event()
     ref = threaded.spawn(kind, stopping)
-    first, second = ref.stop(block=False), ref.stop(block=False)
+    waiting = ref.stop(block=False)
     assert stopping.wait(5)
     kill(ref)
-    assert first.get(timeout=5) is True
-    assert second.get(timeout=5) is True
+    assert waiting.get(timeout=5) is True
     released.set()
 
 
@@ -146,3 +145,74 @@ def test_a_child_that_is_killed_by_its_constructor_has_not_started():
     system = ActorSystem("killer", children=[ChildSpec("k", KillsItself)])
     with pytest.raises(Exception, match="child 'k' did not start"):
         system.start()
+
+
+def test_an_actor_that_gets_no_thread_leaves_nothing_behind(threaded, monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    before = len(threaded.cells)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        threaded.spawn(BlocksInOnStop, threading.Event(), name="threadless")
+    assert len(threaded.cells) == before
+    assert threaded.names.whereis("threadless") is None
+
+
+def test_a_start_while_it_stops_begins_anew():
+    system = ActorSystem("again", stop_timeout=1.0).start()
+    stopping = threading.Event()
+    ref = system.spawn(SleepsInOnStop, stopping)
+    system.request_stop()
+    assert stopping.wait(5)
+    with system.start():
+        assert not ref.is_alive()
+        assert system.spawn(Echo).call("hello") == "hello"
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12, 10**400])
+def test_a_stop_may_be_given_all_the_time_in_the_world(timeout):
+    assert ActorSystem("patient").start().stop(timeout).complete
+    assert ActorSystem("patient", stop_timeout=timeout).start().stop().complete
+
+
+def test_two_tasks_may_have_one_system_in_their_hands():
+    async def main():
+        system = ActorSystem("shared")
+        inside = trio.Event()
+
+        async def guest():
+            async with system:
+                inside.set()
+
+        async with trio.open_nursery() as nursery, system:
+            nursery.start_soon(guest)
+            await inside.wait()
+        assert not system.running
+
+    with_limit(main)
+
+
+def with_limit(main):
+    async def limited():
+        with trio.fail_after(20):
+            await main()
+
+    trio.run(limited)
+
+
+def test_a_chain_of_actors_that_start_each_other_is_no_deep_stack(threaded):
+    class Link(InlineActor):
+        def __init__(self, left, end):
+            super().__init__()
+            self.left, self.end = left, end
+
+        def on_start(self):
+            if self.left:
+                self.actor_system.spawn(Link, self.left - 1, self.end)
+            else:
+                self.end.set()
+
+    end = threading.Event()
+    threaded.spawn(Link, 2_000, end)
+    assert end.wait(10)
