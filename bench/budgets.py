@@ -13,7 +13,7 @@ from .contest import Unit
 from .figures import Figure
 from .rounds import Outcome
 
-__all__ = ["FILE", "Budget", "Verdict", "judge", "load", "of"]
+__all__ = ["FILE", "Budget", "Verdict", "beside", "judge", "load", "of"]
 
 FILE = Path(__file__).with_name("budgets.toml")
 
@@ -36,6 +36,7 @@ class Budget:
     Attributes:
         bench: name of the contest.
         against: the peer; None limits the figure itself.
+        contender: whose figure it is, when it is not the first one's.
         at_most, at_least: the limit.
         slack: by how much of itself the limit may be missed before a run fails: what one run and
             the next differ by on a machine that is doing other things, too.
@@ -43,6 +44,7 @@ class Budget:
 
     bench: str
     against: str | None = None
+    contender: str | None = None
     at_most: float | None = None
     at_least: float | None = None
     slack: float = 0.1
@@ -68,8 +70,16 @@ def load(file: Path = FILE) -> list[Budget]:
 def of(budget: Budget, outcome: Outcome) -> Figure | None:
     """What the budget limits; None when the peer was not there."""
     if budget.against is None:
+        if budget.contender is not None:
+            return outcome.figures.get(budget.contender)
         return next(iter(outcome.figures.values()))
     return outcome.ratios.get(budget.against)
+
+
+def beside(budget: Budget, name: str, *, first: bool) -> bool:
+    """Whether `budget` belongs beside the figure of the contender of that name."""
+    whose = budget.against or budget.contender
+    return first if whose is None else whose == name
 
 
 def judge(budget: Budget, outcome: Outcome) -> Verdict:

@@ -59,6 +59,8 @@ def main(argv: Sequence[str], contests: Sequence[Contest] = ALL) -> int:
         return KEPT
 
     scale = QUICK if options.quick else FULL
+    if options.quick and not options.names:
+        chosen = [contest for contest in chosen if contest.quick]
     allowed = limits.load()
     seen = machine.look()
     print(*seen.lines(), sep="\n", end="\n\n")

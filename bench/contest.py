@@ -9,7 +9,18 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["CPU", "FULL", "QUICK", "WALL", "Contender", "Contest", "Scale", "WorkNotDone", "agree"]
+__all__ = [
+    "CPU",
+    "FULL",
+    "QUICK",
+    "WALL",
+    "Contender",
+    "Contest",
+    "Scale",
+    "Unit",
+    "WorkNotDone",
+    "agree",
+]
 
 Unit = Literal["ns", "us", "ms", "B", "/s"]
 
@@ -41,6 +52,9 @@ class Scale:
     size: float
 
 
+TAILS = (0.5, 0.95, 0.99)
+"""The quantiles of what has a tail."""
+
 FULL = Scale(seconds=2.0, rounds=15, slice=0.005, size=1.0)
 QUICK = Scale(seconds=0.3, rounds=9, slice=0.002, size=0.1)
 
@@ -52,7 +66,7 @@ class Contender:
     Attributes:
         name: ``"brama"`` or the peer.
         run: does the work so many times. What it returns, if anything, is the sample, in seconds
-            or bytes for one time; otherwise the harness takes the time.
+            or bytes for one time, or a sample for each time; otherwise the harness takes the time.
         done: how many times the work has been done since the beginning; raises `WorkNotDone`
             when what it knows of does not agree.
         times: how often in one round; None finds out how many fill a slice.
@@ -61,7 +75,7 @@ class Contender:
     """
 
     name: str
-    run: Callable[[int], float | None]
+    run: Callable[[int], Sequence[float] | float | None]
     done: Callable[[], int]
     times: int | None = None
     compared: bool = True
@@ -82,6 +96,9 @@ class Contest:
         rounds: exactly so many, for what is not repeated cheaply; None goes by the scale.
         slice: at least so many seconds in one round, where threads need time to meet.
         axis: of a curve, what grows from contender to contender.
+        quantiles: figures for each contender, over the samples of all rounds together; without
+            any it is the median of the rounds.
+        quick: whether a quick run takes part in it unasked.
     """
 
     name: str
@@ -92,6 +109,8 @@ class Contest:
     rounds: int | None = None
     slice: float = 0.0
     axis: str = ""
+    quantiles: Sequence[float] = ()
+    quick: bool = True
 
     def value(self, sample: float) -> float:
         """A sample, which is seconds or bytes, in the unit of this contest."""

@@ -48,7 +48,7 @@ def as_json(outcome: Outcome, budgets: Iterable[Budget]) -> dict[str, Any]:
         "budgets": [
             {
                 "budget": budget.text(outcome.contest.unit),
-                "against": budget.against,
+                "beside": budget.against or budget.contender,
                 "found": None if found is None or found.noisy else _rounded(found.median),
                 "verdict": judge(budget, outcome).value,
             }

@@ -143,7 +143,7 @@ def _rows(one: Mapping[str, Any]) -> Iterator[str]:
     unit = one["unit"]
     left = list(one["budgets"])
     for place, (name, figure) in enumerate(one["figures"].items()):
-        mine = [row for row in left if row["against"] == (name if place else None)]
+        mine = [row for row in left if row["beside"] in ((name,) if place else (None, name))]
         what = f"**{one['bench']}**: {one['title']}" if not place else ""
         ratio = _ratio(one, name) if place and name in one["ratios"] else ""
         head = f"| {what} | {name} | {_amount(figure, unit)} | {_half(figure)} | {ratio} |"
@@ -152,7 +152,7 @@ def _rows(one: Mapping[str, Any]) -> Iterator[str]:
         )
         left = [row for row in left if row not in mine]
     for row in left:
-        yield f"| | {row['against']} | | | | {row['budget']} | {row['verdict']} |"
+        yield f"| | {row['beside']} | | | | {row['budget']} | {row['verdict']} |"
 
 
 def _amount(figure: Mapping[str, Any], unit: str) -> str:

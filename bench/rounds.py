@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -59,19 +59,34 @@ def run(contest: Contest, scale: Scale, *, now: Callable[[], float] = time.perf_
                     f"{contest.name}: {one.name} was timed for {asked[one.name]} times "
                     f"and did it {done} times"
                 )
-    ours, *peers = (one.name for one in contenders)
     return Outcome(
         contest,
-        figures={name: figure(samples[name]) for name in (ours, *peers)},
-        ratios={
-            one.name: ratio(samples[ours], samples[one.name])
-            for one in contenders[1:]
-            if one.compared
+        figures={
+            name: found for one in contenders for name, found in _figures(contest, one, samples)
         },
+        ratios=_ratios(contenders, samples),
         seconds=time.perf_counter() - began,
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         curves=_curves(contenders),
     )
+
+
+def _figures(
+    contest: Contest, one: Contender, samples: Mapping[str, Sequence[float]]
+) -> Iterator[tuple[str, Figure]]:
+    if not contest.quantiles:
+        yield one.name, figure(samples[one.name])
+    for share in contest.quantiles:
+        yield f"{one.name} p{100 * share:g}", figure(samples[one.name], share)
+
+
+def _ratios(
+    contenders: Sequence[Contender], samples: Mapping[str, Sequence[float]]
+) -> dict[str, Figure]:
+    ours, *others = contenders
+    return {
+        one.name: ratio(samples[ours.name], samples[one.name]) for one in others if one.compared
+    }
 
 
 def _curves(contenders: Sequence[Contender]) -> dict[str, list[tuple[float, str]]]:
@@ -95,14 +110,14 @@ def _play(
     # one contender always run in the wake of the same other one.
     draw = random.Random(1)
     order = list(contenders)
-    ours = contenders[0].name
+    played = 0
     began = now()
     while True:
         draw.shuffle(order)
         for one in order:
-            sample = _once(contest, one, times[one.name], asked)
-            samples[one.name].append(contest.value(sample))
-        played = len(samples[ours])
+            taken = _once(contest, one, times[one.name], asked)
+            samples[one.name] += (contest.value(sample) for sample in taken)
+        played += 1
         if contest.rounds is not None:
             if played >= contest.rounds:
                 return samples
@@ -112,14 +127,18 @@ def _play(
             continue
         if spent >= PATIENCE * scale.seconds:
             return samples
-        if spent >= scale.seconds and not _noisy(samples, ours):
+        if spent >= scale.seconds and not _noisy(contest, contenders, samples):
             return samples
 
 
-def _noisy(samples: Mapping[str, Sequence[float]], ours: str) -> bool:
-    return figure(samples[ours]).noisy or any(
-        ratio(samples[ours], samples[peer]).noisy for peer in samples if peer != ours
-    )
+def _noisy(
+    contest: Contest, contenders: Sequence[Contender], samples: Mapping[str, Sequence[float]]
+) -> bool:
+    """Whether more rounds would tell more."""
+    ours = contenders if contest.quantiles else contenders[:1]
+    return any(
+        found.noisy for one in ours for _name, found in _figures(contest, one, samples)
+    ) or any(found.noisy for found in _ratios(contenders, samples).values())
 
 
 def _times(contest: Contest, one: Contender, scale: Scale, asked: Counter[str]) -> int:
@@ -129,17 +148,19 @@ def _times(contest: Contest, one: Contender, scale: Scale, asked: Counter[str]) 
     wanted = max(scale.slice, contest.slice)
     times = 1
     while True:
-        seconds = _once(contest, one, times, asked) * times
+        seconds = sum(_once(contest, one, times, asked)) * times
         if seconds >= wanted / 2:
             return max(1, round(times * wanted / seconds))
         times *= 4 if seconds < wanted / 8 else 2
 
 
-def _once(contest: Contest, one: Contender, times: int, asked: Counter[str]) -> float:
-    """One round of one contender: seconds or bytes for one time."""
+def _once(contest: Contest, one: Contender, times: int, asked: Counter[str]) -> Sequence[float]:
+    """One round of one contender: seconds or bytes for one time, or those of each."""
     asked[one.name] += times
     clock = contest.clock
     start = clock()
     sample = one.run(times)
     seconds = clock() - start
-    return seconds / times if sample is None else sample
+    if sample is None:
+        return [seconds / times]
+    return [sample] if isinstance(sample, float | int) else sample

@@ -31,13 +31,13 @@ SECTIONS = (
         "A closed circuit of a started system that nobody listens to, with the default policy and "
         "a function that counts its calls. circuitbreaker's `with` block and its `call` only "
         "count: they refuse nothing when it is open.",
-        ("sync", "call", "guard", "async", "async-with", "failure", "threads"),
+        ("sync", "call", "guard", "async", "async-with", "failure", "threads", "by-threads"),
     ),
     Section(
         "policies",
         "Windows and slow calls",
         "circuitbreaker has neither; interlock always keeps a window of 100 calls and times them.",
-        ("count-window", "time-window", "slow-timing", "all-timed"),
+        ("count-window", "time-window", "slow-timing", "all-timed", "by-window"),
     ),
     Section(
         "refusals",
@@ -57,13 +57,27 @@ SECTIONS = (
         "Dispatch of events",
         "Ten subscribers match, all others do not. blinker calls its receivers there and then, in "
         "the sender's thread, without queue or redelivery; Elixir's Registry sends to processes.",
-        ("dispatch",),
+        ("dispatch", "dispatch-workers", "by-subscribers", "by-matches"),
     ),
     Section(
         "transitions",
         "Transitions",
         "What the failing call pays that opens a circuit, and when a handler has been told.",
-        ("transition", "transition-lone", "heard", "heard-p99"),
+        ("transition", "transition-lone", "heard"),
+    ),
+    Section(
+        "end-to-end",
+        "End to end",
+        "The upstream is a server on loopback. Time begins when it hangs up on its caller: the "
+        "client's read, the guarded call and the transition are in it.",
+        ("upstream-handler", "upstream-journal", "sustained"),
+    ),
+    Section(
+        "lag",
+        "Lag of the loop",
+        "An actor wants to wake each 2 ms, while another thread keeps its system busy, or the "
+        "interpreter: CPython hands over every 5 ms at the latest, to whoever waits.",
+        ("lag",),
     ),
     Section(
         "journal",
@@ -81,7 +95,21 @@ SECTIONS = (
         "footprint",
         "Memory and start",
         "Resident memory, in a fresh interpreter each.",
-        ("import", "idle-circuit", "open-circuit", "register"),
+        ("import", "idle-circuit", "open-circuit", "register", "exit"),
+    ),
+    Section(
+        "connections",
+        "Up to a million circuits",
+        "One process, one run for each number, in a fresh interpreter. A sweep looks for idle "
+        "circuits in slices, between which the loop has its turn.",
+        (
+            "by-connections-bytes",
+            "by-connections-register",
+            "by-connections-call",
+            "by-connections-snapshot",
+            "by-connections-sweep",
+            "by-connections-slice",
+        ),
     ),
 )
 
@@ -110,10 +138,13 @@ OTHERS = (
     ("deliveries, 10 of 10 000 subscribers match", "dispatch"),
     ("the call that opens a circuit", "transition"),
     ("… until an inline handler runs, p50", "heard"),
-    ("… p99", "heard-p99"),
+    ("upstream hangs up until a handler runs, p50", "upstream-handler"),
+    ("… until the event is on disk, p50", "upstream-journal"),
+    ("transitions through handler and journal", "sustained"),
     ("events into the journal, confirmed by the disk", "journal"),
     ("a registered circuit", "idle-circuit"),
     ("… with its connection actor", "open-circuit"),
+    ("a circuit among a million", "by-connections-bytes"),
     ("`import brama`", "import"),
 )
 """The rows of the README's other table."""

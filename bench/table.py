@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .budgets import Budget, Verdict, judge
+from .budgets import Budget, Verdict, beside, judge
 from .contest import Unit
 from .figures import Figure
 from .rounds import Outcome
@@ -20,14 +20,13 @@ def rows(outcome: Outcome, budgets: Iterable[Budget]) -> Iterator[Row]:
     unit = outcome.contest.unit
     left = [budget for budget in budgets if budget.bench == outcome.contest.name]
     for place, (name, found) in enumerate(outcome.figures.items()):
-        against = name if place else None
-        mine = [budget for budget in left if budget.against == against]
+        mine = [budget for budget in left if beside(budget, name, first=not place)]
         ratio = outcome.ratios.get(name)
         head = (
             outcome.contest.name if not place else "",
             name,
             "noisy" if found.noisy else _amount(found.median, unit),
-            f"{_half(found):.0%}",
+            "1 run" if found.samples == 1 else f"{_half(found):.0%}",
             "" if ratio is None else _ratio(ratio),
         )
         if not mine:
@@ -37,7 +36,15 @@ def rows(outcome: Outcome, budgets: Iterable[Budget]) -> Iterator[Row]:
             yield (*head, budget.text(unit), judge(budget, outcome))
             head = ("", "", "", "", "")
     for budget in left:
-        yield ("", str(budget.against), "", "", "", budget.text(unit), Verdict.NO_PEER)
+        yield (
+            "",
+            budget.against or budget.contender or "",
+            "",
+            "",
+            "",
+            budget.text(unit),
+            Verdict.NO_PEER,
+        )
 
 
 def table(lines: Sequence[Row]) -> str:

@@ -6,13 +6,17 @@ from bench.contest import Contest
 
 from .actors import ACTORS
 from .calls import CALLS
+from .connections import CONNECTIONS
 from .dispatch import DISPATCH
+from .endtoend import END_TO_END
 from .footprint import FOOTPRINT
 from .journal import JOURNAL
+from .lag import LAG
 from .refusals import REFUSALS
 from .telemetry import TELEMETRY
 from .threads import THREADS
 from .transitions import TRANSITIONS
+from .windows import WINDOWS
 
 __all__ = ["ALL"]
 
@@ -24,6 +28,10 @@ ALL: tuple[Contest, ...] = (
     *TELEMETRY,
     *ACTORS,
     *DISPATCH,
+    *END_TO_END,
     *JOURNAL,
+    *LAG,
     *FOOTPRINT,
+    *WINDOWS,
+    *CONNECTIONS,
 )

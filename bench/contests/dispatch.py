@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import brama
@@ -22,6 +22,8 @@ MANY = 10_000
 PATIENCE = 60.0
 BATCH = 100
 ROUND = 4 * BATCH
+SIZES = (10, 100, 1_000, 10_000, 100_000)
+MATCHES = (1, 10, 100, 1_000)
 EVENTS = ("circuit_opened", "circuit_closed")
 
 
@@ -39,45 +41,59 @@ def nobody() -> None:
 
 
 class Hall:
-    """A system with `size` inline subscribers, of whom `MATCHING` want what is published."""
+    """A system with `size` subscribers, of whom `matching` want what is published.
 
-    def __init__(self, system: brama.System, size: int) -> None:
+    They are inline, or else plain functions that run on worker threads.
+    """
+
+    def __init__(
+        self, system: brama.System, size: int, matching: int = MATCHING, *, workers: bool = False
+    ) -> None:
+        self.matching = matching
+        self._workers = workers
         self._registry: Any = system.actors.names.whereis(REGISTRY)
         # A circuit of its own, whose bell nobody hears: its records go to the registry from here,
         # as a connection actor would send them, so that the time begins there.
         self._circuit = Catalogue(Shared(interest=Everybody())).circuit("hot")
         self._complete = threading.Event()
+        self._lock = threading.Lock()
+        # Invariant: written under the lock; the subscriptions that have not got everything yet.
         self._left = 0
+        self._goal = [0] * matching
         self.published = 0
-        self.delivered = [0] * MATCHING
-        for number in range(size - MATCHING):
+        self.delivered = [0] * matching
+        for number in range(size - matching):
             system.subscribe(inline(_Deaf(number).hear), events=EVENTS, connection=f"cold-{number}")
-        for place in range(MATCHING):
-            system.subscribe(inline(self._listener(place)), events=EVENTS, connection="hot")
+        for place in range(matching):
+            hear = self._listener(place)
+            system.subscribe(hear if workers else inline(hear), events=EVENTS, connection="hot")
 
     def publish(self, times: int) -> float:
         """Publish so many events, and wait until each was delivered to all who match.
 
         Returns:
-            Seconds of CPU, all threads, from the first word to the registry to the last delivery:
-            the loop never rests in between, so on a free machine that is the time.
+            Seconds from the first word to the registry to the last delivery. Of CPU, all threads,
+            when the handlers are inline: the loop never rests in between, so on a free machine
+            that is the time.
         """
+        clock = time.perf_counter if self._workers else time.process_time
         batches = [self._batch(min(BATCH, times - first)) for first in range(0, times, BATCH)]
         self._complete.clear()
-        self._left = times * MATCHING
-        start = time.process_time()
+        self._left = self.matching
+        self._goal = [seen + times for seen in self.delivered]
+        start = clock()
         for records in batches:
             self._registry.tell(Publish(records, nobody))
         if not self._complete.wait(PATIENCE):
-            raise WorkNotDone(f"{self._left} of {times * MATCHING} deliveries did not come")
-        seconds = time.process_time() - start
+            raise WorkNotDone(f"{self._left} of {self.matching} subscribers wait for an event")
+        seconds = clock() - start
         self.published += times
         return seconds
 
     def done(self) -> int:
         """Deliveries, after everybody who matches has got every event once."""
         listeners = {f"listener_{place}": seen for place, seen in enumerate(self.delivered)}
-        return agree("deliveries", published=self.published, **listeners) * MATCHING
+        return agree("deliveries", published=self.published, **listeners) * self.matching
 
     def _batch(self, times: int) -> list[Record]:
         """The records of so many transitions; each has one event that somebody wants."""
@@ -96,11 +112,14 @@ class Hall:
         delivered = self.delivered
 
         def hear(_event: brama.Event) -> None:
-            # On the one thread of the loop, so plain counting is exact.
-            delivered[place] += 1
-            self._left -= 1
-            if not self._left:
-                self._complete.set()
+            # One subscription is handled by one thread at a time, so counting is exact.
+            seen = delivered[place] + 1
+            delivered[place] = seen
+            if seen == self._goal[place]:
+                with self._lock:
+                    self._left -= 1
+                    if not self._left:
+                        self._complete.set()
 
         return hear
 
@@ -171,15 +190,55 @@ def _signals(blinker: Any, size: int) -> Contender:
     return Contender("blinker", run, done, times=ROUND * MATCHING)
 
 
-def _contender(name: str, hall: Hall) -> Contender:
+def _contender(name: str, hall: Hall, **options: Any) -> Contender:
     """One time is one delivery, so that the figure compares with those of other registries."""
     hall.publish(2)  # until all actors of the subscriptions are up
     before = hall.done()
+    matching = hall.matching
 
     def run(times: int) -> float:
-        return hall.publish(times // MATCHING) / times
+        return hall.publish(times // matching) / times
 
-    return Contender(name, run, lambda: hall.done() - before, times=ROUND * MATCHING)
+    events = max(2, ROUND * MATCHING // matching)
+    return Contender(name, run, lambda: hall.done() - before, times=events * matching, **options)
+
+
+@contextmanager
+def on_workers(scale: Scale) -> Generator[list[Contender], None, None]:
+    with brama.System() as system:
+        yield [_contender("brama", Hall(system, int(MANY * scale.size), workers=True))]
+
+
+@contextmanager
+def by_subscribers(scale: Scale) -> Generator[list[Contender], None, None]:
+    with ExitStack() as stack:
+        yield [
+            _contender(
+                f"{size:,}".replace(",", " "),
+                Hall(stack.enter_context(brama.System()), size),
+                series="brama",
+                at=float(size),
+                compared=size == SIZES[0],
+            )
+            for size in reversed(SIZES)
+            if size <= SIZES[-1] * scale.size
+        ]
+
+
+@contextmanager
+def by_matches(scale: Scale) -> Generator[list[Contender], None, None]:
+    with ExitStack() as stack:
+        yield [
+            _contender(
+                str(matching),
+                Hall(stack.enter_context(brama.System()), 1000, matching),
+                series="brama",
+                at=float(matching),
+                compared=False,
+            )
+            for matching in MATCHES
+            if matching <= MATCHES[-1] * scale.size
+        ]
 
 
 DISPATCH = (
@@ -189,5 +248,25 @@ DISPATCH = (
         dispatch,
         unit="/s",
         clock=WALL,
+    ),
+    Contest(
+        "dispatch-workers",
+        "the same to 10 functions on worker threads",
+        on_workers,
+        unit="/s",
+        clock=WALL,
+    ),
+    Contest(
+        "by-subscribers",
+        "a delivery, CPU, 10 matching among so many subscribers",
+        by_subscribers,
+        axis="subscribers",
+    ),
+    Contest(
+        "by-matches",
+        "a delivery, CPU, with so many matching among 1 000 subscribers",
+        by_matches,
+        axis="matching subscribers",
+        quick=False,
     ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -208,6 +210,39 @@ def _repeated(**measures: Callable[[], float]) -> Generator[list[Contender], Non
     yield [contender(name, measure) for name, measure in measures.items()]
 
 
+EXIT = """
+import json, sys, time
+import brama
+brama.telemetry.configure(endpoint=sys.argv[1])
+with_spans = brama.circuit("bench", failure_threshold=1)
+for _ in range(20):
+    with_spans.open_circuit(expires_in=60)
+    with_spans.close_circuit()
+print(json.dumps({"opened": with_spans.status().opened_count, "ends_at": time.time()}))
+"""
+
+
+@contextmanager
+def _exits(_scale: Scale) -> Generator[list[Contender], None, None]:
+    """From the last line of a program to the end of its process, while its collector is dead."""
+
+    def ends(endpoint: str) -> float:
+        said = child(EXIT, endpoint)
+        agree("openings", asked=20, counted=said["opened"])
+        return time.time() - float(said["ends_at"])
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("", 0)) as gone:
+        port = gone.getsockname()[1]
+        gone.close()  # nobody listens there any more
+        with _repeated(
+            **{
+                "brama": lambda: ends(f"http://127.0.0.1:{port}"),
+                "by a silent one": lambda: ends(f"http://127.0.0.1:{silent.getsockname()[1]}"),
+            }
+        ) as contenders:
+            yield contenders
+
+
 FOOTPRINT = (
     Contest(
         "import",
@@ -224,4 +259,5 @@ FOOTPRINT = (
     ),
     Contest("idle-actor", "an idle actor; resident, over 10 000", _idle_actor, "B", rounds=3),
     Contest("register", "registrations, 100 000 of them", _rate, "/s", rounds=3),
+    Contest("exit", "the end of a process whose OTLP endpoint refuses", _exits, "ms", rounds=3),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import repeat
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,8 @@ from .work import Work, settled
 __all__ = ["THREADS"]
 
 SIZE = 8
+SIZES = (1, 2, 4, 8, 16, 32)
+BESIDE = ("circuitbreaker", "purgatory")
 PATIENCE = 10.0
 
 
@@ -111,6 +113,38 @@ def _never_waits(circuit: brama.Circuit) -> None:
         raise WorkNotDone("a call waited for another call of the same circuit")
 
 
+@contextmanager
+def by_threads(scale: Scale) -> Generator[list[Contender], None, None]:
+    peers = [(one, library) for one, library in installed() if one.name in BESIDE]
+    with brama.System() as system, ExitStack() as stack:
+        contenders = []
+        for size in SIZES[:3] if scale.size < 1 else SIZES:
+            crew = stack.enter_context(Crew(size))
+            circuit, work = system.circuit(f"bench-{size}"), Work()
+            run = crew.rounds_of(circuit(work.call))
+            contenders.append(_of("brama", size, run, settled(circuit, work)))
+            for one, library in peers:
+                theirs = Work()
+                run = crew.rounds_of(one.default(library).decorate(theirs.call))
+                contenders.append(_of(one.name, size, run, theirs.done))
+        yield contenders
+
+
+def _of(
+    series: str, size: int, run: Callable[[int], float | None], done: Callable[[], int]
+) -> Contender:
+    return Contender(f"{series}, {size}", run, done, compared=False, series=series, at=float(size))
+
+
 THREADS = (
     Contest("threads", "a decorated call, by 8 threads at once", shared, clock=WALL, slice=0.04),
+    Contest(
+        "by-threads",
+        "a decorated call, by so many threads at once",
+        by_threads,
+        clock=WALL,
+        slice=0.02,
+        axis="threads",
+        quick=False,
+    ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import threading
 import time
@@ -15,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 import brama
-from bench.contest import Contender, Contest, Scale, WorkNotDone, agree
+from bench.contest import TAILS, Contender, Contest, Scale, WorkNotDone, agree
 from brama.notifier import inline
 from brama.telemetry import configure
 
@@ -136,26 +135,22 @@ def _in_a_row(tripping: Tripping) -> Contender:
     return Contender("brama", run, tripping.done, times=ROUND)
 
 
-def _lone(tripping: Tripping, sample: Callable[[list[Trip]], float]) -> Contender:
+def _lone(tripping: Tripping, sample: Callable[[Trip], float]) -> Contender:
     """A round trips one circuit many times, each time in an idle process."""
 
-    def run(times: int) -> float:
-        return sample([tripping.once() for _ in repeat(None, times)])
+    def run(times: int) -> list[float]:
+        return [sample(tripping.once()) for _ in repeat(None, times)]
 
     return Contender("brama", run, tripping.done, times=ROUND)
 
 
-def _caller(trips: list[Trip]) -> float:
-    return statistics.median(seconds for [seconds], _ in trips)
+def _caller(trip: Trip) -> float:
+    [seconds], _ = trip
+    return seconds
 
 
-def _handler(trips: list[Trip]) -> float:
-    return statistics.median(late for _, late in trips)
-
-
-def _handler_p99(trips: list[Trip]) -> float:
-    late = sorted(late for _, late in trips)
-    return late[math.ceil(0.99 * len(late)) - 1]
+def _handler(trip: Trip) -> float:
+    return trip[1]
 
 
 @contextmanager
@@ -198,16 +193,15 @@ def heard(_scale: Scale) -> Generator[list[Contender], None, None]:
         yield [_lone(Tripping(system), _handler)]
 
 
-@contextmanager
-def heard_late(_scale: Scale) -> Generator[list[Contender], None, None]:
-    with brama.System() as system:
-        yield [_lone(Tripping(system), _handler_p99)]
-
-
 TRANSITIONS = (
     Contest("transition", "the call that opens a circuit, 60 in a row, p50", in_a_row, "us"),
     Contest("transition-traced", "the same while an SDK records spans, p50", traced, "us"),
-    Contest("transition-lone", "the same, one in an idle process: cold, wakes a loop", lone, "us"),
-    Contest("heard", "from that call to an inline handler, p50", heard, "us"),
-    Contest("heard-p99", "the same, p99", heard_late, "us"),
+    Contest(
+        "transition-lone",
+        "the same, one in an idle process: cold, wakes a loop",
+        lone,
+        "us",
+        quantiles=TAILS,
+    ),
+    Contest("heard", "from that call to an inline handler", heard, "us", quantiles=TAILS),
 )

@@ -70,6 +70,18 @@ def test_a_limit_may_be_missed_by_its_slack(budget: Budget, verdict: Verdict) ->
     assert judge(budget, outcome(ours=CALM)) is verdict
 
 
+def test_a_budget_may_be_for_another_figure_than_the_first() -> None:
+    found = outcome(ours=CALM)
+    found.figures["brama p99"] = around(500, 0.01)  # type: ignore[index]
+
+    assert judge(Budget("sync", contender="brama p99", at_most=400), found) is Verdict.MISSED
+    assert judge(Budget("sync", at_most=400), found) is Verdict.MET
+    assert judge(Budget("sync", contender="brama p9", at_most=400), found) is Verdict.NO_PEER
+    text = table(list(rows(found, [Budget("sync", contender="brama p99", at_most=400)])))
+    assert text.splitlines()[-1].split()[0:3] == ["brama", "p99", "500"]
+    assert "MISSED" in text.splitlines()[-1]
+
+
 def test_a_large_limit_is_written_out() -> None:
     assert Budget("burst", at_least=1_000_000).text("/s") == "≥ 1,000,000/s"
 
@@ -94,7 +106,7 @@ def test_a_noisy_ratio_is_printed_nowhere() -> None:
     assert document["budgets"] == [
         {
             "budget": "≤ 0.5 × peer",
-            "against": "peer",
+            "beside": "peer",
             "found": None,
             "verdict": "too noisy to tell",
         }

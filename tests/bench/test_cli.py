@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 from bench.cli import main, select
 from bench.contest import Contender, Contest, Scale
@@ -66,6 +67,17 @@ def test_the_status_tells_a_missed_budget_from_a_met_one(
     assert "met" in capsys.readouterr().out
     assert main(["--quick"], [contest("refusal", 200e-9)]) == 1
     assert "MISSED" in capsys.readouterr().out
+
+
+def test_a_quick_run_leaves_out_what_takes_long_unless_it_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long, short = attrs.evolve(contest("long", 1e-7), quick=False), contest("short", 1e-7)
+
+    main(["--quick"], [long, short])
+    assert "long" not in capsys.readouterr().out
+    main(["--quick", "long"], [long, short])
+    assert "long" in capsys.readouterr().out
 
 
 def test_a_run_without_the_work_prints_no_figure(capsys: pytest.CaptureFixture[str]) -> None:

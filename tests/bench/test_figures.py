@@ -67,3 +67,31 @@ def test_a_figure_whose_interval_is_wide_is_noisy() -> None:
 
 def test_the_spread_is_the_middle_half() -> None:
     assert figure([0.0, 90.0, 100.0, 110.0, 1000.0]).spread == pytest.approx(0.2)
+
+
+def test_a_quantile_is_what_its_share_of_the_samples_does_not_exceed() -> None:
+    found = figure([float(rank) for rank in range(1, 1001)], 0.99)
+
+    assert found.median == 990
+    assert found.low < 990 < found.high
+
+
+def test_the_interval_of_a_quantile_holds_the_true_one_in_nineteen_of_twenty_runs() -> None:
+    draw = random.Random(11)
+    held = 0
+    for _ in range(400):
+        found = figure([draw.random() for _ in range(600)], 0.95)
+        held += found.low <= 0.95 <= found.high
+
+    assert held >= 375
+
+
+def test_the_tail_may_be_less_certain_than_the_median() -> None:
+    samples = [1.0] * 900 + [10.0 + rank * 0.12 for rank in range(100)]
+
+    assert not figure(samples, 0.99).noisy
+    assert figure(samples, 0.99).tolerance > figure(samples).tolerance
+
+
+def test_thousands_of_samples_overflow_nothing() -> None:
+    assert figure([float(rank) for rank in range(5000)]).median == 2499.5

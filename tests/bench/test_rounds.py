@@ -133,3 +133,46 @@ def test_noise_makes_a_run_longer_but_not_endless() -> None:
 
     assert rounds([1.0]) == pytest.approx(10, abs=1)
     assert rounds([1.0, 3.0, 9.0]) == pytest.approx(30, abs=1)
+
+
+def test_quantiles_are_taken_over_the_samples_of_all_rounds() -> None:
+    class Trips(Worker):
+        def trips(self, times: int) -> list[float]:
+            self.total += times
+            return [number * 1e-6 for number in range(1, times + 1)]
+
+    trips = Trips("brama", [1.0])
+    made = contest(
+        Contender("brama", trips.trips, trips._done, times=100),
+        unit="us",
+        quantiles=(0.5, 0.99),
+    )
+    figures = run(made, SCALE).figures
+
+    assert list(figures) == ["brama p50", "brama p99"]
+    assert figures["brama p50"].median == pytest.approx(50.5)
+    assert figures["brama p99"].median == pytest.approx(99)
+    assert figures["brama p99"].samples == 9 * 100
+
+
+def test_the_points_of_a_curve_are_in_order_of_their_size() -> None:
+    one = Worker("brama", [1.0])
+    contenders = [
+        Contender(f"{series} {at:g}", one._run, lambda: 90, times=10, series=series, at=at)
+        for series, at in (("brama", 100.0), ("brama", 10.0), ("peer", 10.0))
+    ]
+    outcome = run(contest(*contenders, axis="sizes"), SCALE)
+
+    assert outcome.curves == {
+        "brama": [(10.0, "brama 10"), (100.0, "brama 100")],
+        "peer": [(10.0, "peer 10")],
+    }
+
+
+def test_what_is_not_compared_makes_no_run_longer() -> None:
+    patient = Scale(seconds=0.01, rounds=9, slice=0.001, size=1.0)
+    now = count(0.0, 0.001).__next__
+    wild = Worker("wild", [1.0, 3.0, 9.0]).contender(compared=False)
+    outcome = run(contest(Worker("brama", [1.0]).contender(), wild), patient, now=now)
+
+    assert outcome.figures["brama"].samples == pytest.approx(10, abs=1)
