@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from enum import Enum
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
@@ -14,6 +14,7 @@ from brama.telemetry import ConfigError, unknown
 
 from .breaker import Breaker
 from .errors import CircuitOpenError
+from .options import check_probe
 from .permit import Permit
 from .spanned import permit_for
 from .status import Status
@@ -100,8 +101,7 @@ def terms(
     """
     if on_open not in ON_OPEN:
         raise unknown("on_open", on_open, ON_OPEN)
-    if not isinstance(probe, bool):
-        raise ConfigError("probe", "True or False", probe)
+    check_probe(probe)
     kinds = _kinds(fallback_on)
     if fallback is NOTHING and kinds:
         raise ConfigError("fallback_on", "given together with a fallback", fallback_on)
@@ -128,7 +128,7 @@ def check_items(fallback: Any, *, sync: bool) -> None:
 
 def _kinds(value: Any) -> tuple[type[Exception], ...]:
     kinds = (value,) if isinstance(value, type) else value
-    if isinstance(kinds, Iterable):
+    if isinstance(kinds, Iterable) and not isinstance(kinds, str | bytes | Mapping):
         kinds = tuple(kinds)
         if all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
             return kinds

@@ -107,11 +107,15 @@ class Breaker(Controls):
         number = next(meter.started)
         meter.flight[number] = now
         if meter.hung_at is NOTHING_FLIES:
-            meter.hung_at = now + meter.slow_after
-            self.shared.bell(self)  # the calls under way are looked at also if nobody calls again
+            self._watch(meter, now)
         if meter.stall_after is not None:
             self.shared.pulses.watch(meter)
         return number
+
+    def _watch(self, meter: Meter, now: float) -> None:
+        """Have the calls under way looked at also if nobody calls again."""
+        meter.hung_at = now + meter.slow_after
+        self.shared.bell(self)
 
     def _scan(self, meter: Meter, now: float) -> None:
         with self.lock:
@@ -158,6 +162,11 @@ class Breaker(Controls):
             work = self._work()
         if work:
             self._do(work)
+        if entry is not None and type(meter := entry[0]) is Meter and meter.timed:
+            if meter.hung_at is NOTHING_FLIES:
+                self._watch(meter, now)
+            if meter.stall_after is not None:
+                self.shared.pulses.watch(meter)
         return entry
 
     def _enter(self, now: float, probe: bool, refuse: bool) -> tuple[Generation, int] | None:
@@ -433,8 +442,13 @@ class Breaker(Controls):
         now = self.shared.clock()
         with self.lock:
             self._shut(event, now)
+            self._free_place()
+            wakes = self._wakes()
             # An actor that manages it has nothing to wait for any more.
-            return self._unrung() or self.state is not State.CLOSED
+            ring = self._unrung() or self.state is not State.CLOSED
+        for wake in wakes:  # there is no verdict to wait for any more
+            wake()
+        return ring
 
     def _shut(self, event: str, now: float) -> None:
         self.admission = None

@@ -18,7 +18,7 @@ from .fields import Fields
 from .generation import Generation
 from .log import Record
 from .options import Key, check_name, check_scope
-from .policy import Policy, check_options, merge
+from .policy import Policy, check_options, check_policy, merge
 from .roster import Roster
 from .shared import Shared
 from .state import State, check_state
@@ -85,18 +85,33 @@ class Catalogue:
         key = (check_scope(scope), name)
         if policy is None:
             options = check_options(options)
-        elif not isinstance(policy, Policy):
-            raise ConfigError("policy", "a brama.Policy", policy)
-        elif options:
-            raise ConfigError("policy", "given alone, without single options", sorted(options))
+        else:
+            check_policy(policy)
+            if options:
+                raise ConfigError("policy", "given alone, without single options", sorted(options))
         if metadata is not None and not isinstance(metadata, Mapping):
             raise ConfigError("metadata", "a mapping", metadata)
-        if pinned is True:
-            with self._lock:
-                self._pinned.add(key)
-        elif pinned is not False:
+        if not isinstance(pinned, bool):
             raise ConfigError("pinned", "True or False", pinned)
+        if not pinned or key in self._pinned:
+            return self._have(key, policy, options, metadata)
+        with self._lock:
+            self._pinned.add(key)  # first: the cleanup must not come in between
+        try:
+            return self._have(key, policy, options, metadata)
+        except ConfigError:
+            with self._lock:
+                self._pinned.discard(key)
+            raise
 
+    def _have(
+        self,
+        key: Key,
+        policy: Policy | None,
+        options: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None,
+    ) -> Circuit:
+        """The circuit of that key, which agrees with the options."""
         circuit = self._circuits.get(key)
         if circuit is None:
             circuit, ring = self._create(key, policy, options, metadata)

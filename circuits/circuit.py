@@ -8,7 +8,18 @@ from datetime import timedelta
 from functools import partial
 from inspect import isawaitable
 from types import CoroutineType
-from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
+from typing import (
+    Any,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from brama.telemetry import watching
 
@@ -19,7 +30,7 @@ from .decorator import decorate
 from .detection import Detecting
 from .evidence import Why
 from .lasting import run
-from .options import check_reason, seconds
+from .options import check_probe, check_reason, seconds
 from .permit import Bystander, Permit
 from .spanned import permit_for
 from .state import State
@@ -179,8 +190,11 @@ class Circuit(Detecting):
 
         Raises:
             CircuitOpenError: the call was refused.
-            TypeError: `function` returned a coroutine or the like, which `acall` is for.
+            TypeError: `function` cannot be called, or returned a coroutine or the like, which
+                `acall` is for.
         """
+        if not callable(function):
+            raise _not_a_function("call", "circuit.call(function, argument)", function)
         return cast("R", run(permit_for(self._breaker), function, args, kwargs, awaitable=False))
 
     async def acall(
@@ -193,12 +207,7 @@ class Circuit(Detecting):
             TypeError: `function` is a coroutine object, or does not return an awaitable.
         """
         if not callable(function):
-            if type(function) is CoroutineType:
-                function.close()
-            raise TypeError(
-                "acall() takes the function and its arguments apart: "
-                f"await circuit.acall(function, argument), got: {function!r}"
-            )
+            raise _not_a_function("acall", "await circuit.acall(function, argument)", function)
         async with permit_for(self._breaker) as permit:
             awaitable = function(*args, **kwargs)
             if type(awaitable) is not CoroutineType and not isawaitable(awaitable):
@@ -223,9 +232,9 @@ class Circuit(Detecting):
             probe: whether this call may be a half-open circuit's probe. One that may not, a
                 payment say, is refused until other calls have closed the circuit.
         """
-        if probe and not watching.calls:  # as it mostly is: a step less
+        if probe is True and not watching.calls:  # as it mostly is: a step less
             return Permit(self._breaker)
-        return permit_for(self._breaker, probe=probe)
+        return permit_for(self._breaker, probe=check_probe(probe))
 
     def try_acquire(self, *, probe: bool = True) -> Permit | None:
         """A permit to make one call, or None when it is refused.
@@ -240,7 +249,7 @@ class Circuit(Detecting):
         if breaker.admission is None and breaker.shared.clock() < breaker.reopen_at:
             next(breaker.refused)
             return None
-        permit = Permit(breaker) if probe else Bystander(breaker)
+        permit = Permit(breaker) if probe is True or check_probe(probe) else Bystander(breaker)
         return permit if permit.acquire() else None
 
     def guard_stream(
@@ -413,6 +422,27 @@ class Circuit(Detecting):
         """
         self._breaker.load(stored)
 
+    def __copy__(self) -> Self:
+        """Itself: what holds a circuit may be copied, and guards the same connection."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{self!r} belongs to its process and does not pickle; pickle its key, and write "
+            "brama.circuit(name, scope=scope) where it is read"
+        )
+
     def __repr__(self) -> str:
         scope = "" if self.scope is None else f", scope={self.scope!r}"
         return f"<Circuit {self.name!r}{scope}, {self.state}>"
+
+
+def _not_a_function(method: str, usage: str, function: object) -> TypeError:
+    if type(function) is CoroutineType:
+        function.close()
+    return TypeError(
+        f"{method}() takes the function and its arguments apart: {usage}, got: {function!r}"
+    )

@@ -23,6 +23,7 @@ __all__ = [
     "ask",
     "classified",
     "describe",
+    "holds",
     "is_cancellation",
     "of_error",
     "of_result",
@@ -33,6 +34,7 @@ logger = logging.getLogger("brama.circuits")
 REASON_LIMIT = 200
 
 SUCCESS, FAILURE, IGNORE = "success", "failure", "ignore"
+WORDS = (SUCCESS, FAILURE, IGNORE)
 
 
 def describe(error: BaseException) -> str:
@@ -78,7 +80,7 @@ def of_result(policy: Policy, result: Any, duration: float | None = None) -> tup
         verdict = classified(policy, Outcome(result=result, duration=duration))
         if verdict is not None:
             return verdict
-    if policy.record_result is not None and ask(policy.record_result, result):
+    if policy.record_result is not None and holds(policy.record_result, result):
         return FAILURE, _shown(result)
     return SUCCESS, None
 
@@ -116,11 +118,13 @@ def classified(policy: Policy, outcome: Outcome) -> tuple[str, str | None] | Non
         return None
     if word is True or word is False:
         word = SUCCESS if word else FAILURE
+    if not isinstance(word, str):
+        word = ""  # not compared: equality, too, may be the user's own
     if word == "ok":
         word = SUCCESS
     elif word == "error":
         word = FAILURE
-    if word not in (SUCCESS, FAILURE, IGNORE):
+    if word not in WORDS:
         logger.error(
             "classify answered %r; expected 'success', 'failure', ('failure', reason), 'ignore' or "
             "None, so that the usual rules apply",
@@ -143,6 +147,16 @@ def ask(function: Callable[[Any], Any] | None, argument: Any) -> Any:
         return None
 
 
+def holds(function: Callable[[Any], Any] | None, argument: Any) -> bool:
+    """Whether the user's function answers true; an answer that is neither counts as no answer."""
+    answer = ask(function, argument)
+    try:
+        return bool(answer)
+    except Exception:
+        logger.exception("%r answered what is neither true nor false", function)
+        return False
+
+
 def _shown(result: object) -> str:
     """A result as a reason: what it is, never the object."""
     return f"result {_text(result)}"
@@ -157,4 +171,4 @@ def _text(thing: object) -> str:
 
 def _passes(tests: tuple[Callable[[Any], object], ...], error: BaseException) -> bool:
     """Whether any of the user's predicates answers true; most policies have none."""
-    return bool(tests) and any(ask(test, error) for test in tests)
+    return bool(tests) and any(holds(test, error) for test in tests)

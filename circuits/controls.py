@@ -7,14 +7,15 @@ it stays refused; an order then decides what it goes back to.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf
 from typing import Any, Self
 
 from brama.telemetry import ConfigError
 
 from .gate import Gate
-from .generation import Meter, value
-from .machine import NEVER
+from .generation import Meter
+from .machine import NEVER, Rare
 from .policy import OPTIONS, Policy
 from .state import State
 
@@ -38,23 +39,27 @@ class Isolation:
     Threads: any. Releasing twice is releasing once.
     """
 
-    __slots__ = ("_release", "reason")
+    __slots__ = ("_held", "_release", "reason")
+
+    _held: bool  # Invariant: whoever deletes it releases; deleting is one step.
 
     def __init__(self, release: Callable[[], None], reason: str | None) -> None:
-        self._release: Callable[[], None] | None = release
+        self._release = release
+        self._held = True
         self.reason = reason
 
     @property
     def held(self) -> bool:
         """Whether it was not released."""
-        return self._release is not None
+        return hasattr(self, "_held")
 
     def release(self) -> None:
         """Let go."""
-        # One step of the interpreter, so that two threads do not both release.
-        release, self._release = self._release, None
-        if release is not None:
-            release()
+        try:
+            del self._held
+        except AttributeError:
+            return
+        self._release()
 
     close = release
 
@@ -96,6 +101,9 @@ class Controls(Gate):
         """Be half-open now, by way of open, with no probe out."""
 
         def apply(now: float) -> None:
+            if self._rare is not None and self._isolated(State.OPEN):
+                self._rare.resume_at = now
+                return
             if self.state not in (State.OPEN, State.HALF_OPEN):
                 self._forget_failures()
                 self.reopen_at = now
@@ -103,6 +111,7 @@ class Controls(Gate):
                 self._open(reason, now)
             if self.state is State.HALF_OPEN:
                 self._next_generation()
+                self._free_place()
             else:
                 self._half_open(reason or "half-open", now)
 
@@ -171,9 +180,12 @@ class Controls(Gate):
     def isolate(self, reason: str | None) -> Isolation:
         """Refuse all calls until this and all other holders have let go."""
 
+        held: list[Rare] = []
+
         def apply(now: float) -> None:
             rare = self._have_rare()
             rare.isolated += 1
+            held.append(rare)
             if rare.isolated == 1:
                 rare.below = self.state
                 if self.state is State.HALF_OPEN:
@@ -181,12 +193,13 @@ class Controls(Gate):
                 self._isolate(reason, now)
 
         self._order(apply, ring=True)
-        return Isolation(self._let_go, reason)
+        return Isolation(partial(self._let_go, held[0]), reason)
 
     def _isolate(self, reason: str | None, now: float) -> None:
         if self.state is State.FORCED_OPEN:
             return
         kept = self.reopen_at if self.state is State.OPEN else now
+        since = self._since if self.state is State.OPEN else now
         self._failures = self._failure_count()
         cause = self._have_rare().cause
         self.reopen_at = inf
@@ -194,7 +207,7 @@ class Controls(Gate):
         self._opened_at = self.shared.wall()
         self._move(State.FORCED_OPEN, reason, now, FORCED[State.FORCED_OPEN])
         rare = self._have_rare()
-        rare.resume_at, rare.cause = kept, cause
+        rare.resume_at, rare.open_since, rare.cause = kept, since, cause
 
     def _isolated(self, state: State) -> bool:
         """Whether an order has to wait; it decides what the circuit goes back to."""
@@ -204,10 +217,11 @@ class Controls(Gate):
         rare.below = state
         return True
 
-    def _let_go(self) -> None:
+    def _let_go(self, rare: Rare) -> None:
         def apply(now: float) -> None:
-            rare = self._rare
-            if rare is None or not rare.isolated:  # a fork or a new registration in between
+            # As long as anybody holds the circuit, this is one object; it is another one after a
+            # new registration, which whoever held the former has no share in.
+            if rare is not self._rare or not rare.isolated:
                 return
             rare.isolated -= 1
             if rare.isolated or self.state is not State.FORCED_OPEN:
@@ -230,7 +244,10 @@ class Controls(Gate):
         """Stay open for so long from now on, in the policy's place; an open circuit, too."""
 
         def apply(_now: float) -> None:
-            self._have_rare().expiry = seconds
+            rare = self._have_rare()
+            rare.expiry = seconds
+            if rare.isolated:
+                rare.resume_at = rare.open_since + seconds
             if self.state is State.OPEN:
                 self.reopen_at = self._since + seconds
 
@@ -242,6 +259,7 @@ class Controls(Gate):
         def apply(now: float) -> None:
             if self._rare is not None:
                 self._rare.expiry = None
+                self._rare.resume_at = now
             if self.state is State.OPEN:
                 self.reopen_at = now
 
@@ -251,7 +269,8 @@ class Controls(Gate):
         """Stay open until somebody closes it."""
 
         def apply(_now: float) -> None:
-            self._have_rare().expiry = inf
+            rare = self._have_rare()
+            rare.expiry = rare.resume_at = inf
             if self.state is State.OPEN:
                 self.reopen_at = inf
 
@@ -336,7 +355,13 @@ class Controls(Gate):
 
         def apply(now: float) -> None:
             state: State = plan["state"]
-            if self._isolated(state):
+            opened = state in (State.OPEN, State.HALF_OPEN)
+            left = inf if plan["remaining"] is None else plan["remaining"]
+            passed = max(0.0, self.shared.wall() - plan["saved_at"])
+            reopen_at = now + max(0.0, left - passed)
+            rare = self._rare
+            if rare is not None and self._isolated(State.OPEN if opened else state):
+                rare.resume_at, rare.open_since = reopen_at, now
                 return
             self._opened_at = plan["opened_at"]
             self._opened_count = plan["opened_count"]
@@ -344,10 +369,8 @@ class Controls(Gate):
             expiry = inf if plan["expiry_disabled"] else plan["expiry"]
             if expiry is not None or self._rare is not None:
                 self._have_rare().expiry = expiry
-            if state in (State.OPEN, State.HALF_OPEN):
-                left = inf if plan["remaining"] is None else plan["remaining"]
-                passed = max(0.0, self.shared.wall() - plan["saved_at"])
-                self.reopen_at = now + max(0.0, left - passed)
+            if opened:
+                self.reopen_at = reopen_at
                 self._failures = plan["failure_count"]
                 self.reason = plan["reason"]
                 if self.state is not State.OPEN:
@@ -357,7 +380,7 @@ class Controls(Gate):
                 if self.state is not State.CLOSED:
                     self._close("restored", now)
                 self._failures = plan["failure_count"]
-                self._seen = value(self.current.succeeded)
+                self._resume_row()
                 self.reason = plan["reason"]
             else:
                 self._force(state, "restored", now)

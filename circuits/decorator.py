@@ -45,6 +45,10 @@ def decorate(
     if isinstance(function, classmethod | staticmethod):
         guarded = type(function)(decorate(breaker, function.__func__, answer))
         return cast("Callable[P, R]", guarded)
+    if isinstance(function, functools.partialmethod):
+        inner = decorate(breaker, function.func, answer)
+        guarded = functools.partialmethod(inner, *function.args, **function.keywords)
+        return cast("Callable[P, R]", guarded)
     _check(function)
     kind = kind_of(function)
     if answer is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from .policy import Policy
+from .policy import Policy, check_policy
 from .state import State
 from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, Trip, least
 
@@ -18,7 +18,11 @@ def explain(policy: Policy) -> str:
         >>> explain(Policy(failure_threshold=3, expiry=10.0))
         'Opens after 3 failures in a row. Stays open for 10 s. Then admits 1 probe at a time and \
 closes after 1 success; 1 failure opens it again.'
+
+    Raises:
+        ConfigError: `policy` is none.
     """
+    check_policy(policy)
     sentences = [f"Opens {_trip(policy.trip, policy)}."]
     sentences.append(_open_time(policy))
     probes = _many(policy.half_open_max_calls, "probe")
@@ -117,7 +121,11 @@ def lint(policy: Policy) -> tuple[Finding, ...]:
         ['jitter']
         >>> lint(Policy())
         ()
+
+    Raises:
+        ConfigError: `policy` is none.
     """
+    check_policy(policy)
     defaults = Policy()
     found: list[Finding] = []
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from brama.telemetry import ConfigError
@@ -195,8 +196,11 @@ def _verdict(meter: Meter, outcome: Outcome) -> Any:
     if watchers is None:
         made = [ask(lambda trip: trip.watch(), trip) for trip in meter.trips]
         watchers = meter.watchers = [watcher for watcher in made if callable(watcher)]
-    found: Any = None
-    for watcher in watchers:
-        answer = ask(watcher, outcome)
-        found = found or answer
-    return found
+    answers = [ask(partial(_answer, watcher), outcome) for watcher in watchers]
+    return next(filter(None, answers), None)
+
+
+def _answer(watcher: Callable[[Outcome], Any], outcome: Outcome) -> str | bool:
+    """What a condition answers; whether that is true may be code of the user's, too."""
+    answer = watcher(outcome)
+    return answer if isinstance(answer, str) else bool(answer)

@@ -41,6 +41,10 @@ __all__ = ["Machine", "Rare"]
 NEVER = -inf
 MISSING = object()
 
+IDLE = 0.1
+"""Seconds between two looks at a half-open circuit that has no probe out, however short its lease:
+so many of them must not keep the loop busy."""
+
 # Tuples: an enum member in a set is hashed by a function in Python, here `is` is enough.
 PASSING = (State.CLOSED, State.DISABLED, State.METRICS_ONLY)
 """The states in which every call passes."""
@@ -66,7 +70,8 @@ class Rare:
         incidents: the last failures that count against the circuit.
         cause: what opened it: the fields of a `Cause`.
         isolated: how many hold it isolated; `below` is the state that it goes back to,
-            and `resume_at` the time at which it then admits probes, if that is open.
+            and `resume_at` the time at which it then admits probes, if that is open, which it
+            has been since `open_since`.
         expiry: the open time that `set_expiry` has put in the policy's place; infinite: disabled.
         exceeded: the present excess has been told of (metrics_only).
         asked: an opening for which the user's expiry function is to be asked, and its events,
@@ -81,6 +86,7 @@ class Rare:
     isolated = 0
     below = State.CLOSED
     resume_at = NEVER
+    open_since = NEVER
     expiry: float | None = None
     exceeded = False
     asked: tuple[Generation, int, Outcome] | None = None
@@ -483,8 +489,11 @@ class Machine(Recorder):
         if self.state is State.OPEN:
             return None if self.reopen_at == inf else self.reopen_at
         if self.state is State.HALF_OPEN:
-            # A probe that starts later is looked at one lease from now at the latest.
-            return min((self._probes or {0: now}).values()) + self.policy.half_open_timeout
+            # A probe that starts later is looked at one lease from now at the latest, and nothing
+            # is wrong with waiting for it in peace: whoever asks for its place looks at the clock.
+            if not self._probes:
+                return now + max(self.policy.half_open_timeout, IDLE)
+            return min(self._probes.values()) + self.policy.half_open_timeout
         meter = self.meter
         return meter.hung_at if meter is not None and meter.hung_at < NOT_WATCHED else None
 
@@ -624,9 +633,18 @@ class Machine(Recorder):
         else:
             self.current = Generation(old.number + 1, shut=self.state in GATED)
         self._seen = 0
+        if judge is None and self._failures:
+            self._resume_row()
         self._probes = None
         self._probe_successes = 0
         self._probe_failures = 0
+
+    def _resume_row(self) -> None:
+        """Have the row of failures go on in a generation that has not seen its beginning."""
+        generation = self.current
+        self._seen = value(generation.succeeded)
+        if type(generation) is Meter and generation.judge is not None:
+            generation.judge.resume(self._failures, self._seen)
 
     def _forget_settled(self) -> None:
         """Fold the generations that are over into the totals."""

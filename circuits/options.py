@@ -13,8 +13,10 @@ __all__ = [
     "Key",
     "check_function",
     "check_name",
+    "check_probe",
     "check_reason",
     "check_scope",
+    "is_number",
     "present_loop",
     "seconds",
     "whole",
@@ -31,7 +33,7 @@ def seconds(option: str, value: Any, *, zero: bool = False) -> float:
     if isinstance(value, timedelta):
         value = value.total_seconds()
     expected = "a number of seconds" + (" >= 0" if zero else " > 0")
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not is_number(value):
         raise ConfigError(option, expected, value)
     try:
         number = float(value)
@@ -40,6 +42,11 @@ def seconds(option: str, value: Any, *, zero: bool = False) -> float:
     if not isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ConfigError(option, expected, value)
     return number
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is an int or a float; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def whole(option: str, value: Any, *, least: int = 1) -> int:
@@ -62,6 +69,13 @@ def check_reason(value: Any) -> str | None:
     """`value` as the reason of a report or an order."""
     if value is not None and not isinstance(value, str):
         raise ConfigError("reason", "a str or None", value)
+    return value
+
+
+def check_probe(value: Any) -> bool:
+    """`value` as the answer to whether a call may be a probe."""
+    if not isinstance(value, bool):
+        raise ConfigError("probe", "True or False", value)
     return value
 
 

@@ -111,6 +111,8 @@ class Permit:
 
     def acquire(self, *, refuse: bool = True) -> bool:
         """Ask the breaker; whether the call may be made. `refuse`: whether a refusal counts."""
+        if self._stage:
+            raise RuntimeError("a permit is acquired once; call circuit.guard() for another one")
         breaker = self._breaker
         generation = breaker.admission
         if generation is not None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 
 from brama.telemetry import ConfigError, unknown
 
+from .kind import Kind as FunctionKind
+from .kind import kind_of
 from .options import check_function, present_loop, seconds, whole
 from .outcome import Outcome, Verdict
 from .state import State
 from .trip import ConsecutiveFailures, Trip, check_trip, least_failures
 
-__all__ = ["OPTIONS", "Policy", "check_options", "merge"]
+__all__ = ["OPTIONS", "Policy", "check_options", "check_policy", "merge"]
 
 STRATEGIES = ("fixed", "progressive")
 ALIASES = {"max_attempts": "failure_threshold"}  # the word of the Elixir library
@@ -30,6 +32,7 @@ FOLLOWS = -1.0  # stands for "what follows from expiry" until all options are kn
 ExpiryFunction = Callable[[int, Outcome], "float | timedelta | None"]
 Kind = type[BaseException] | Callable[[BaseException], object]
 Kinds = Kind | Iterable[Kind]
+F = TypeVar("F", bound=Callable[..., Any])
 
 # Named functions and not one factory: the type checkers read the types of options off them.
 
@@ -85,9 +88,18 @@ def _whole(_policy: object, field: attrs.Attribute[int], value: int) -> None:
 
 
 def _strategy(value: str | ExpiryFunction) -> str | ExpiryFunction:
-    if not callable(value) and value not in STRATEGIES:
+    if callable(value):
+        return _plain("expiry_strategy", value)
+    if value not in STRATEGIES:
         raise unknown("expiry_strategy", value, STRATEGIES)
     return value
+
+
+def _plain(option: str, function: F) -> F:
+    """`function`, which is called in the thread of the call, where nobody could await it."""
+    if kind_of(function) in (FunctionKind.COROUTINE, FunctionKind.ASYNC_GENERATOR):
+        raise ConfigError(option, "a plain function, which is not awaited", function)
+    return function
 
 
 def _factor(_policy: object, _field: object, value: Any) -> None:
@@ -106,8 +118,11 @@ def _slow_rate(_policy: object, _field: object, value: Any) -> None:
 
 
 def _callable(_policy: object, field: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and not callable(value):
+    if value is None:
+        return
+    if not callable(value):
         raise ConfigError(field.name, "a function of one argument", value)
+    _plain(field.name, value)
 
 
 def _health_check(_policy: object, _field: object, value: Any) -> None:
@@ -139,9 +154,11 @@ def _record(value: Kinds) -> tuple[Kind, ...]:
 
 def _kinds(option: str, value: Any) -> tuple[Kind, ...]:
     kinds = (value,) if isinstance(value, type) or callable(value) else value
-    if isinstance(kinds, Iterable):
+    if isinstance(kinds, Iterable) and not isinstance(kinds, str | bytes | Mapping):
         kinds = tuple(kinds)
         if all(_is_kind(kind) for kind in kinds):
+            for test in _tests(kinds):
+                _plain(option, test)
             return kinds
     raise ConfigError(option, "exception classes, or functions of an exception", value)
 
@@ -269,7 +286,7 @@ class Policy:
     """Whether a row of failures is all that has to be counted."""
 
     health_loop: asyncio.AbstractEventLoop | None = attrs.field(
-        init=False, eq=False, repr=False, factory=present_loop
+        init=False, eq=False, repr=False, default=None
     )
 
     @property
@@ -301,10 +318,12 @@ class Policy:
         if callable(self.expiry):
             if self.expiry_strategy != "fixed":
                 raise ConfigError("expiry", "seconds beside an expiry_strategy", self.expiry)
-            self._set("expiry_strategy", self.expiry)
+            self._set("expiry_strategy", _plain("expiry", self.expiry))
             self._set("expiry", DEFAULT_EXPIRY)
         self._settle_trip()
-        self._set("plain", self._plain())
+        self._set("plain", self._counts_a_row())
+        if self.health_check is not None:
+            self._set("health_loop", present_loop())
         if self.initial_expiry == FOLLOWS:
             self._set("initial_expiry", self.expiry)
         if self.half_open_timeout == FOLLOWS:
@@ -342,7 +361,7 @@ class Policy:
             )
         self._set("failure_threshold", fewest)
 
-    def _plain(self) -> bool:
+    def _counts_a_row(self) -> bool:
         return type(self.trip) is ConsecutiveFailures and all(
             option is None
             for option in (
@@ -356,6 +375,17 @@ class Policy:
 
     def _set(self, option: str, value: object) -> None:
         object.__setattr__(self, option, value)
+
+
+def check_policy(value: Any) -> Policy:
+    """`value` as a policy.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(value, Policy):
+        raise ConfigError("policy", "a brama.Policy", value)
+    return value
 
 
 OPTIONS: tuple[str, ...] = tuple(field.name for field in attrs.fields(Policy) if field.init)

@@ -14,7 +14,7 @@ import trio
 from brama.telemetry import ConfigError, unknown
 
 from .breaker import Breaker
-from .options import seconds, whole
+from .options import is_number, seconds, whole
 from .sources import Source
 
 __all__ = ["ErrorShare", "Hysteresis", "Latency", "Quality"]
@@ -148,7 +148,7 @@ class Quality(Source):
             raise ConfigError("lower", f"less than upper ({high})", low)
         if measure == "errors" and high > 1:
             raise ConfigError("upper", "a share above 0 and up to 1", high)
-        if isinstance(percentile, bool) or not 0 < percentile <= 1:
+        if not is_number(percentile) or not 0 < percentile <= 1:
             raise ConfigError("percentile", "a number above 0 and up to 1", percentile)
         span = seconds("window", window)
         super().__init__(breaker, span / 12 if every is None else seconds("every", every))

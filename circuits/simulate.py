@@ -17,9 +17,9 @@ from brama.telemetry import ConfigError, unknown
 
 from .breaker import Breaker
 from .circuit import Circuit
-from .options import seconds, whole
+from .options import is_number, seconds, whole
 from .permit import Permit
-from .policy import Policy
+from .policy import Policy, check_policy
 from .shared import Shared
 from .state import State
 
@@ -53,6 +53,11 @@ class Response:
 
 Answer = Callable[[float, int, Random], Response]
 
+MOST_CALLS = 1_000_000
+"""Of one simulation: each is kept."""
+
+WIDEST = 10_000
+
 
 @attrs.frozen
 class Scenario:
@@ -72,8 +77,11 @@ class Scenario:
     lasts: float = 120.0
 
     def __attrs_post_init__(self) -> None:
-        seconds("every", self.every)
-        seconds("lasts", self.lasts)
+        every, lasts = seconds("every", self.every), seconds("lasts", self.lasts)
+        if lasts / every > MOST_CALLS:
+            raise ConfigError(
+                "every", f"at least lasts / {MOST_CALLS} ({lasts / MOST_CALLS:g} s)", every
+            )
         if not callable(self.answer):
             raise ConfigError("answer", "a function (now, number, random) -> Response", self.answer)
 
@@ -110,7 +118,7 @@ def failing_for(
 
 def intermittent(rate: float = 0.2, *, every: float = 0.5, lasts: float = 120.0) -> Scenario:
     """A share of the calls fails, by chance."""
-    if not 0 <= rate <= 1:
+    if not is_number(rate) or not 0 <= rate <= 1:
         raise ConfigError("rate", "a number from 0 to 1", rate)
 
     def answer(_now: float, _number: int, random: Random) -> Response:
@@ -199,7 +207,8 @@ class Simulation:
             state |CCCCCCOOOOOOOOOOOOOOOOOOOOCCCC|
             calls |sssssfrrrrrrrrrfrrrrrrrrrrssss|
         """
-        whole("width", width)
+        if whole("width", width) > WIDEST:
+            raise ConfigError("width", f"at most {WIDEST} characters", width)
         slot = self.scenario.lasts / width
         states = ""
         outcomes = ""
@@ -245,8 +254,7 @@ def simulate(policy: Policy, scenario: Scenario | Answer | str, *, seed: int = 0
     Raises:
         ConfigError: `policy` or `scenario` is none.
     """
-    if not isinstance(policy, Policy):
-        raise ConfigError("policy", "a brama.Policy", policy)
+    check_policy(policy)
     if isinstance(scenario, str):
         if scenario not in SCENARIOS:
             raise unknown("a scenario", scenario, tuple(SCENARIOS))

@@ -20,12 +20,15 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from math import isfinite
 from typing import overload
+
+from brama.telemetry import ConfigError
 
 from .circuit import Circuit
 from .events import Event
 from .home import Home, Stream, default_home
-from .options import check_reason, seconds, whole
+from .options import check_reason, is_number, seconds, whole
 from .state import State, check_state
 
 __all__ = [
@@ -66,12 +69,17 @@ class FakeClock:
     Args:
         start: the first reading, in seconds. Like that of `time.monotonic`, it means nothing.
 
+    Raises:
+        ConfigError: `start` is no finite number.
+
     Threads: from any; an advance is seen by all threads at once.
     """
 
     __slots__ = ("_lock", "_now")
 
     def __init__(self, start: float = 0.0) -> None:
+        if not is_number(start) or not isfinite(start):
+            raise ConfigError("start", "a number of seconds", start)
         self._lock = threading.Lock()
         self._now = float(start)
 

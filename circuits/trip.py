@@ -15,6 +15,12 @@ from .outcome import Outcome
 
 __all__ = ["AnyOf", "ConsecutiveFailures", "CountWindow", "TimeWindow", "TripPolicy", "any_of"]
 
+MOST_BUCKETS = 100_000
+"""Each weighs 24 bytes."""
+
+LEAST_WIDTH = 1e-6
+"""Seconds; a monotonic clock tells nothing shorter apart."""
+
 
 @runtime_checkable
 class TripPolicy(Protocol):
@@ -57,6 +63,11 @@ def _rate(_trip: object, field: attrs.Attribute[float], value: Any) -> None:
         raise ConfigError(field.name, "a number above 0 and up to 1", value)
 
 
+def _usual_minimum(size: Any) -> int:
+    """Of a window of that size; it is made before the size is looked at."""
+    return min(10, size) if isinstance(size, int) else 10
+
+
 def _seconds(value: float | timedelta) -> float:
     return seconds("seconds", value)
 
@@ -94,7 +105,8 @@ class CountWindow:
     size: int = attrs.field(default=100, validator=_whole)
     rate: float = attrs.field(default=0.5, validator=_rate)
     minimum: int = attrs.field(
-        default=attrs.Factory(lambda trip: min(10, trip.size), takes_self=True), validator=_whole
+        default=attrs.Factory(lambda trip: _usual_minimum(trip.size), takes_self=True),
+        validator=_whole,
     )
 
     def __attrs_post_init__(self) -> None:
@@ -127,8 +139,14 @@ class TimeWindow:
     minimum: int = attrs.field(default=10, validator=_whole)
 
     def __attrs_post_init__(self) -> None:
-        if self.width <= 0.0:
-            raise ConfigError("buckets", "few enough to divide the seconds by", self.buckets)
+        if self.buckets > MOST_BUCKETS:
+            raise ConfigError("buckets", f"at most {MOST_BUCKETS}", self.buckets)
+        if self.width < LEAST_WIDTH:
+            raise ConfigError(
+                "seconds",
+                f"at least {LEAST_WIDTH:g} s for each of {self.buckets} buckets",
+                self.seconds,
+            )
 
     @property
     def width(self) -> float:
@@ -199,9 +217,9 @@ def least_failures(trip: Trip) -> int:
 def least(rate: float, calls: int) -> int:
     """The fewest of `calls` that are a share of `rate`.
 
-    Judged as the windows judge, by one multiplication, so that 0.1 of 10 is 1 and not 2.
+    Judged as the windows judge, by one division, so that 0.1 of 10 is 1 and not 2.
     """
-    found = int(rate * calls)
-    while found < rate * calls:
+    found = max(0, int(rate * calls) - 1)
+    while found / calls < rate:
         found += 1
     return found

@@ -23,6 +23,9 @@ __all__ = ["in_task", "wait_async", "wait_here"]
 
 Ask = Callable[[], bool]
 
+LONGEST = 86400.0
+"""Seconds that a thread sleeps at a time; the operating system refuses times out of its range."""
+
 
 def in_task() -> bool:
     """Whether this is a trio or asyncio task, which must not be blocked."""
@@ -48,7 +51,7 @@ def wait_here(breaker: Breaker, ask: Ask) -> bool:
         if ask():
             breaker.dismiss(gate.release)
             return True
-        gate.acquire(timeout=max(0.0, left))
+        gate.acquire(timeout=min(max(0.0, left), LONGEST))
         breaker.dismiss(gate.release)
         if time.monotonic() >= deadline:
             return ask()

@@ -72,6 +72,9 @@ class Judge:
         self.carried += successes + self.failed
         self.failed = 0
 
+    def resume(self, failures: int, successes: int) -> None:
+        """So many failures in a row, the last after `successes`, were counted before this judge."""
+
 
 class Row(Judge):
     """Judges failures in a row, and slow calls in a row."""
@@ -120,6 +123,9 @@ class Row(Judge):
             return None
         self.failed += 1
         return self._failure(successes)
+
+    def resume(self, failures: int, successes: int) -> None:
+        self.row, self.seen = failures, successes
 
     def rebase(self, successes: int) -> None:
         self.row = self.row if successes == self.seen else 0
@@ -371,6 +377,10 @@ class Any_(Judge):  # noqa: N801 - `Any` is taken
             for part, own in zip(self.parts, ticket, strict=True)
         )
 
+    def resume(self, failures: int, successes: int) -> None:
+        for part in self.parts:
+            part.resume(failures, successes)
+
     def rebase(self, successes: int) -> None:
         for part in self.parts:
             part.rebase(successes)
@@ -379,9 +389,10 @@ class Any_(Judge):  # noqa: N801 - `Any` is taken
 
 def judged(calls: int, failures: int, slows: int, rate: float, slow_rate: float) -> str | None:
     """Why so many failures and slow calls among `calls` open a circuit, or None."""
-    if failures and failures >= rate * calls:
+    # Divided, not multiplied: 55 of 100 is the float 0.55, and 0.55 * 100 is more than 55.
+    if failures and failures / calls >= rate:
         return f"{failures} of {calls} calls failed"
-    if slows and slows >= slow_rate * calls:
+    if slows and slows / calls >= slow_rate:
         return f"{slows} of {calls} calls were slow"
     return None
 

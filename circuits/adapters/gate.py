@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 from brama.telemetry import ConfigError
 
 from ..circuit import Circuit
-from ..classify import FAILURE, IGNORE, SUCCESS, ask, classified
+from ..classify import FAILURE, IGNORE, SUCCESS, classified, holds
 from ..errors import CircuitOpenError
 from ..options import check_name, check_scope, whole
 from ..outcome import Outcome
@@ -154,7 +154,7 @@ class Gate(Generic[R]):
             verdict = classified(policy, Outcome(result=response))
             if verdict is not None:
                 return verdict
-        fails = policy.record_result is not None and ask(policy.record_result, response)
+        fails = policy.record_result is not None and holds(policy.record_result, response)
         return (FAILURE, None) if fails or self._fails(status) else None
 
     def _failed(self, permit: Permit, error: BaseException) -> None:

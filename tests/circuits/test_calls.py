@@ -142,3 +142,43 @@ def test_the_word_about_an_acquired_permit_may_come_at_any_later_time(world):
     world.clock.advance(10_000)
     permit.failure(reason="Timeout")
     assert (circuit.state, circuit.status().reason) == (State.OPEN, "Timeout")
+
+
+@pytest.mark.parametrize("function", [None, 5, "charge"])
+def test_what_cannot_be_called_is_no_failure_of_the_connection(world, function):
+    circuit = world.circuit(failure_threshold=1)
+    with pytest.raises(TypeError, match=r"circuit.call\(function, argument\), got"):
+        circuit.call(function)
+    assert (circuit.state, circuit.status().calls) == (State.CLOSED, 0)
+
+
+@pytest.mark.parametrize("probe", [None, 0, 1, "no"])
+def test_whether_a_call_may_be_a_probe_is_true_or_false(world, probe):
+    circuit = world.circuit()
+    for ask in (circuit.guard, circuit.try_acquire):
+        with pytest.raises(ValueError, match="probe must be True or False"):
+            ask(probe=probe)
+    assert circuit.status().calls == 0
+
+
+def test_a_permit_is_acquired_once(world):
+    circuit = world.circuit()
+    permit = circuit.try_acquire()
+    with pytest.raises(RuntimeError, match="acquired once"):
+        permit.acquire()
+    permit.success()
+    assert circuit.status().in_flight == 0
+
+
+def test_a_partial_method_is_guarded_where_it_is_defined(world):
+    circuit = world.circuit()
+
+    class Client:
+        def send(self, method, path):
+            return self, method, path
+
+        get = circuit(functools.partialmethod(send, "GET"))
+
+    client = Client()
+    assert client.get("/") == (client, "GET", "/")
+    assert circuit.status().successes == 1

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 import time
 
 import pytest
 
-from brama.circuits import Catalogue, Policy, Shared, State, UnknownConnectionError
+from brama.circuits import (
+    Catalogue,
+    ConsecutiveFailures,
+    CountWindow,
+    Policy,
+    Shared,
+    State,
+    UnknownConnectionError,
+    any_of,
+)
 from brama.telemetry import ConfigError
 
 requirement = pytest.mark.requirement
@@ -197,3 +208,62 @@ def test_a_call_from_before_a_registration_is_not_in_the_counts_of_the_next(cata
     old.failure("from another life")
     status = again.status()
     assert (status.state, status.failures, status.late, status.in_flight) == (State.CLOSED, 0, 0, 0)
+
+
+@requirement("BR-24")
+@pytest.mark.parametrize(
+    ("before", "change"),
+    [
+        ({}, {"slow_after": 2.0}),
+        ({"slow_after": 2.0}, {"slow_after": None}),
+        ({"slow_after": 2.0}, {"slow_after": 3.0}),
+        ({"slow_after": 2.0}, {"failure_threshold": 4}),
+        ({}, {"trip": any_of(ConsecutiveFailures(5), CountWindow())}),
+    ],
+)
+def test_a_row_of_failures_goes_on_under_changed_rules(catalogue, before, change):
+    circuit = catalogue.circuit("search", **before)
+    for _ in range(3):
+        circuit.failure()
+    catalogue.configure("search", **change)
+    assert circuit.status().failure_count == 3
+    for _ in range(circuit.status().failure_threshold - 4):
+        circuit.failure()
+    assert circuit.state is State.CLOSED
+    circuit.failure()
+    assert circuit.state is State.OPEN
+
+
+def test_a_success_under_changed_rules_ends_the_row(catalogue):
+    circuit = catalogue.circuit("search", failure_threshold=3)
+    circuit.failure()
+    circuit.failure()
+    catalogue.configure("search", slow_after=2.0)
+    circuit.success()
+    circuit.failure()
+    assert (circuit.state, circuit.status().failure_count) == (State.CLOSED, 1)
+
+
+def test_a_wrong_option_pins_nothing(catalogue):
+    with pytest.raises(ConfigError):
+        catalogue.circuit("search", pinned=True, expiry=-1)
+    circuit = catalogue.circuit("search")
+    assert catalogue.remove_idle(circuit, 0.0)
+
+
+def test_a_copy_of_what_holds_a_circuit_guards_the_same_connection(catalogue):
+    circuit = catalogue.circuit("search")
+    assert copy.deepcopy({"circuit": circuit})["circuit"] is circuit
+    assert copy.copy(circuit) is circuit
+    with pytest.raises(TypeError, match="belongs to its process and does not pickle"):
+        pickle.dumps(circuit)
+
+
+def test_a_call_that_revives_a_circuit_and_hangs_is_looked_at(catalogue):
+    circuit = catalogue.circuit("search", slow_after=2.0)
+    catalogue.unregister("search")
+    rings = []
+    catalogue.shared.bell = rings.append
+    assert circuit.try_acquire() is not None
+    assert circuit._breaker in rings
+    assert 1.5 < circuit._breaker.tick() <= 2.0

@@ -234,3 +234,48 @@ def test_a_call_that_was_cancelled_late_is_a_failure_where_the_policy_says_so(wo
     cancelled(circuit, world, 5.0)
     assert circuit.state is State.OPEN
     assert circuit.status().reason == "cancelled after 5.0 s"
+
+
+# Functions of users that answer what nobody can use
+
+
+class Neither:
+    """Like an array: it is neither true nor false, and equal to nothing in particular."""
+
+    def __bool__(self):
+        raise ValueError("ambiguous")
+
+    def __eq__(self, other):
+        return self
+
+    __hash__ = None
+
+
+class Unsure:
+    def watch(self):
+        return lambda outcome: Neither()
+
+
+@requirement("BR-09")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"record_result": lambda result: Neither()},
+        {"classify": lambda outcome: Neither()},
+        {"classify": lambda outcome: (Neither(), "reason")},
+        {"trip": Unsure()},
+    ],
+    ids=["record_result", "classify", "pair", "trip"],
+)
+def test_an_answer_that_is_neither_true_nor_false_is_none(world, options, caplog):
+    circuit = world.circuit(**options)
+    assert circuit.call(lambda: "result") == "result"
+    assert counts(circuit) == (1, 0, 0)
+    assert caplog.records
+
+
+@requirement("BR-09")
+def test_a_predicate_that_is_neither_true_nor_false_leaves_the_error_alone(world):
+    circuit = world.circuit(ignore=lambda error: Neither())
+    raising(circuit, OSError("down"))
+    assert counts(circuit) == (0, 1, 0)

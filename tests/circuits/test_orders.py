@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from brama.circuits import CircuitOpenError, CountWindow, Policy, State
+from brama.circuits import Catalogue, CircuitOpenError, CountWindow, Policy, State
+from brama.circuits.testing import set_state
 from brama.telemetry import ConfigError
 
 requirement = pytest.mark.requirement
@@ -488,3 +489,70 @@ def test_changed_options_are_told(watched, records):
     assert records(circuit)[-1].data["changed"] == [
         "expiry", "initial_expiry", "max_expiry", "half_open_timeout",
     ]  # fmt: skip
+
+
+# Orders that meet a circuit while somebody holds it
+
+
+@requirement("BR-13")
+def test_a_handle_from_before_a_new_registration_releases_nobody_elses(world):
+    catalogue = Catalogue(world.shared)
+    old = catalogue.circuit("search").isolate("before")
+    catalogue.unregister("search")
+    circuit = catalogue.circuit("search")
+    held = circuit.isolate("after")
+    old.release()
+    assert (circuit.state, circuit.available()) == (State.FORCED_OPEN, False)
+    held.release()
+    assert circuit.state is State.CLOSED
+
+
+@requirement("BR-13", "BR-30")
+@pytest.mark.parametrize("passed", [0.0, 60.0])
+def test_what_is_loaded_into_an_isolated_circuit_holds_when_it_is_let_go(world, passed):
+    opened = world.circuit("opened")
+    opened.open_circuit()
+    world.clock.advance(passed)
+    opened._breaker.tick()
+    circuit = world.circuit()
+    with circuit.isolate():
+        circuit.load(opened.dump())
+        assert circuit.state is State.FORCED_OPEN
+    assert circuit.state is opened.state
+    assert circuit.status().retry_after == opened.status().retry_after
+
+
+@requirement("BR-13")
+def test_an_expiry_that_is_set_meanwhile_holds_when_an_isolated_circuit_is_let_go(world):
+    circuit = world.circuit()
+    circuit.open_circuit()
+    world.clock.advance(10.0)
+    with circuit.isolate():
+        circuit.set_expiry(100.0)
+    assert circuit.status().retry_after == 90.0
+    with circuit.isolate():
+        circuit.disable_expiry()
+    world.clock.advance(1e9)
+    assert circuit.state is State.OPEN
+    with circuit.isolate():
+        circuit.reset_expiry()
+    assert circuit.state is State.HALF_OPEN
+
+
+@requirement("BR-13", "BR-22")
+def test_no_probe_goes_out_while_somebody_holds_the_circuit(world):
+    circuit = world.circuit()
+    with circuit.isolate():
+        set_state(circuit, "half_open")
+        assert circuit.try_acquire() is None
+    assert circuit.state is State.HALF_OPEN
+
+
+@requirement("BR-30")
+def test_a_row_of_failures_goes_on_where_it_was_stored_also_if_calls_are_timed(world):
+    before = world.circuit(slow_after=1.0, failure_threshold=3)
+    fail(before, 2)
+    circuit = world.circuit(slow_after=1.0, failure_threshold=3)
+    circuit.load(before.dump())
+    fail(circuit)
+    assert circuit.state is State.OPEN

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import pickle
 import re
@@ -312,3 +313,31 @@ def test_a_whole_number_may_have_another_least_value():
     assert whole("workers", 0, least=0) == 0
     with pytest.raises(ConfigError, match="workers must be a whole number >= 2, got: 1"):
         whole("workers", 1, least=2)
+
+
+async def asks(*_arguments):
+    return True
+
+
+@requirement("BR-03")
+@pytest.mark.parametrize(
+    "option", ["ignore", "record", "record_result", "classify", "expiry", "expiry_strategy"]
+)
+def test_a_function_that_would_have_to_be_awaited_is_refused(option):
+    with pytest.raises(ConfigError, match="must be a plain function, which is not awaited"):
+        Policy(**{option: asks})
+
+
+@pytest.mark.parametrize("kinds", ["", "OSError", b"x", {}, {OSError: 1}])
+def test_kinds_of_exceptions_are_a_list_and_no_text_or_mapping(kinds):
+    with pytest.raises(ConfigError, match="exception classes, or functions"):
+        Policy(ignore=kinds)
+
+
+def test_a_policy_that_was_made_on_a_loop_pickles():
+    async def make():
+        return Policy(expiry=5.0)
+
+    policy = asyncio.run(make())
+    assert pickle.loads(pickle.dumps(policy)) == policy
+    assert policy.health_loop is None

@@ -158,3 +158,25 @@ def test_what_is_odd_about_a_policy_is_found(policy, option):
 )
 def test_nothing_is_odd_about_a_sound_policy(policy):
     assert lint(policy) == ()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: healthy(every=1e-9), "every must be at least lasts / 1000000"),
+        (lambda: intermittent("0.5"), "rate must be a number from 0 to 1"),
+        (lambda: simulate(Policy(), healthy()).text(10**9), "width must be at most 10000"),
+        (lambda: explain(None), "policy must be a brama.Policy"),
+        (lambda: lint("strict"), "policy must be a brama.Policy, got: 'strict'"),
+    ],
+)
+def test_what_cannot_be_simulated_or_explained_is_refused(make, says):
+    with pytest.raises(ConfigError, match=says):
+        make()
+
+
+def test_the_shortest_of_expiries_keeps_nothing_busy():
+    policy = Policy(failure_threshold=1, expiry=1e-6)
+    began = time.perf_counter()
+    simulate(policy, always_failing(every=30.0))
+    assert time.perf_counter() - began < 5.0

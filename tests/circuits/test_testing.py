@@ -268,3 +268,9 @@ def test_a_system_may_be_deactivated_by_its_settings():
         brama.Settings.from_environment({"BRAMA_TESTING_MODE": "maybe"})
     with pytest.raises(ConfigError, match="testing_mode must be True or False"):
         brama.Settings(testing_mode=1)
+
+
+@pytest.mark.parametrize("start", [float("nan"), float("inf"), "0", None, True])
+def test_the_clock_starts_at_a_number(start):
+    with pytest.raises(ConfigError, match="start must be a number of seconds"):
+        FakeClock(start)

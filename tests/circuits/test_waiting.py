@@ -9,7 +9,8 @@ import time
 import pytest
 import trio
 
-from brama.circuits import CircuitOpenError, State
+from brama.circuits import Catalogue, CircuitOpenError, State
+from brama.circuits.testing import set_state
 
 requirement = pytest.mark.requirement
 
@@ -173,3 +174,31 @@ def test_who_waits_for_a_circuit_that_is_unregistered_asks_again(patient):
     thread.join(10)
     assert made == [1]
     probe.ignore()
+
+
+@requirement("BR-07")
+def test_the_longest_of_waits_is_no_error(world):
+    circuit = world.half_open(half_open_wait=1e300, half_open_timeout=1e300)
+    probe = circuit.try_acquire()
+    made = []
+    thread = threading.Thread(target=lambda: made.append(circuit.call(lambda: 1)))
+    thread.start()
+    waits(circuit)
+    probe.success()
+    thread.join(10)
+    assert made == [1]
+
+
+@requirement("BR-07")
+def test_those_who_wait_go_on_when_the_circuit_is_unregistered(world):
+    circuit = Catalogue(world.shared).circuit("search", half_open_wait=30.0)
+    set_state(circuit, "half_open")
+    probe = circuit.try_acquire()
+    made = []
+    thread = threading.Thread(target=lambda: made.append(circuit.call(lambda: 1)))
+    thread.start()
+    waits(circuit)
+    circuit._breaker.shut_gate("connection_unregistered")
+    thread.join(10)
+    probe.success()
+    assert (made, circuit.status().late) == ([1], 0)

@@ -371,3 +371,35 @@ def test_a_hanging_call_is_one_slow_call_event(watched, records):
     hanging.success()
     told = [r.data["reason"] for r in records(circuit) if r.events == ("slow_call",)]
     assert told == ["under way for 2.5 s"]
+
+
+# Shares and sizes at their edges
+
+
+@requirement("BR-05")
+@pytest.mark.parametrize("share", range(1, 101))
+def test_a_share_in_percent_is_reached_by_as_many_of_a_hundred_calls(share):
+    trip = CountWindow(size=100, rate=share / 100, minimum=100)
+    assert Policy(trip=trip).failure_threshold == share
+    circuit = World().circuit(trip=trip)
+    states = run(circuit, "s" * (100 - share) + "f" * share)
+    assert (states[-2], states[-1]) == ("closed", "open")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"buckets": 100_001}, "buckets must be at most 100000"),
+        ({"seconds": 1e-9}, "seconds must be at least 1e-06 s for each of 10 buckets"),
+        ({"seconds": 5e-324}, "seconds must be at least 1e-06 s"),
+    ],
+)
+def test_a_window_that_no_clock_or_memory_could_hold_is_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        TimeWindow(**options)
+
+
+@pytest.mark.parametrize("size", [None, "10", 1.5, True, -1, 0, [1]])
+def test_the_size_of_a_window_is_a_whole_number(size):
+    with pytest.raises(ValueError, match="size must be a whole number >= 1"):
+        CountWindow(size=size)
