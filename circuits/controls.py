@@ -85,8 +85,8 @@ class Controls(Gate):
             rare = self._rare
             seconds = self.policy.expiry if rare is None or rare.expiry is None else rare.expiry
             until = now + (seconds if expires_in is None else expires_in)
-            if rare is not None and self._isolated(State.OPEN):
-                rare.resume_at = until
+            if rare is not None and rare.isolated:
+                rare.open_below(now, until)
                 return
             self._failures = self._failure_count()
             self.reopen_at = until
@@ -101,8 +101,9 @@ class Controls(Gate):
         """Be half-open now, by way of open, with no probe out."""
 
         def apply(now: float) -> None:
-            if self._rare is not None and self._isolated(State.OPEN):
-                self._rare.resume_at = now
+            rare = self._rare
+            if rare is not None and rare.isolated:
+                rare.open_below(now, now)
                 return
             if self.state not in (State.OPEN, State.HALF_OPEN):
                 self._forget_failures()
@@ -360,8 +361,10 @@ class Controls(Gate):
             passed = max(0.0, self.shared.wall() - plan["saved_at"])
             reopen_at = now + max(0.0, left - passed)
             rare = self._rare
-            if rare is not None and self._isolated(State.OPEN if opened else state):
-                rare.resume_at, rare.open_since = reopen_at, now
+            if rare is not None and rare.isolated:
+                rare.below = state
+                if opened:
+                    rare.open_below(now, reopen_at)
                 return
             self._opened_at = plan["opened_at"]
             self._opened_count = plan["opened_count"]

@@ -96,6 +96,12 @@ class Rare:
     waiters: list[Callable[[], object]] | None = None
     wake = False
 
+    def open_below(self, now: float, until: float) -> None:
+        """Have the isolated circuit be open when it is let go, if that is before `until`."""
+        if self.below is not State.OPEN:
+            self.below, self.open_since = State.OPEN, now
+        self.resume_at = until
+
     @property
     def idle(self) -> bool:
         """Whether nothing here is worth keeping while the circuit is closed."""

@@ -175,9 +175,7 @@ class Model:
 
     def breaks(self, trip, now):
         if isinstance(trip, ConsecutiveFailures):
-            # Alone it counts what came before the stay, too: the row of another policy.
-            row = self.row if trip == self.policy.trip else self.row_of_stay()
-            return row >= trip.failures
+            return self.row >= trip.failures  # what came before the stay, under other rules, too
         if isinstance(trip, CountWindow):
             window = self.ended[-trip.size :]
         elif isinstance(trip, TimeWindow):
@@ -187,13 +185,7 @@ class Model:
             return any(self.breaks(condition, now) for condition in trip.conditions)
         failures = sum(failed for _, failed in window)
         enough = len(window) >= trip.minimum and failures > 0
-        return enough and failures >= trip.rate * len(window)
-
-    def row_of_stay(self):
-        row = 0
-        for _, failed in self.ended:
-            row = row + 1 if failed else 0
-        return row
+        return enough and failures / len(window) >= trip.rate
 
     def trip(self, now):
         if self.state == CLOSED and now - self.moved_at >= self.policy.reset_after:
@@ -220,6 +212,8 @@ class Model:
         if seconds is None:
             seconds = self.policy.expiry if self.own_expiry is None else self.own_expiry
         if self.holders:
+            if self.below != OPEN:
+                self.opened_below = now
             self.below, self.reopens_below = OPEN, now + seconds
         else:
             self.open_for(seconds, now)
@@ -263,8 +257,9 @@ class Model:
         if self.holders > 1:
             return
         self.below, self.reopens_below = self.state, self.reopens_at
+        self.opened_below = self.moved_at
         if self.state == HALF_OPEN:
-            self.below, self.reopens_below = OPEN, now
+            self.below, self.reopens_below, self.opened_below = OPEN, now, now
         if self.state != FORCED_OPEN:
             self.move(FORCED_OPEN, now)
 
@@ -286,6 +281,8 @@ class Model:
     def set_expiry(self, seconds, now):
         self.look_at_clock(now)
         self.own_expiry = seconds
+        if self.holders and self.below == OPEN:
+            self.reopens_below = self.opened_below + seconds
         if self.state == OPEN:
             self.reopens_at = self.moved_at + seconds
             self.look_at_clock(now)
@@ -293,6 +290,8 @@ class Model:
     def reset_expiry(self, now):
         self.look_at_clock(now)
         self.own_expiry = None
+        if self.holders and self.below == OPEN:
+            self.reopens_below = now
         if self.state == OPEN:
             self.reopens_at = now
             self.look_at_clock(now)
