@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder"]
 
-GATED = frozenset({State.OPEN, State.FORCED_OPEN})
+GATED = (State.OPEN, State.FORCED_OPEN)  # no set: the hash of an enum is a call of Python's
 """The states that refuse every call."""
 
 
