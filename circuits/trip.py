@@ -58,6 +58,11 @@ def _whole(_trip: object, field: attrs.Attribute[int], value: int) -> None:
     whole(field.name, value)
 
 
+def _size(value: int) -> int:
+    # Not a validator: these come too late for the default of `minimum`, which follows from it.
+    return whole("size", value)
+
+
 def _rate(_trip: object, field: attrs.Attribute[float], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ConfigError(field.name, "a number above 0 and up to 1", value)
@@ -102,7 +107,7 @@ class CountWindow:
         minimum: calls that must have ended before it judges; 10 by default, at most `size`.
     """
 
-    size: int = attrs.field(default=100, validator=_whole)
+    size: int = attrs.field(default=100, converter=_size)
     rate: float = attrs.field(default=0.5, validator=_rate)
     minimum: int = attrs.field(
         default=attrs.Factory(lambda trip: _usual_minimum(trip.size), takes_self=True),

@@ -240,6 +240,7 @@ def test_of_two_spellings_in_two_layers_the_later_holds():
     ("make", "text"),
     [
         (lambda: CountWindow(size=0), "size must be a whole number >= 1, got: 0"),
+        (lambda: CountWindow(size="9"), "size must be a whole number >= 1, got: '9'"),
         (lambda: CountWindow(rate=0), "rate must be a number above 0 and up to 1, got: 0"),
         (lambda: CountWindow(rate=50), "rate must be a number above 0 and up to 1, got: 50"),
         (lambda: CountWindow(size=5, minimum=6), "minimum must be at most size (5), got: 6"),
