@@ -42,6 +42,7 @@ from .fields import Fields
 from .groups import Group, Groups, GroupStatus
 from .heartbeat import Heartbeat
 from .home import provide_default
+from .keywords import Options
 from .link import Link
 from .log import Record
 from .options import check_name, check_scope, seconds, whole
@@ -110,6 +111,7 @@ __all__ = [
     "Interest",
     "Isolation",
     "Link",
+    "Options",
     "Outcome",
     "Permit",
     "Policy",

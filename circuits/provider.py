@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 
 from .circuit import Circuit
+from .keywords import Options
 from .policy import Policy
 
 __all__ = ["Provider", "default_provider", "provide"]
@@ -21,7 +22,7 @@ class Provider(Protocol):
         *,
         scope: str | None = None,
         policy: Policy | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> Circuit:
         """The circuit of that name, made if there is none."""
         ...

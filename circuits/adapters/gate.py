@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, Unpack, cast
 
 from brama.telemetry import ConfigError
 
 from ..circuit import Circuit
 from ..classify import FAILURE, IGNORE, SUCCESS, classified, holds
 from ..errors import CircuitOpenError
+from ..keywords import Options
 from ..options import check_name, check_scope, whole
 from ..outcome import Outcome
 from ..permit import Permit
@@ -72,7 +73,7 @@ class Gate(Generic[R]):
         failure_status: Statuses | None = None,
         probe: bool | Callable[[R], object] = True,
         max_circuits: int = 1000,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__()
         self._circuits = circuits
@@ -185,7 +186,7 @@ class Wrapper(Gate[R], Generic[R, A]):
         failure_status: Statuses | None = None,
         probe: bool | Callable[[R], object] = True,
         max_circuits: int = 1000,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             circuits=circuits,

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from brama.circuits import OPTIONS, Policy, check_cleanup, check_options, seconds
+from brama.circuits import OPTIONS, Options, Policy, check_cleanup, check_options, seconds
 from brama.notifier import JournalOptions
 from brama.telemetry import ConfigError, unknown
 
-__all__ = ["Settings"]
+__all__ = ["RuntimeOptions", "Settings"]
 
 logger = logging.getLogger("brama")
 
@@ -60,6 +60,13 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
 }
 
 
+class RuntimeOptions(Options, total=False):
+    """What `brama.configure` takes: the options of circuits, and those of the cleanup."""
+
+    cleanup_interval: float | timedelta
+    inactive_threshold: float | timedelta | None
+
+
 class Settings:
     """What holds for a whole system.
 
@@ -98,7 +105,7 @@ class Settings:
         when_down: str = "last_known",
         testing_mode: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         self.stop_timeout = seconds("stop_timeout", stop_timeout)
         self.cleanup: Mapping[str, float | None] = check_cleanup(

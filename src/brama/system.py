@@ -41,6 +41,7 @@ from brama.circuits import (
     Group,
     Groups,
     GroupStatus,
+    Options,
     Policy,
     Publish,
     Shared,
@@ -75,8 +76,9 @@ from brama.notifier import (
 )
 from brama.telemetry import ConfigError
 
+from .by_name import ByName
 from .figures import Figures
-from .settings import Settings
+from .settings import RuntimeOptions, Settings
 
 __all__ = ["System", "default_system", "replace_default"]
 
@@ -88,7 +90,7 @@ AT_EXIT = 1.0
 """Seconds that the journal may wait for its file at the exit of the process."""
 
 
-class System:
+class System(ByName):
     """An isolated Brama: its own circuits, subscriptions, supervision tree and thread.
 
     Most programs need only the default one, which `brama.circuit` and its like use. Making a system
@@ -216,12 +218,14 @@ class System:
         policy: Policy | None = None,
         metadata: Mapping[str, Any] | None = None,
         pinned: bool = False,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> Circuit:
         """The circuit of that name, made and registered if there is none; see `brama.circuit`."""
         return self._catalogue.circuit(
             name, scope=scope, policy=policy, metadata=metadata, pinned=pinned, **options
         )
+
+    register = circuit
 
     def cleanup(self) -> int:
         """Remove idle circuits now, without waiting for the next sweep; how many were removed.
@@ -277,7 +281,11 @@ class System:
         return self._catalogue.unregister(name, scope=scope)
 
     def configure(
-        self, name: str | None = None, *, scope: str | None = None, **options: Any
+        self,
+        name: str | None = None,
+        *,
+        scope: str | None = None,
+        **options: Unpack[RuntimeOptions],
     ) -> None:
         """Change options at run time, and only those that are given; see `brama.configure`."""
         if name is not None:

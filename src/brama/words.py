@@ -11,7 +11,17 @@ from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any, Unpack, overload
 
-from brama.circuits import Circuit, Group, GroupStatus, Policy, State, Status, Why
+from brama.circuits import (
+    Circuit,
+    Group,
+    GroupStatus,
+    Isolation,
+    Options,
+    Policy,
+    State,
+    Status,
+    Why,
+)
 from brama.notifier import (
     Choosing,
     EventStream,
@@ -21,6 +31,7 @@ from brama.notifier import (
     SubscriptionStatus,
 )
 
+from .settings import RuntimeOptions
 from .system import default_system
 
 __all__ = [
@@ -30,13 +41,17 @@ __all__ = [
     "close_circuit",
     "configure",
     "connections",
+    "disable",
     "disable_expiry",
     "events",
     "failure",
+    "force_open",
     "group_available",
     "group_failure",
     "group_status",
     "groups",
+    "isolate",
+    "metrics_only",
     "open_circuit",
     "register",
     "register_group",
@@ -62,7 +77,7 @@ def circuit(
     policy: Policy | None = None,
     metadata: Mapping[str, Any] | None = None,
     pinned: bool = False,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Circuit:
     """The circuit of that name; it is made and registered if there is none.
 
@@ -105,8 +120,7 @@ def unregister(name: str, *, scope: str | None = None) -> bool:
 
 def available(name: str, *, scope: str | None = None) -> bool:
     """Whether a call would be admitted now; False if no such circuit is registered."""
-    found = default_system().find(name, scope=scope)
-    return found is not None and found.available()
+    return default_system().available(name, scope=scope)
 
 
 def success(name: str, *, scope: str | None = None) -> None:
@@ -115,7 +129,7 @@ def success(name: str, *, scope: str | None = None) -> None:
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    default_system().get(name, scope=scope).success()
+    default_system().success(name, scope=scope)
 
 
 def failure(name: str, *, scope: str | None = None, reason: str | None = None) -> None:
@@ -124,7 +138,7 @@ def failure(name: str, *, scope: str | None = None, reason: str | None = None) -
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    default_system().get(name, scope=scope).failure(reason)
+    default_system().failure(name, scope=scope, reason=reason)
 
 
 def status(name: str, *, scope: str | None = None) -> Status:
@@ -133,7 +147,7 @@ def status(name: str, *, scope: str | None = None) -> Status:
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    return default_system().get(name, scope=scope).status()
+    return default_system().status(name, scope=scope)
 
 
 def connections(
@@ -255,7 +269,7 @@ def open_circuit(
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    default_system().get(name, scope=scope).open_circuit(reason, expires_in=expires_in)
+    default_system().open_circuit(name, scope=scope, reason=reason, expires_in=expires_in)
 
 
 def close_circuit(
@@ -266,7 +280,7 @@ def close_circuit(
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    default_system().get(name, scope=scope).close_circuit(reason)
+    default_system().close_circuit(name, scope=scope, reason=reason)
 
 
 def reset_circuit(
@@ -277,7 +291,50 @@ def reset_circuit(
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    default_system().get(name, scope=scope).reset_circuit(reason)
+    default_system().reset_circuit(name, scope=scope, reason=reason)
+
+
+def force_open(name: str, *, scope: str | None = None, reason: str | None = "forced open") -> None:
+    """Refuse every call until another order; no clock and no probe ends it.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().force_open(name, scope=scope, reason=reason)
+
+
+def disable(name: str, *, scope: str | None = None, reason: str | None = "disabled") -> None:
+    """Let every call pass, counted and not judged, until another order.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().disable(name, scope=scope, reason=reason)
+
+
+def metrics_only(
+    name: str, *, scope: str | None = None, reason: str | None = "metrics only"
+) -> None:
+    """Let every call pass and judge it, but never open; see `Circuit.metrics_only`.
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    default_system().metrics_only(name, scope=scope, reason=reason)
+
+
+def isolate(name: str, *, scope: str | None = None, reason: str | None = "isolated") -> Isolation:
+    """Refuse every call until this handle and those of all others are released.
+
+    Example:
+        >>> with brama.isolate("payment_api", scope="payments", reason="deploy"):
+        ...     brama.available("payment_api", scope="payments")
+        False
+
+    Raises:
+        UnknownConnectionError: no such circuit is registered.
+    """
+    return default_system().isolate(name, scope=scope, reason=reason)
 
 
 def set_expiry(name: str, expiry: float | timedelta, *, scope: str | None = None) -> None:
@@ -286,7 +343,7 @@ def set_expiry(name: str, expiry: float | timedelta, *, scope: str | None = None
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    default_system().get(name, scope=scope).set_expiry(expiry)
+    default_system().set_expiry(name, expiry, scope=scope)
 
 
 def reset_expiry(name: str, *, scope: str | None = None) -> None:
@@ -295,7 +352,7 @@ def reset_expiry(name: str, *, scope: str | None = None) -> None:
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    default_system().get(name, scope=scope).reset_expiry()
+    default_system().reset_expiry(name, scope=scope)
 
 
 def disable_expiry(name: str, *, scope: str | None = None) -> None:
@@ -304,7 +361,7 @@ def disable_expiry(name: str, *, scope: str | None = None) -> None:
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    default_system().get(name, scope=scope).disable_expiry()
+    default_system().disable_expiry(name, scope=scope)
 
 
 def why(name: str, *, scope: str | None = None) -> Why:
@@ -313,10 +370,12 @@ def why(name: str, *, scope: str | None = None) -> Why:
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    return default_system().get(name, scope=scope).why()
+    return default_system().why(name, scope=scope)
 
 
-def configure(name: str | None = None, *, scope: str | None = None, **options: Any) -> None:
+def configure(
+    name: str | None = None, *, scope: str | None = None, **options: Unpack[RuntimeOptions]
+) -> None:
     """Change options at run time, and only those that are given.
 
     Example:

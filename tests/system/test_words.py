@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 
 import pytest
@@ -157,3 +158,42 @@ def test_a_group_by_the_words_of_the_module(default):
     assert brama.group_available("shop") is False
     with pytest.raises(brama.UnknownGroupError):
         brama.group_status("shop")
+
+
+def test_each_word_is_a_method_of_a_system_with_the_same_parameters():
+    words = [getattr(brama, name) for name in brama.words.__all__]
+
+    for word in words:
+        method = getattr(brama.System, word.__name__)
+        parameters = list(inspect.signature(method).parameters)
+        assert parameters == ["self", *inspect.signature(word).parameters], word
+
+
+def test_a_system_knows_its_circuits_by_name():
+    system = brama.System()
+    system.register("search", scope="shop", failure_threshold=2)
+    assert system.available("search", scope="shop")
+    system.failure("search", scope="shop", reason="Timeout")
+    system.success("search", scope="shop")
+    assert system.status("search", scope="shop").failures == 1
+    system.open_circuit("search", scope="shop", expires_in=5)
+    assert "open" in str(system.why("search", scope="shop"))
+    system.close_circuit("search", scope="shop")
+    system.reset_circuit("search", scope="shop")
+    assert system.status("search", scope="shop").state is brama.State.CLOSED
+    with pytest.raises(brama.UnknownConnectionError):
+        system.status("search")
+
+
+def test_by_name_a_circuit_is_taken_out_of_the_game_and_put_back(default):
+    circuit = brama.circuit("search")
+    brama.force_open("search", reason="the data centre moves")
+    assert (circuit.state, circuit.status().reason) == ("forced_open", "the data centre moves")
+    brama.disable("search")
+    assert circuit.state is brama.State.DISABLED
+    brama.metrics_only("search")
+    assert circuit.state is brama.State.METRICS_ONLY
+    brama.close_circuit("search")
+    with brama.isolate("search", reason="deploy"):
+        assert not brama.available("search")
+    assert brama.available("search")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import timedelta
 from typing import Any, Literal, assert_type
 
 import brama
-from brama import Circuit, Permit, Status
+from brama import Circuit, Options, Permit, Status
 
 Refused = tuple[Literal["error"], Status]
 
@@ -135,3 +136,15 @@ async def streams(circuit: Circuit, rows: Iterator[int], messages: AsyncIterator
         assert_type(body, bytes)
     for _ in circuit.guard_stream(5):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         pass
+
+
+def options(shared: Options) -> None:
+    brama.circuit("search", scope="shop", failure_threshold=3, expiry=timedelta(seconds=30))
+    brama.circuit("search", ignore=LookupError, record=(OSError, lambda error: "5" in str(error)))
+    brama.circuit("search", **shared)
+    brama.circuit("search", failure_treshold=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    brama.circuit("search", expiry="30")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    brama.configure(expiry=10.0, cleanup_interval=60.0)
+    brama.configure("search", expire=10.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    brama.Settings(expiry=10.0, journal="sqlite:///events.sqlite")
+    brama.Settings(expire=10.0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
