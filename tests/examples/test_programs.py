@@ -106,3 +106,44 @@ def test_handler_actor_is_given_again_what_it_crashed_over() -> None:
         "pager: 2. circuit_closed eu/mail",
     ]
     assert any("handler  (Pager, async, running, restarts 1)" in line for line in lines)
+
+
+def test_http_clients_go_on_with_the_mirror_that_is_up_and_close_by_a_health_check() -> None:
+    assert lines_of("http_clients.py") == [
+        "healthy: {'article from north': 2}",
+        "one broken: {'article from south': 20}",
+        "asked in vain: 2",  # half of the first four, with which the window begins to judge
+        "why: HTTP 503 Service Unavailable",
+        "the group is available: True",
+        "healed: {'article from north': 2}",
+    ]
+
+
+def test_journal_hands_over_first_what_the_pager_has_missed() -> None:
+    assert lines_of("journal.py") == [
+        "the pager listens",
+        "  page 2: payments circuit_opened, connection refused",
+        "nobody listens",
+        "the pager is back",
+        "  page 4: payments circuit_opened, HTTP 503",
+        "  page 6: payments circuit_closed, the provider has apologised",
+        "opened in the last hour: ['connection refused', 'HTTP 503']",
+    ]
+
+
+def test_supervision_tree_restarts_what_belongs_together_and_loses_only_what_was_in_memory() -> (
+    None
+):
+    lines = lines_of("supervision_tree.py")
+
+    assert lines[:4] == [
+        "sold: [3, 4] sum: 7",
+        "after the crash: [3, 4] sum: 0",
+        "delivered tea",
+        "market  (Supervisor, async, running)",
+    ]
+    assert "rest_for_one" in lines[4]
+    assert [line[4:] for line in lines[5:7]] == [
+        "├── till  (Till, blocking, running, restarts 1)",
+        "└── counter  (Counter, inline, running, restarts 1)",
+    ]
