@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 from typing import Any
 
 import jsonschema
@@ -12,6 +13,11 @@ from brama.circuits import Event, Record
 from brama.notifier import event_schema
 
 pytest_plugins = ["pytester"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it puts into the background so, and every program that a test starts would
+    # inherit it, also those that are to be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _validator = jsonschema.Draft202012Validator(
     event_schema(), format_checker=jsonschema.FormatChecker()
