@@ -43,6 +43,7 @@ from .explain import explain
 from .fields import Fields
 from .generation import NOT_WATCHED, NOTHING_FLIES, Generation, Meter, value
 from .machine import NEVER, PASSING
+from .options import spelt
 from .policy import Policy
 from .state import State
 from .status import Status
@@ -299,7 +300,7 @@ class Breaker(Controls):
             elif paused:
                 self._ignore(generation, number)
                 if self._wants("local_stall"):
-                    self._tell_call("local_stall", f"paused for {paused:.1f} s: {reason}", now)
+                    self._tell_call("local_stall", f"paused for {spelt(paused)}: {reason}", now)
             else:
                 if generation is self.current:
                     self._counted = None if source is None else (source, call)

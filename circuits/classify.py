@@ -13,6 +13,7 @@ from typing import Any
 import trio
 
 from .errors import CircuitOpenError
+from .options import spelt
 from .outcome import Outcome
 from .policy import Policy
 
@@ -70,7 +71,7 @@ def of_error(
         and duration >= policy.cancel_counts_after
         and is_cancellation(error)
     ):
-        return FAILURE, f"cancelled after {duration:.1f} s"
+        return FAILURE, f"cancelled after {spelt(duration)}"
     return IGNORE, None
 
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from brama.telemetry import BramaError
 
+from .options import spelt
 from .state import State
 
 __all__ = [
@@ -85,7 +86,7 @@ class CircuitOpenError(BramaError):
         elif self.retry_after == inf:
             wait = "and none is until somebody closes the circuit"
         else:
-            wait = f"the next probe is admitted in {self.retry_after:.1f} s"
+            wait = f"the next probe is admitted in {spelt(self.retry_after)}"
         return f"circuit {name} is {self.state}{why}; the call was not made, {wait}"
 
 

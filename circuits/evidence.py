@@ -10,6 +10,7 @@ import attrs
 from brama.telemetry import traceparent
 
 from .events import utc
+from .options import spelt
 from .state import State
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Why:
         if self.retry_after and self.state is State.OPEN:
             wait = "nobody knows when"
             if self.retry_after < timedelta.max.total_seconds():
-                wait = f"in {self.retry_after:.1f} s"
+                wait = f"in {spelt(self.retry_after)}"
             lines.append(f"next probe: {wait}")
         lines += [f"  {incident}" for incident in self.incidents]
         lines.append(f"rules: {self.rules}")

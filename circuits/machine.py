@@ -26,6 +26,7 @@ from .generation import (
     new_generation,
     value,
 )
+from .options import spelt
 from .outcome import Outcome
 from .policy import Policy
 from .recorder import GATED, Recorder
@@ -462,9 +463,9 @@ class Machine(Recorder):
                 continue
             waiting.remove(began)
             if self._wants("slow_call"):
-                self._tell_call("slow_call", f"under way for {now - began:.1f} s", now)
+                self._tell_call("slow_call", f"under way for {spelt(now - began)}", now)
             if self.state in JUDGED:
-                reason = f"no answer for {now - began:.1f} s"
+                reason = f"no answer for {spelt(now - began)}"
                 self._note(reason, True)
                 outcome = Outcome(reason=reason, slow=True, duration=now - began)
                 self._show(meter, outcome)

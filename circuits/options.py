@@ -19,6 +19,7 @@ __all__ = [
     "is_number",
     "present_loop",
     "seconds",
+    "spelt",
     "whole",
 ]
 
@@ -47,6 +48,16 @@ def seconds(option: str, value: Any, *, zero: bool = False) -> float:
 def is_number(value: Any) -> bool:
     """Whether `value` is an int or a float; True and False are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def spelt(duration: float) -> str:
+    """Seconds as people read them: one digit after the point, and no 0.0 for what is short.
+
+    Example:
+        >>> spelt(30.04), spelt(0.0213)
+        ('30.0 s', '0.021 s')
+    """
+    return f"{duration:.1f} s" if duration >= 0.1 or duration <= 0 else f"{duration:.2g} s"
 
 
 def whole(option: str, value: Any, *, least: int = 1) -> int:

@@ -328,6 +328,16 @@ def test_the_timer_finds_calls_that_hang_without_traffic():
         permit.ignore()
 
 
+def test_a_short_time_is_told_as_what_it_is_and_not_as_nothing():
+    world = World()
+    circuit = world.circuit(failure_threshold=1, slow_after=0.02)
+    permit = circuit.try_acquire()
+    world.clock.advance(0.02)
+    circuit._breaker.tick()
+    assert circuit.status().reason == "no answer for 0.02 s"
+    permit.ignore()
+
+
 def test_a_closed_circuit_with_nothing_under_way_needs_no_actor():
     world = World()
     circuit = world.circuit(slow_after=2.0)
