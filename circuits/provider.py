@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Protocol, Unpack
+from typing import Any, Protocol, Unpack
 
 from .circuit import Circuit
 from .keywords import Options
@@ -22,6 +22,8 @@ class Provider(Protocol):
         *,
         scope: str | None = None,
         policy: Policy | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        pinned: bool = False,
         **options: Unpack[Options],
     ) -> Circuit:
         """The circuit of that name, made if there is none."""
