@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.request import urlopen
 
 import httpx
 
@@ -54,8 +53,7 @@ def main() -> None:
     ):
 
         def healthy() -> bool:
-            with urlopen(f"{base}/north/health", timeout=1) as answer:
-                return bool(answer.status == 200)
+            return httpx.get(f"{base}/north/health", timeout=1).is_success
 
         # A circuit that exists by the name is used as it is: this mirror has rules of its own.
         brama.circuit(
