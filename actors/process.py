@@ -24,6 +24,8 @@ class Tenant(Protocol):
     @property
     def stop_timeout(self) -> float: ...
 
+    def come_up(self, timeout: float) -> None: ...
+
     def request_stop(self, timeout: float) -> None: ...
 
     def finish(self, timeout: float) -> None: ...
@@ -103,6 +105,8 @@ def _at_exit() -> None:
     _exiting = True
     end = time.monotonic() + _EXIT_DEADLINE
     tenants = list(_tenants)
+    for tenant in tenants:
+        tenant.come_up(max(0.0, end - time.monotonic()) / 2)
     for tenant in tenants:  # all at the same time, under one deadline
         tenant.request_stop(min(tenant.stop_timeout, _EXIT_DEADLINE))
     for tenant in tenants:

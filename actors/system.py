@@ -288,6 +288,17 @@ class ActorSystem(Overview):
         engine.up.set()
         engine.over.set()
 
+    def come_up(self, timeout: float) -> None:
+        """Wait for a start that is under way, for at most ``timeout`` seconds.
+
+        Whoever begins to start has something for the tree to do, which a stop that overtakes the
+        start would lose.
+        """
+        engine, thread = self._engine, self._thread
+        # Beneath a host's loop it is that which has to go on.
+        if engine is not None and thread is not None and thread is not threading.current_thread():
+            engine.up.wait(timeout)
+
     def request_stop(self, timeout: float | None = None) -> None:
         """Begin to stop, and return at once."""
         engine = self._engine
@@ -298,7 +309,8 @@ class ActorSystem(Overview):
     def stop(self, timeout: float | timedelta | None = None) -> StopReport:
         """Stop all in order, within ``timeout`` seconds (default ``stop_timeout``). Idempotent.
 
-        First actors outside the tree, then the tree in reverse. What has not ended when a fifth of
+        A start that is under way comes first, for half of the time at most. Then actors outside the
+        tree end, then the tree in reverse. What has not ended when a fifth of
         the time (at most 1 s) is left is killed; what cannot be killed is named in the report, as
         is a loop that does not answer. It returns within the time in any case, and what is under
         way goes on. On the loop's own thread it returns at once with ``complete=False``.
@@ -314,7 +326,8 @@ class ActorSystem(Overview):
             if engine is None:
                 self._stopped = True
                 return self._report or StopReport(complete=True)
-        self.request_stop(seconds)
+        self.come_up(seconds / 2)
+        self.request_stop(max(0.0, end - time.monotonic()))
         if self.on_loop_thread():
             return StopReport(complete=False)
         if not engine.over.wait(max(0.0, end - time.monotonic())):

@@ -52,6 +52,34 @@ def test_the_import_starts_no_thread():
     assert out == ["1"]
 
 
+@pytest.mark.parametrize("end", ["", "s.stop()"], ids=["exit", "stop"])
+def test_an_end_does_not_overtake_a_start_that_is_under_way(end):
+    out, err = run(f"""
+        class Child(Echo):
+            def on_start(self):
+                print("started", flush=True)
+        s = ActorSystem("s", children=[ChildSpec("c", Child)])
+        s.start_soon()
+        {end}
+    """)
+    assert out == ["started", "cleaned up"]
+    assert err == ""
+
+
+def test_a_start_that_hangs_does_not_keep_the_end_waiting_for_ever():
+    out, _ = run("""
+        class Hangs(Actor):
+            async def on_start(self):
+                await trio.sleep_forever()
+        s = ActorSystem("s", children=[ChildSpec("h", Hangs)], stop_timeout=1.0)
+        s.start_soon()
+        began = time.monotonic()
+        report = s.stop()
+        print(report.complete, time.monotonic() - began < 1.5)
+    """)
+    assert out == ["True True"]
+
+
 @pytest.mark.requirement("actors:embedding")
 @pytest.mark.parametrize(
     "start",

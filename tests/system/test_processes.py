@@ -184,3 +184,19 @@ print("fine")
 def test_a_forked_child_times_what_it_inherited_open_and_hears_no_heartbeats(new_python):
     done = new_python(INHERITED)
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
+
+
+@pytest.mark.parametrize("last", ["", "brama.default_system().stop()"], ids=["exit", "stop"])
+def test_a_program_that_ends_at_once_has_told_of_what_it_did(new_python, last):
+    done = new_python(
+        f"""
+import brama
+from brama.notifier import inline
+circuit = brama.circuit("search")
+brama.subscribe(inline(lambda e: print(e.event, flush=True)), events=["circuit_*"])
+circuit.open_circuit()
+circuit.close_circuit()
+{last}
+"""
+    )
+    assert (done.stdout, done.stderr) == ("circuit_opened\ncircuit_closed\n", "")
