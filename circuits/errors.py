@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+SHOWN = 200
+"""Characters of a wrong value that a text shows: it may be a whole message."""
+
+
 class CircuitOpenError(BramaError):
     """A guarded call was refused: it was not made.
 
@@ -116,7 +120,9 @@ class EventFormatError(BramaError, ValueError):
         if self.code == "missing_field":
             return f"an event must have the field {self.field!r}: {self.expected}"
         name = f"the field {self.field!r} of an event" if self.field else "an event"
-        return f"{name} must be {self.expected}, got: {self.got!r}"
+        got = repr(self.got)
+        shown = got if len(got) <= SHOWN else f"{got[:SHOWN]}… ({len(got)} characters)"
+        return f"{name} must be {self.expected}, got: {shown}"
 
 
 class UnknownConnectionError(BramaError, LookupError):

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
+
+from brama.telemetry import truncations
 
 from .errors import EventFormatError
 from .fields import Fields
@@ -32,6 +34,7 @@ LIMIT = 20_000
 """Bytes of JSON that the data of one event may take; longer values are cut."""
 
 CUT = 1_000
+DEPTH = 32
 STATES = frozenset({"previous_state", "new_state", "state"})
 
 T = TypeVar("T")
@@ -77,10 +80,15 @@ def load_json(cls: type[T], text: str | bytes) -> T:
         EventFormatError: as `load`, or it is no JSON.
     """
     try:
-        fields = json.loads(text)
-    except (ValueError, TypeError):
+        fields = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, TypeError, RecursionError):
         raise EventFormatError("", "JSON text", text) from None
     return load(cls, fields)
+
+
+def _no_constant(name: str) -> None:
+    # Python reads NaN and Infinity, which no JSON has and nobody could write again.
+    raise ValueError(name)
 
 
 def _check_version(version: Any) -> None:
@@ -125,7 +133,13 @@ def _exactly(kind: type, words: str) -> Any:
 def _number(value: Any, _type: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise EventFormatError("", "a number", value)
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = inf
+    if not isfinite(number):
+        raise EventFormatError("", "a finite number", value)
+    return number
 
 
 def _time(value: Any, _type: Any) -> datetime:
@@ -156,17 +170,20 @@ def _state(value: Any) -> Any:
 
 
 def _bounded(value: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {str(key): _plain(part) for key, part in value.items()}
+    plain = {_text(key): _plain(part) for key, part in value.items()}
     if _size(plain) <= LIMIT:
         return plain
+    truncations.add()
     short: dict[str, Any] = {}
+    used = 0
     for key, part in plain.items():
-        text = part if isinstance(part, str) else None
         if _size(part) > CUT:
-            text = json.dumps(part) if text is None else text
+            text = part if isinstance(part, str) else json.dumps(part)
             part = text[: CUT - 1] + "…"
-        if _size(short) + _size(part) < LIMIT - CUT:
+        size = _size({key: part})
+        if used + size < LIMIT - CUT:
             short[key] = part
+            used += size
     return {**short, "truncated": True}
 
 
@@ -174,18 +191,35 @@ def _size(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 
-def _plain(value: Any) -> Any:
-    """What JSON can carry, and `repr` of anything else."""
-    if value is None or isinstance(value, bool | int):
+def _plain(value: Any, depth: int = 0) -> Any:
+    """What JSON can carry, and `repr` of anything else.
+
+    It raises for nothing: one value that cannot be written would keep a journal from writing
+    whatever comes behind it.
+    """
+    if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):  # a State is one; half a surrogate pair has no UTF-8
-        return str(value) if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, int):  # Python refuses to write those of very many digits
+        return value if value.bit_length() <= 1024 else f"{value:#x}"
+    if isinstance(value, str):  # a State is one
+        return _text(value)
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, datetime):
         return _iso(value) if value.tzinfo else value.isoformat()
+    if depth >= DEPTH and isinstance(value, Mapping | list | tuple | set | frozenset):
+        return "…"  # perhaps a part of itself
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {_text(key): _plain(part, depth + 1) for key, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(part) for part in value]
-    return repr(value)
+        return [_plain(part, depth + 1) for part in value]
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    """A text as it is, but for half surrogate pairs, which have no UTF-8; else the `repr`."""
+    try:
+        text = str(value) if isinstance(value, str) else repr(value)
+    except Exception:  # noqa: BLE001 - a user's __repr__ may raise whatever it likes
+        text = f"<{type(value).__qualname__} without a repr>"
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -149,5 +149,5 @@ def _event(attributes: Mapping[str, Any], data: Any) -> Event:
 def _json(body: str | bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         raise EventFormatError("data", "JSON text", body) from None

@@ -70,6 +70,7 @@ from .hooks import (
 )
 from .lines import quieten as _quieten
 from .metrics import source
+from .metrics import truncated as truncations
 from .pools import pool
 from .processing import Process, process
 from .publications import Publication, publish
@@ -118,6 +119,7 @@ __all__ = [
     "succeeded",
     "traceparent",
     "transition",
+    "truncations",
     "unknown",
     "watching",
 ]

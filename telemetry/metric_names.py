@@ -227,6 +227,13 @@ SKEWED: Final = MetricName(
     description="Lags that a clock set back would have made negative; they count as 0.",
     attributes=(),
 )
+TRUNCATED: Final = MetricName(
+    name="brama.notification.truncated",
+    scope=NOTIFICATION,
+    unit="{event}",
+    description="Events whose data was cut to 20 kB when they left the process or were stored.",
+    attributes=(),
+)
 METRICS: Final = (
     CALLS,
     DURATION,
@@ -247,4 +254,5 @@ METRICS: Final = (
     LOST,
     ERRORS,
     SKEWED,
+    TRUNCATED,
 )

@@ -74,6 +74,7 @@ dead_letters: Final = Counts(names.DEAD_LETTERS)
 held_back: Final = Counts(names.HELD_BACK)
 lost: Final = Counts(names.LOST)
 skewed: Final = Counts(names.SKEWED)
+truncated: Final = Counts(names.TRUNCATED)
 
 _counts: Final = (
     transitions,
@@ -85,6 +86,7 @@ _counts: Final = (
     held_back,
     lost,
     skewed,
+    truncated,
 )
 
 durations: Final = Histogram(names.DURATION, names.BOUNDARIES)
@@ -169,7 +171,7 @@ def reading(metric: MetricName) -> dict[Values, float]:
     for counts in _counts:
         if counts.metric is metric:
             _add(total, counts.snapshot())
-    if metric in {names.SKEWED, names.DELIVERED}:
+    if metric in {names.SKEWED, names.DELIVERED, names.TRUNCATED}:
         total.setdefault((), 0)  # without any figure a reader would not export at all
     if metric is names.ERRORS:
         _add(total, {(kind,): number for kind, number in errors().items()})

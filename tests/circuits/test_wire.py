@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from brama.circuits import EVENTS, Event, EventFormatError, Fields, Severity, State
 from brama.circuits.wire import LIMIT
+from brama.telemetry.metric_names import TRUNCATED
+from brama.telemetry.metrics import reading
 
 requirement = pytest.mark.requirement
 
@@ -185,6 +187,68 @@ def test_what_json_cannot_carry_is_written_as_what_comes_nearest():
         "pair": [1, "open"],
         "at": "2026-01-01T00:00:00Z",
     }
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+class Half:
+    def __repr__(self) -> str:
+        return "\ud800"
+
+
+def endless() -> list[object]:
+    part: list[object] = []
+    part.append(part)
+    return part
+
+
+def deep() -> list[object]:
+    part: list[object] = []
+    for _ in range(5_000):
+        part = [part]
+    return part
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**5_000, Broken(), Half(), {"\ud800": 1}, {Broken(): 1}, endless(), deep(), b"\xff"],
+    ids=["digits", "no repr", "half a pair", "half a key", "bad key", "endless", "deep", "bytes"],
+)
+def test_there_is_no_value_that_cannot_be_written_and_read_again(value):
+    written = event(data=Fields(current=value)).to_json()
+    written.encode()
+    assert Event.from_json(written).to_json() == written
+
+
+@pytest.mark.parametrize("key", ["k" * 30_000, "\ud800"])
+def test_a_key_is_cut_and_written_like_a_value(key):
+    written = event(data=Fields({key: 1, "reason": "kept"})).to_json()
+    assert len(written.encode()) < LIMIT
+    assert Event.from_json(written).data["reason"] == "kept"
+
+
+def test_events_that_were_cut_are_counted():
+    before = reading(TRUNCATED)[()]
+    event(data=Fields(reason="x" * LIMIT)).to_json()
+    event(data=Fields(reason="short")).to_json()
+    assert reading(TRUNCATED)[()] == before + 1
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "9" * 400])
+def test_a_number_that_nobody_could_write_again_is_refused(number):
+    text = json.dumps({**event().to_dict(), "monotonic": "here"}).replace('"here"', number)
+    with pytest.raises(EventFormatError):
+        Event.from_json(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000])
+def test_text_that_is_nested_without_end_is_refused_in_few_words(text):
+    with pytest.raises(EventFormatError) as caught:
+        Event.from_json(text)
+    assert len(str(caught.value)) < 400
 
 
 def test_data_beyond_the_limit_is_cut_and_says_so():
