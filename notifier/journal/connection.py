@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import JournalDamagedError, JournalError, JournalForeignError
+from .folder import clear_leftovers
 from .schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
             f"and this Python has {sqlite3.sqlite_version}"
         )
     with described(path):
+        clear_leftovers(path)
         db = sqlite3.connect(
             path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
         )

@@ -16,6 +16,7 @@ from brama.circuits import Event
 
 from .connection import close, connect, described, transaction
 from .errors import JournalDamagedError, JournalError, JournalGoneError
+from .folder import PARTS, held
 from .options import JournalOptions
 from .owners import Owner, alive
 from .retention import Extent, Plan
@@ -83,6 +84,7 @@ class JournalFile:
             if self._forbidden:
                 raise JournalError(f"the journal {self.path}: {self._forbidden}")
             if self._db is None:
+                self._place = _place(self.path)  # of what may turn out to be damaged
                 self._db = connect(self.path, self._patience)
                 self._sync = ""
                 self._place = _place(self.path)
@@ -124,16 +126,19 @@ class JournalFile:
         """Rename a damaged file, so that a new one can be begun; None if it is gone."""
         with self.lock:
             self._close()
-            # The millisecond tells two of them apart; the process that comes second finds no file.
-            aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time() * 1000)}")
-            try:
-                self.path.rename(aside)
-            except FileNotFoundError:
-                return None
-            for suffix in ("-wal", "-shm"):
-                part = self.path.with_name(self.path.name + suffix)
-                if part.exists():
-                    part.rename(aside.with_name(aside.name + suffix))
+            with held(self.path.parent):
+                if _place(self.path) != self._place:
+                    return None  # another process was faster, and may have begun a new one
+                # The millisecond tells two of them apart.
+                aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time() * 1000)}")
+                try:
+                    self.path.rename(aside)
+                except FileNotFoundError:
+                    return None
+                for suffix in PARTS:
+                    part = self.path.with_name(self.path.name + suffix)
+                    if part.exists():
+                        part.rename(aside.with_name(aside.name + suffix))
             return aside
 
     # Writers
@@ -350,4 +355,6 @@ def _place(path: Path) -> tuple[int, int] | None:
         found = os.stat(path)  # noqa: PTH116 - a Path's own stat costs three times as much
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    # One that was cut to nothing is as gone as one that was deleted; SQLite would go on for hours
+    # with what it remembers of it.
+    return (found.st_dev, found.st_ino) if found.st_size else None

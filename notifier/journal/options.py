@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import attrs
 
@@ -23,7 +23,15 @@ def _path(value: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise ConfigError("journal", "the path of a file", value)
     path = Path(value)
-    if str(value) == ":memory:" or path.is_dir() or not path.name:
+    if str(value) == ":memory:" or not path.name or not str(value).strip():
+        raise ConfigError("journal", "the path of a file that outlives the process", value)
+    if "\0" in str(value):
+        raise ConfigError("journal", "a path without a null character", value)
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name that is too long; a folder above it that is locked up
+        raise ConfigError("journal", f"a path that can be used ({error.strerror})", value) from None
+    if is_folder:
         raise ConfigError("journal", "the path of a file that outlives the process", value)
     # Absolute from here on: the process may change its folder later.
     return path.absolute()
@@ -126,7 +134,7 @@ class JournalOptions:
     @property
     def url(self) -> str:
         """The file as `parse` reads it."""
-        return f"{SCHEME}{self.path}"
+        return f"{SCHEME}{quote(str(self.path))}"
 
 
 _KINDS: Mapping[str, Callable[[str], Any]] = {

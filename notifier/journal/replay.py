@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ from .rows import Stored, microseconds
 __all__ = ["Moment", "Replay"]
 
 PAGE = 500
+LAST = (1 << 63) - 1
+"""The largest number of SQLite."""
 
 Moment = datetime | timedelta | float | None
 
@@ -145,7 +148,11 @@ async def _in_thread(replay: Replay, after: int) -> list[Stored]:
 
 
 def _moment(option: str, value: Any) -> int:
-    """Microseconds since 1970."""
+    """Microseconds since 1970; times beyond all that SQLite can count are its first or last."""
+    return max(-LAST, min(LAST, _microseconds(option, value)))
+
+
+def _microseconds(option: str, value: Any) -> int:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ConfigError(
@@ -154,6 +161,6 @@ def _moment(option: str, value: Any) -> int:
         return microseconds(value)
     if isinstance(value, timedelta):
         return int((time.time() - seconds(option, value, zero=True)) * 1_000_000)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise ConfigError(option, "a datetime, a timedelta or a POSIX time", value)
-    return int(value * 1_000_000)
+    return int(min(max(value, -1e13), 1e13) * 1_000_000)  # a product beyond all floats is no int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -13,6 +14,9 @@ from ..numbers import Numbers
 from .connection import close, connect_readonly, described
 from .file import stored
 from .rows import Stored
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["Finding", "Report", "Sequences", "verify"]
 
@@ -115,6 +119,12 @@ def _read(row: Stored) -> Event:
     return event
 
 
+def _refusals(db: sqlite3.Connection) -> int:
+    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'refusals'").fetchone():
+        return 0  # a file of the first version, which no writer has brought up to date
+    return int(db.execute("SELECT count(*) FROM refusals").fetchone()[0])
+
+
 def verify(path: Path) -> Report:
     """Read a whole journal and look for what should not be.
 
@@ -137,7 +147,7 @@ def verify(path: Path) -> Report:
                 if text != "ok":
                     find(Finding("damage", 0, text))
             removed = int(db.execute("SELECT max(through) FROM retention").fetchone()[0])
-            refusals = int(db.execute("SELECT count(*) FROM refusals").fetchone()[0])
+            refusals = _refusals(db)
             sequences = Sequences(whole=removed == 0)
             sources: set[str] = set()
             events, last = 0, removed

@@ -116,6 +116,7 @@ def add_to(app: Any) -> None:
                 raise ConfigError("--format", " or ".join(FORMATS), form)
             replay = _replay(journal, event, connection, scope, since, until)
             replay.rows(limit=1)  # before a file is made: is there a journal at all?
+            _check_output(output, _path(journal))
             if output == "-":
                 _export(replay, form, sys.stdout)
             else:
@@ -158,6 +159,13 @@ def _path(journal: str) -> Path:
     return options.path
 
 
+def _check_output(output: str, path: Path) -> None:
+    """Refuse to write over what is being read."""
+    parts = [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
+    if any(part.exists() and Path(output).exists() and part.samefile(output) for part in parts):
+        raise ConfigError("--output", "another file than the journal", output)
+
+
 def _replay(
     journal: str,
     events: list[str],
@@ -181,7 +189,10 @@ def _moment(option: str, text: str | None) -> datetime | timedelta | None:
         return None
     length = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
     if length:
-        return timedelta(**{UNITS[length[2]]: float(length[1])})
+        try:
+            return timedelta(**{UNITS[length[2]]: float(length[1])})
+        except OverflowError:
+            raise ConfigError(option, "less than a million days", text) from None
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

@@ -87,6 +87,16 @@ def test_export_writes_lines_that_are_the_events(filled, run, tmp_path):
         jsonschema.validate(json.loads(line), event_schema())
 
 
+@pytest.mark.parametrize("part", ["", "-wal"])
+def test_export_does_not_write_over_the_journal_that_it_reads(filled, run, path, part):
+    before = len(list(filled.replay()))
+    done = run("export", "--output", f"{path}{part}")
+    assert done.exit_code == 2
+    assert "--output must be another file than the journal" in done.stderr
+    assert len(list(filled.replay())) == before
+    assert run("verify").exit_code == 0
+
+
 def test_export_writes_cloudevents(filled, run):
     done = run("export", "--format", "cloudevents", "-e", "circuit_opened")
     read = [cloudevents.from_dict(json.loads(line)) for line in done.stdout.splitlines()]
@@ -136,6 +146,8 @@ def test_tail_follows_what_another_process_writes(filled, path):
         (["show", "--since", "yesterday"], "--since must be an ISO time"),
         (["show", "--since", "2026-01-01"], "a time with its zone"),
         (["show", "-e", "circuit_open"], "Did you mean 'circuit_opened'?"),
+        (["show", "--since", f"{'9' * 30}w"], "--since must be less than a million days"),
+        (["show", "-j", "x" * 5000], "journal must be a path that can be used"),
         (["export", "--format", "xml"], "--format must be jsonl or cloudevents"),
     ],
 )

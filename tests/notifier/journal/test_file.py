@@ -10,6 +10,7 @@ import pytest
 
 from brama.notifier import JournalDamagedError, JournalError, JournalForeignError, JournalGoneError
 from brama.notifier.journal.connection import connect
+from brama.notifier.journal.folder import clear_leftovers
 from brama.notifier.journal.schema import MIGRATIONS, VERSION
 
 requirement = pytest.mark.requirement
@@ -177,6 +178,31 @@ def test_a_file_that_is_no_database_is_damaged_and_set_aside_whole(path, options
     assert aside.read_bytes() == b"no database at all" * 100
     assert not path.exists()
     assert writer.file.set_aside() is None
+
+
+def test_a_file_that_another_process_has_begun_anew_is_not_set_aside(path, options, writers, event):
+    one, two = writers(options), writers(options)
+    for writer in (one, two):
+        writer.append(event(1))
+    for writer in (one, two):
+        writer.file.close()
+    path.write_bytes(b"no database at all" * 100)
+    for writer in (one, two):
+        with pytest.raises(JournalDamagedError):
+            writer.file.read(0, 1)
+    assert one.file.set_aside() is not None
+    new = writers(options)
+    new.append(event(2))
+    assert two.file.set_aside() is None
+    assert [row.id for row in two.file.read(0, 9)] == [1]
+
+
+def test_what_lies_beside_a_file_that_is_there_is_left_alone(path, writer, event):
+    writer.append(event(1))
+    parts = [path.with_name(f"{path.name}-{part}") for part in ("wal", "shm")]
+    before = [part.stat().st_ino for part in parts]
+    clear_leftovers(path)
+    assert [part.stat().st_ino for part in parts] == before
 
 
 def test_damage_inside_the_file_is_found_by_the_check(path, writer, event):

@@ -39,6 +39,12 @@ def test_options_and_nothing_stay_what_they_are(path):
     assert JournalOptions.parse(options.url) == options
 
 
+@pytest.mark.parametrize("name", ["żółć %41 #1?.sqlite", "a b"])
+def test_the_url_of_a_file_names_the_same_file(tmp_path, name):
+    options = JournalOptions(tmp_path / name)
+    assert JournalOptions.parse(options.url) == options
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -47,6 +53,9 @@ def test_options_and_nothing_stay_what_they_are(path):
         ("sqlite:///", "the path of a file"),
         ("sqlite:///:memory:", "outlives the process"),
         ("", "the path of a file"),
+        (" ", "outlives the process"),
+        ("a\0b", "without a null character"),
+        ("x" * 5000, "a path that can be used"),
         (5, "sqlite:///path, a path or JournalOptions"),
         ("sqlite:///x?max_age=soon", "max_age must be a number"),
         ("sqlite:///x?max_age=-1", "max_age must be"),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 import trio
@@ -133,11 +137,34 @@ def test_a_range_of_time_is_replayed_and_an_unknown_one_is_empty(systems, monkey
     assert reasons(connection="search", scope="shop") == []
 
 
+@requirement("EV-14")
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({"since": -1e300}, 1),
+        ({"since": timedelta.max}, 1),
+        ({"since": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))}, 1),
+        ({"until": datetime.max.replace(tzinfo=timezone(timedelta(hours=-14)))}, 1),
+        ({"since": 10**30}, 0),
+        ({"since": 1e300}, 0),
+        ({"since": 2_000.0, "until": 1_000.0}, 0),
+    ],
+)
+def test_a_range_beyond_all_times_is_as_good_as_any(systems, limits, found):
+    system = systems()
+    system.circuit("search").open_circuit()
+    assert system.flush()
+    assert len(list(system.replay(events=["state_change"], **limits))) == found
+
+
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
         ({"since": datetime(2026, 1, 1)}, "a time with its zone"),
         ({"until": "yesterday"}, "a datetime, a timedelta or a POSIX time"),
+        ({"since": float("nan")}, "a datetime, a timedelta or a POSIX time"),
+        ({"until": float("inf")}, "a datetime, a timedelta or a POSIX time"),
+        ({"since": -timedelta(1)}, "since must be"),
         ({"since": True}, "a datetime, a timedelta or a POSIX time"),
         ({"events": ["nonsense"]}, "one of state_change"),
         ({"connection": ""}, "connection must be"),
@@ -305,6 +332,56 @@ def test_a_deleted_file_is_begun_anew(systems, path, until):
     assert system.flush(10)
     until(lambda: system.health().status == "ok")
     assert seqs(system) == [3, 4]
+
+
+def test_a_file_that_is_cut_to_nothing_is_begun_anew(systems, path, until):
+    system = systems()
+    circuit = system.circuit("search")
+    circuit.open_circuit()
+    assert system.flush()
+    os.truncate(path, 0)
+    circuit.close_circuit()
+    assert system.flush(10)
+    until(lambda: system.health().status == "ok")
+    assert seqs(system) == [3, 4]
+    assert system.stop().complete
+    assert seqs(system) == [3, 4]
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: os.truncate(path, 0)])
+def test_a_process_that_holds_the_deleted_file_does_not_keep_a_new_one_from_being_begun(
+    systems, path, harm
+):
+    system = systems()
+    circuit = system.circuit("search")
+    circuit.open_circuit()
+    assert system.flush()
+    program = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); "
+    program += "db.execute('SELECT count(*) FROM events').fetchone(); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        holder.stdout.readline()
+        harm(path)
+        circuit.close_circuit()
+        assert system.flush(10)
+        assert seqs(system) == [3, 4]
+        holder.communicate(b"\n")
+    circuit.open_circuit()
+    assert system.flush()
+    assert seqs(system) == [3, 4, 5, 6]
+
+
+def test_a_value_that_no_json_can_carry_stops_no_journal(systems):
+    system = systems()
+    breaker = system.circuit("search")._breaker
+    for value in (10**5000, "\ud800"):
+        breaker.announce("value_changed", {"previous": value, "current": 1, "reason": None})
+    system.circuit("search").open_circuit()
+    assert system.flush()
+    names = [event.event for event in system.replay()]
+    assert names.count("value_changed") == 2
+    assert names[-1] == "circuit_opened"
 
 
 def test_a_damaged_file_is_set_aside_at_the_start(systems, path, caplog, until):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from brama.notifier import JournalError, verify
 from brama.notifier.journal.retention import plan
+from brama.notifier.journal.schema import APPLICATION_ID, MIGRATIONS
 from brama.notifier.journal.verify import Sequences
 
 from .conftest import make_event
@@ -136,6 +137,15 @@ def test_refused_attempts_are_counted(path, writer, event):
     stranger.close()
     report = verify(path)
     assert (report.ok, report.refusals) == (True, 1)
+
+
+def test_a_file_of_the_first_version_can_be_looked_at_before_anybody_writes_it(path):
+    old = sqlite3.connect(path, isolation_level=None)
+    old.executescript(MIGRATIONS[0])
+    old.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;")
+    old.close()
+    report = verify(path)
+    assert (report.ok, report.events, report.refusals) == (True, 0, 0)
 
 
 def test_where_there_is_no_journal_an_error_says_so(path):
