@@ -300,14 +300,29 @@ class Event:
         """
         return _known(load_json(cls, text))
 
-    def delivery(self, n: int, *, redelivered: bool) -> Self:
-        """This event as the `n`-th delivery of a subscription."""
-        fields = self.__dict__.copy()
-        fields["n"] = n
-        fields["redelivered"] = redelivered
-        copy = object.__new__(type(self))
-        object.__setattr__(copy, "__dict__", fields)
+    def delivery(self, n: int, *, redelivered: bool = False) -> Self:
+        """This event as the `n`-th delivery of a subscription; once redelivered, always so."""
+        fields = {**self.__dict__, "n": n}
+        if redelivered:
+            fields["redelivered"] = True
+        copy = _new(self.__class__)
+        _set(copy, "__dict__", fields)
         return copy
+
+
+# Bound once: every delivery makes an event.
+_new = object.__new__
+_set = object.__setattr__
+
+
+def assembled(fields: dict[str, Any]) -> Event:
+    """An event of `fields`, which must be all of them, as its class would have made it.
+
+    For whoever makes very many: a frozen class sets each field by a call.
+    """
+    made = _new(Event)
+    _set(made, "__dict__", fields)
+    return made
 
 
 E = TypeVar("E", bound=Event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .events import Event, severity_of, utc
+from .events import SCHEMA_VERSION, Event, assembled, severity_of, utc
 from .fields import Fields
 
 if TYPE_CHECKING:
@@ -102,19 +102,24 @@ class Record:
             source: a name of the system that outlives the process; its own one if empty.
         """
         name = self.events[place]
-        return Event(
-            event=name,
-            connection=self.connection,
-            scope=self.scope,
-            timestamp=utc(self.wall),
-            monotonic=self.monotonic,
-            epoch=self.epoch,
-            seq=None if self.seq is None else self.seq + place,
-            event_id=self.event_id(place),
-            severity=severity_of(name, self.data.get("new_state")),
-            data=self.data,
-            trace=trace,
-            source=source or self.source,
+        return assembled(
+            {
+                "event": name,
+                "connection": self.connection,
+                "scope": self.scope,
+                "timestamp": utc(self.wall),
+                "monotonic": self.monotonic,
+                "epoch": self.epoch,
+                "seq": None if self.seq is None else self.seq + place,
+                "event_id": self.event_id(place),
+                "severity": severity_of(name, self.data.get("new_state")),
+                "data": self.data,
+                "trace": trace,
+                "source": source or self.source,
+                "schema_version": SCHEMA_VERSION,
+                "n": 0,
+                "redelivered": False,
+            }
         )
 
     def gap(self, source: str = "") -> Event:

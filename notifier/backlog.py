@@ -45,98 +45,94 @@ class Backlog:
         critical_limit: for those that are.
         overflow: which are lost beyond `limit`. ``"coalesce"`` keeps the newest of each kind and
             connection, and so may go beyond it by as many as there are of these.
+
+    Attributes:
+        queue: all that waits, while it is fewer than `room`; empty otherwise. Whoever delivers may
+            take from it, whoever queues may add to it up to `room`, without a way through here.
+        room: so many always fit, whatever they are.
+        over: keeps the rest; there from the moment when the queue was full until nothing waits.
     """
 
-    __slots__ = ("_critical_limit", "_limit", "_minor", "_over", "_overflow", "_queue")
+    __slots__ = ("_critical_limit", "_limit", "_overflow", "over", "queue", "room")
 
     def __init__(self, limit: int, critical_limit: int, overflow: Overflow) -> None:
         self._limit = limit
         self._critical_limit = critical_limit
         self._overflow: Overflow = overflow
-        self._queue: deque[Event] = deque()
-        self._minor = 0
-        # There from the first loss until nothing waits: most backlogs never see one.
-        self._over: _Overflowing | None = None
+        self.room = min(limit, critical_limit)
+        self.queue: deque[Event] = deque()
+        self.over: Overflowing | None = None
 
     def put(self, event: Event) -> int:
         """Queue `event`; how many were lost over it."""
-        if self._over is not None:
-            return self._over.put(event)
-        if event.seq is None:
-            if self._minor >= self._limit:
-                return self._overflows(event)
-            self._minor += 1
-        elif self.critical_full:
-            return self._overflows(event)
-        self._queue.append(event)
+        over = self._counted()
+        if over is not None:
+            return over.put(event)
+        self.queue.append(event)
         return 0
 
-    def _overflows(self, event: Event) -> int:
-        self._over = _Overflowing(self._limit, self._critical_limit, self._overflow, self._queue)
-        self._queue = deque()
-        self._minor = 0
-        return self._over.put(event)
+    def _counted(self) -> Overflowing | None:
+        """What waits, told apart by kinds, once it is so much that this matters."""
+        if self.over is None and len(self.queue) >= self.room:
+            self.over = Overflowing(self._limit, self._critical_limit, self._overflow, self.queue)
+            self.queue.clear()
+        return self.over
 
     def pop(self) -> Event | Gap | None:
         """What is next; None if nothing waits."""
-        if self._over is not None:
-            found = self._over.pop()
-            if not self._over:
-                self._over = None
-            return found
-        if not self._queue:
-            return None
-        event = self._queue.popleft()
-        if event.seq is None:
-            self._minor -= 1
-        return event
+        if self.over is None:
+            return self.queue.popleft() if self.queue else None
+        found = self.over.pop()
+        if not self.over:
+            self.over = None
+        return found
 
     def oldest(self) -> Event | None:
         """The event that has waited longest."""
-        if self._over is not None:
-            return self._over.oldest()
-        return self._queue[0] if self._queue else None
+        if self.over is not None:
+            return self.over.oldest()
+        return self.queue[0] if self.queue else None
 
     @property
     def critical_full(self) -> bool:
         """Whether a further critical event would cost an earlier one."""
-        if self._over is not None:
-            return bool(self._over.latest) or len(self._over.critical) >= self._critical_limit
-        return len(self._queue) - self._minor >= self._critical_limit
+        over = self._counted()
+        if over is None:
+            return False
+        return bool(over.latest) or len(over.critical) >= self._critical_limit
 
     @property
     def disconnects(self) -> bool:
         """Whether a further event that is not critical ends the subscription."""
         if self._overflow != "disconnect":
             return False
-        minor = self._minor if self._over is None else self._over.minors
-        return minor >= self._limit
+        over = self._counted()
+        return over is not None and over.minors >= self._limit
 
     @property
     def missing_states(self) -> bool:
         """Whether states of connections were lost, and those that are kept still wait."""
-        return self._over is not None and bool(self._over.latest)
+        return self.over is not None and bool(self.over.latest)
 
     def clear(self) -> None:
         """Forget all."""
-        self._queue.clear()
-        self._minor = 0
-        self._over = None
+        self.queue.clear()
+        self.over = None
 
     def __len__(self) -> int:
         """Events that wait; a gap is none."""
-        return len(self._queue) if self._over is None else len(self._over)
+        return len(self.queue) if self.over is None else len(self.over)
 
     def __bool__(self) -> bool:
         """Whether there is something to take, be it a gap alone."""
-        return bool(self._queue) or self._over is not None
+        return bool(self.queue) or self.over is not None
 
 
 Entry = list[object]
 """An event that waits: its number in the backlog, and the event, or None once it was coalesced."""
 
 
-class _Overflowing:
+class Overflowing:
     """A backlog that has lost something: critical events and others stand apart.
 
     All are numbered in the order in which they came, and what has the lowest number is next.

@@ -61,6 +61,7 @@ def deliver(subscription: Subscription, handler: Callable[[Event], object]) -> b
 
 def _deliver(subscription: Subscription, handler: Callable[[Event], object]) -> bool:
     event = subscription.take()
+    following = subscription.next
     made = 0
     while event is not None:
         try:
@@ -77,7 +78,7 @@ def _deliver(subscription: Subscription, handler: Callable[[Event], object]) -> 
         made += 1
         if made == TURN:
             return subscription.finish()
-        event = subscription.next()
+        event = following()
     return False
 
 

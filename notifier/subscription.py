@@ -124,6 +124,8 @@ class Subscription:
         self._backlog = Backlog(backlog, CRITICAL_BACKLOG, options.overflow)
         self._snapshots = Snapshots() if options.snapshot else None
         self._overwhelmed = False
+        self._ready = self._snapshots is None  # nothing has to be decided of what is offered
+        self._plain = self.filter is None  # nor of what is taken
         self._rung = False
         self._current: Event | None = None
         self._attempts = 0
@@ -160,6 +162,23 @@ class Subscription:
 
     def offer(self, event: Event) -> bool:
         """Queue `event`; whether it was queued. Never waits and never raises."""
+        backlog = self._backlog
+        with self._lock:
+            # Nearly always there is room, and nothing else to think of.
+            if self._ready and len(backlog.queue) < backlog.room and backlog.over is None:
+                backlog.queue.append(event)
+                if self._rung:
+                    return True
+                self._rung = True
+                ring_alone = True
+            else:
+                ring_alone = False
+        if ring_alone:
+            self.tell(BELL)
+            return True
+        return self._offer(event)
+
+    def _offer(self, event: Event) -> bool:
         disconnected = False
         with self._lock:
             if self.state != "active":
@@ -199,9 +218,13 @@ class Subscription:
     def _left_out(self, event: Event) -> bool:
         assert self._snapshots is not None
         left_out = self._snapshots.leaves_out(event)
-        if self._snapshots.done:
-            self._snapshots = None
+        self._no_more_snapshots()
         return left_out
+
+    def _no_more_snapshots(self) -> None:
+        if self._snapshots is not None and self._snapshots.done:
+            self._snapshots = None
+            self._ready = self.state == "active"
 
     def _report_loss(self, event: Event, lost: int, *, first: bool) -> None:
         if first:
@@ -229,8 +252,7 @@ class Subscription:
         with self._lock:
             assert self._snapshots is not None
             begun = self._snapshots.begin(snapshots)
-            if self._snapshots.done:
-                self._snapshots = None
+            self._no_more_snapshots()
             for event in begun:
                 # The beginning is whole, however much there is.
                 self.dropped += self._backlog.put(event)
@@ -257,6 +279,16 @@ class Subscription:
 
     def next(self) -> Event | None:
         """The current event has been handled; the next one, None if none."""
+        queue = self._backlog.queue
+        with self._lock:
+            if queue and self._plain and self._current is not None and self.on_finished is None:
+                # As below, without the ways to what such a subscription does not have.
+                self.delivered += 1
+                self._n += 1
+                if self._failed_in_row:
+                    self._failed_in_row = self._attempts = 0
+                self._current = self._shown = event = queue.popleft()
+                return event.delivery(self._n)
         return self._filtered(self._take(finished=True))
 
     def finish(self) -> bool:
@@ -337,7 +369,7 @@ class Subscription:
             if self.filter is None or event is self._gap or (self._passes(event) and self.begin()):
                 self._n += 1
                 self._shown = event
-                return event.delivery(self._n, redelivered=event.redelivered)
+                return event.delivery(self._n)
             with self._lock:
                 self._finished()
             event = self._take(finished=False)
@@ -549,6 +581,7 @@ class Subscription:
             first = self.state == "active"
             if first:
                 self.state = state
+                self._ready = self._plain = False
                 self._backlog.clear()
             runner = self._runner
             # The handler itself, or its loop: waiting for itself would be for ever.

@@ -123,6 +123,6 @@ def test_a_long_flood_costs_no_memory():
     backlog = Backlog(10, 10, "coalesce")
     for number in range(5_000):
         backlog.put(make(number, critical=False, connection=str(number % 3)))
-    assert backlog._over is not None
-    assert len(backlog._over.minor) <= 60
+    assert backlog.over is not None
+    assert len(backlog.over.minor) <= 60
     assert len(backlog) <= 13
