@@ -14,8 +14,9 @@ from brama.telemetry import Process, process, watching
 
 from .batching import Batch
 from .delivering import delivering
+from .entering import calls_handlers
 from .errors import TargetGone
-from .subscription import Subscription
+from .subscription import BELL, Subscription
 
 __all__ = ["deliver", "deliver_async"]
 
@@ -59,6 +60,7 @@ def deliver(subscription: Subscription, handler: Callable[[Event], object]) -> b
         delivering.reset(token)
 
 
+@calls_handlers
 def _deliver(subscription: Subscription, handler: Callable[[Event], object]) -> bool:
     event = subscription.take()
     following = subscription.next
@@ -99,6 +101,11 @@ async def deliver_async(
         BaseException: what the handler raised, after the subscription has been told. A
             cancellation is no failure of the handler: the event comes again.
     """
+    place = None if checkpoint is not None else trio.lowlevel.current_trio_token()
+    if place is not None and subscription.held is not None and subscription.held[0] is place:
+        return  # a predecessor was killed and does not go yet; it rings when it has
+    hold = None if place is None else (place, subscription.deliverer)
+    subscription.held = hold
     token = delivering.set(subscription)
     try:
         await _deliver_async(subscription, handler, checkpoint)
@@ -108,8 +115,13 @@ async def deliver_async(
     finally:
         if delivering.get() is subscription:  # a collector may close this anywhere
             delivering.reset(token)
+        if hold is not None and subscription.held is hold:
+            subscription.held = None
+            if subscription.deliverer is not hold[1]:  # a successor, who has found it held
+                subscription.tell(BELL)
 
 
+@calls_handlers
 async def _deliver_async(
     subscription: Subscription,
     handler: Callable[[Event], Awaitable[object]],

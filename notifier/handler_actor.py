@@ -13,6 +13,7 @@ from brama.circuits import Event
 from brama.telemetry import ConfigError
 
 from .delivery import deliver_async
+from .entering import calls_handlers
 from .lingering import FLUSH, lingers
 from .subscription import BELL, Subscription
 
@@ -56,11 +57,13 @@ class HandlerActor(Actor):
             return await self._handle(message)
         return await super().on_receive(message)
 
+    @calls_handlers
     async def _handle(self, event: Event) -> Any:
         if iscoroutinefunction(self.on_event):
             return await self.on_event(event)
         return await trio.to_thread.run_sync(self._call, event, abandon_on_cancel=True)
 
+    @calls_handlers
     def _call(self, event: Event) -> Any:
         # `close` may have returned while this thread was on its way, and may be called on it.
         subscription = self._own_subscription

@@ -76,12 +76,35 @@ class EventStream:
                     raise TimeoutError(f"no event within {limit} s")
                 self._rung = False
 
-    async def aget(self) -> Event:
-        """The next event, awaited on asyncio or trio.
+    async def aget(self, timeout: float | timedelta | None = None) -> Event:
+        """The next event, awaited on asyncio or trio; a checkpoint also when one is there.
+
+        A cancellation loses no event: it is taken after the last wait.
+
+        Args:
+            timeout: seconds to wait at most; None waits for ever.
 
         Raises:
+            TimeoutError: none came in time.
             SubscriptionClosed: the stream has ended.
         """
+        limit = None if timeout is None else seconds("timeout", timeout, zero=True)
+        if trio.lowlevel.in_trio_run():
+            with trio.CancelScope() as scope:
+                await trio.lowlevel.checkpoint()
+                if limit is not None:
+                    scope.deadline = trio.current_time() + limit
+                return await self._awaited()
+        else:
+            await asyncio.sleep(0)
+            try:
+                async with asyncio.timeout(limit):
+                    return await self._awaited()
+            except TimeoutError:
+                pass
+        raise TimeoutError(f"no event within {limit} s")
+
+    async def _awaited(self) -> Event:
         while True:
             event = self._next()
             if event is not None:

@@ -19,6 +19,7 @@ from pykka import ActorDeadError
 from brama.circuits import EVENTS, Event, Fields, seconds
 
 from .backlog import Backlog, Gap
+from .entering import wait_entered
 from .losses import Loss, announce_loss, announce_quarantine
 from .options import Options
 from .snapshots import Snapshots
@@ -78,6 +79,7 @@ class Subscription:
         options: what was asked for.
         born: version of the index at which it began.
         deliverer: told when the queue is no longer empty; None while it is not up.
+        held: a task on the loop that it names delivers from it now.
         timed: its deliverer has set itself an alarm clock for what waits.
         occupied: a thread or a task outside of Brama's loop delivers from it now.
         delivered, failures, dropped: counts of events.
@@ -103,6 +105,7 @@ class Subscription:
         self.born = 0
         self.deliverer: Deliverer | None = None
         self.occupied = False
+        self.held: tuple[object, Deliverer | None] | None = None
         self.timed = False
         self.delivered = 0
         self.failures = 0
@@ -559,7 +562,8 @@ class Subscription:
         self._lock = threading.Lock()
         self._backlog.clear()
         self._current = self._runner = self._thread = self.deliverer = None
-        self.occupied = self._rung = False
+        self.occupied = self._rung = self.timed = False
+        self.held = None
 
     def end(self, why: str) -> None:
         """Whoever it delivered to is gone."""
@@ -588,11 +592,16 @@ class Subscription:
             here = threading.get_ident() in (runner, self._thread)
             if runner is not None and not here:
                 self._waiting.append(ended)
+            current, threads = self._current, (runner, self._thread)
         if first:
             self._around.on_end(self)
         if runner is None:
             return True
-        return not here and ended.wait(timeout)
+        if here:
+            return False
+        # What was taken before the state changed may be on its way into the handler.
+        wait_entered(threads, lambda: self._current is current)
+        return ended.wait(timeout)
 
     def __enter__(self) -> Self:
         return self

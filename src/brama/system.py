@@ -123,6 +123,7 @@ class System(ByName):
         self.settings = Settings.from_environment() if settings is None else settings
         self._configured: dict[str, Any] = {}
         self._refused = False
+        self._hosted = False  # in somebody else's loop, by `run`
         self._shared = Shared(clock=self.settings.clock)
         self._catalogue = Catalogue(self._shared, self._defaults)
         self._groups = Groups(self._catalogue.at)
@@ -385,7 +386,7 @@ class System(ByName):
         """
         if not self.actors.running:
             self.actors.start_soon()
-        return self._subscriptions.subscribe(handler, **options)
+        return self._unless_stopped(self._subscriptions.subscribe(handler, **options))
 
     def unsubscribe(self, what: Any = None, **options: Unpack[Choosing]) -> int:
         """End a subscription, or those of the caller that fit; see `brama.unsubscribe`."""
@@ -405,7 +406,19 @@ class System(ByName):
         """
         if not self.actors.running:
             self.actors.start_soon()
-        return self._subscriptions.stream(**options)
+        stream = self._subscriptions.stream(**options)
+        self._unless_stopped(stream.subscription)
+        return stream
+
+    def _unless_stopped(self, made: Subscription) -> Subscription:
+        """`made`, unless a `stop` has come in between, which may not have seen it."""
+        if not self.actors.running:
+            try:
+                self.actors.start_soon()  # refuses, if it was stopped
+            except SystemStoppedError:
+                made.end("its system was stopped")
+                raise
+        return made
 
     # The journal
 
@@ -520,10 +533,16 @@ class System(ByName):
         limit = self.settings.stop_timeout if timeout is None else seconds("timeout", timeout)
         deadline = time.monotonic() + limit
         report = self.actors.stop(limit)
+        if self.actors.on_loop_thread():
+            # What is under way still drains: the rest is done behind it, here or by `run`.
+            if not self._hosted:
+                threading.Thread(
+                    target=self.stop, args=(limit,), name="brama stop", daemon=True
+                ).start()
+            return report
         handlers = self._subscriptions.present()
         self._subscriptions.close_all("its system was stopped")
-        if not self.actors.on_loop_thread():  # else `run`, or the exit of the process, does it
-            self._finish_journal(max(0.1, deadline - time.monotonic()))
+        self._finish_journal(max(0.1, deadline - time.monotonic()))
         running = tuple(
             f"handler {handler.name}"
             for handler in handlers
@@ -557,9 +576,11 @@ class System(ByName):
         if testing is not None and isinstance(clock, testing.MockClock):
             self._shared.clock = clock.current_time
         started = _Started(self, task_status)
+        self._hosted = True
         try:
             await self.actors.run(task_status=started)
         finally:
+            self._hosted = False
             self._shared.clock = former
             if started.done:  # else it runs elsewhere, or has not begun: nothing has ended
                 if self._journal is not None:

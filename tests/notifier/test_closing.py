@@ -1,0 +1,272 @@
+"""What ends, and what does not start any more: close, stop, kills, loops that go."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import trio
+
+import brama
+from brama.actors import SystemStoppedError, kill
+from brama.circuits import Event
+from brama.notifier import HandlerActor, inline
+from brama.notifier.deliverers import HandlerSupervisor
+from brama.notifier.entering import calls_handlers, wait_entered
+from brama.notifier.subscription import BELL
+from brama.notifier.workers import Workers
+
+requirement = pytest.mark.requirement
+WITHIN = 10.0
+
+
+@pytest.fixture
+def hasty():
+    """Threads change as often as they can."""
+    former = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    yield
+    sys.setswitchinterval(former)
+
+
+@requirement("SB-06", "BR-17")
+@pytest.mark.parametrize("kind", ["worker", "inline", "loop", "actor"])
+def test_nothing_begins_after_close_has_returned_however_threads_change(system, hasty, kind):
+    circuit = system.circuit("search")
+    stop = threading.Event()
+
+    def traffic() -> None:
+        while not stop.is_set():
+            circuit.open_circuit()
+            circuit.close_circuit()
+            stop.wait(0.0002)
+
+    busy = threading.Thread(target=traffic)
+    busy.start()
+    late: list[int] = []
+    try:
+        for _ in range(60):
+            closed: list[bool] = []
+            began = threading.Event()
+
+            def handler(_event: Event, closed=closed, began=began) -> None:
+                late.extend(closed)
+                began.set()
+
+            async def awaited(event: Event, handler=handler) -> None:
+                handler(event)
+
+            class Acting(HandlerActor):
+                def on_event(self, event: Event, handler=handler) -> None:
+                    handler(event)
+
+            given = {"worker": handler, "inline": inline(handler), "loop": awaited}.get(
+                kind, Acting
+            )
+            subscription = system.subscribe(given, events=["state_change"])
+            assert began.wait(WITHIN)
+            subscription.close()
+            closed.append(True)
+    finally:
+        stop.set()
+        busy.join()
+    assert late == []
+
+
+def test_a_thread_on_its_way_into_a_handler_is_waited_for():
+    at_the_door, go, entered, leave = (threading.Event() for _ in range(4))
+
+    @calls_handlers
+    def deliver(handler) -> None:
+        at_the_door.set()
+        go.wait(WITHIN)
+        handler()
+
+    # What stands between the last look and the handler belongs to Brama; here, to a pretence of it.
+    deliver.__globals__["__name__"], former = "brama.notifier.pretence", __name__
+    try:
+
+        def handler() -> None:
+            entered.set()
+            leave.wait(WITHIN)
+
+        with ThreadPoolExecutor(2) as pool:
+            running = pool.submit(deliver, handler)
+            assert at_the_door.wait(WITHIN)
+            ident = next(iter(pool._threads)).ident
+            waiting = pool.submit(wait_entered, [ident], lambda: not leave.is_set())
+            go.set()
+            waiting.result(WITHIN)
+            leave.set()
+            running.result(WITHIN)
+    finally:
+        deliver.__globals__["__name__"] = former
+    assert entered.is_set()
+
+
+def test_a_stop_from_a_handler_on_the_loop_still_delivers_what_was_on_its_way(system, recorder):
+    seen, stopped = recorder(), threading.Event()
+
+    def stopping(_event: Event) -> None:
+        system.circuit("second").open_circuit()
+        system.stop()
+        stopped.set()
+
+    system.subscribe(inline(stopping), connection="first", events=["circuit_opened"])
+    system.subscribe(inline(seen), connection="first", events=["circuit_opened"])
+    system.start()
+    system.circuit("first").open_circuit()
+    assert stopped.wait(WITHIN)
+    seen.wait(1)
+    deadline = time.monotonic() + WITHIN
+    while system.subscriptions() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert system.subscriptions() == ()
+
+
+def test_whoever_subscribes_while_the_system_stops_is_told_so_or_ended(until):
+    for _ in range(20):
+        system = brama.System(brama.Settings())
+        system.start()
+        made: list[brama.Subscription] = []
+        go = threading.Event()
+
+        def subscribing(system=system, made=made, go=go) -> None:
+            go.wait(WITHIN)
+            try:
+                while True:
+                    made.append(system.subscribe(lambda _event: None))
+            except SystemStoppedError:
+                pass
+
+        thread = threading.Thread(target=subscribing)
+        thread.start()
+        go.set()
+        system.stop()
+        thread.join(WITHIN)
+        assert not thread.is_alive()
+        until(lambda made=made: all(one.closed for one in made))
+        assert system.subscriptions() == ()
+
+
+@requirement("SB-10")
+@pytest.mark.parametrize("kind", ["loop", "actor"])
+def test_a_killed_handler_that_shields_itself_is_not_joined_by_its_successor(system, until, kind):
+    inside: list[int] = []
+    together: list[int] = []
+    seen: list[tuple[int, bool]] = []
+    let_go = threading.Event()
+
+    async def handle(event: Event) -> None:
+        inside.append(1)
+        together.append(len(inside))
+        try:
+            with trio.CancelScope(shield=True):
+                while not let_go.is_set() and not seen:
+                    await trio.sleep(0.001)
+            seen.append((event.n, event.redelivered))
+        finally:
+            inside.pop()
+
+    class Shielded(HandlerActor):
+        async def on_event(self, event: Event) -> None:
+            await handle(event)
+
+    subscription = system.subscribe(
+        handle if kind == "loop" else Shielded, events=["circuit_opened", "circuit_closed"]
+    )
+    system.circuit("search").open_circuit()
+    until(lambda: bool(inside))
+    left = subscription.deliverer
+    # The one who would wait for the end of the handler is gone, too.
+    kill(next(c.ref for c in system.actors.cells if c.ref.actor_class is HandlerSupervisor))
+    until(lambda: subscription.deliverer is not left)
+    subscription.tell(BELL)
+    until(lambda: inside == [1])
+    system.circuit("search").close_circuit()
+    let_go.set()
+    until(lambda: len(seen) == 2)
+    assert together == [1, 1]
+    assert seen == [(1, False), (2, False)]  # the first was finished after all
+
+
+@requirement("SB-06")
+def test_the_end_of_an_asyncio_loop_is_noticed_without_an_event(system, until, monkeypatch):
+    monkeypatch.setattr("brama.notifier.deliverers.LOOK_EVERY", 0.01)
+
+    async def main() -> brama.Subscription:
+        async def handler(_event: Event) -> None: ...
+
+        return system.subscribe(handler)
+
+    subscription = asyncio.run(main())
+    until(lambda: subscription.closed)
+
+
+def test_jobs_that_hang_are_made_up_for_and_no_more_than_once_each(until):
+    workers = Workers(limit=2, hangs=0.05)
+    free = threading.Event()
+    done: list[int] = []
+    for _ in range(4):
+        workers.submit(lambda: free.wait(WITHIN))
+    workers.submit(lambda: done.append(1))
+    until(lambda: len(workers._since) == 4)  # two that hang, and two that make up for them
+    time.sleep(0.1)
+    assert (len(workers._since), done) == (4, [])
+    free.set()
+    until(lambda: done == [1])
+    until(lambda: not workers._since and not workers._crowded)
+
+
+@requirement("DT-08")
+def test_plain_handlers_that_all_hang_hold_up_no_other_for_long(until, monkeypatch):
+    monkeypatch.setattr("brama.notifier.workers.LIMIT", 4)
+    free, heard = threading.Event(), threading.Event()
+    with brama.System(brama.Settings()) as system:
+        system._subscriptions._workers = Workers(limit=4, hangs=0.05)
+        for _ in range(4):
+            system.subscribe(lambda _event: free.wait(WITHIN), events=["circuit_opened"])
+        circuit = system.circuit("search")
+        circuit.open_circuit()
+        until(lambda: len(system._subscriptions._workers._since) == 4)
+        system.subscribe(lambda _event: heard.set(), events=["circuit_closed"])
+        circuit.close_circuit()
+        assert heard.wait(WITHIN)
+        free.set()
+
+
+async def test_a_stream_awaited_with_a_time_gives_up_after_it(system):
+    with system.events(events=["circuit_opened"]) as events:
+        with pytest.raises(TimeoutError, match=r"no event within 0\.01 s"):
+            await events.aget(0.01)
+        system.circuit("search").open_circuit()
+        with trio.fail_after(WITHIN):
+            assert (await events.aget(WITHIN)).event == "circuit_opened"
+
+
+def test_a_stream_awaited_on_asyncio_gives_up_after_its_time(system):
+    async def main() -> None:
+        with system.events(events=["circuit_opened"]) as events:
+            with pytest.raises(TimeoutError, match="no event within"):
+                await events.aget(0)
+            system.circuit("search").open_circuit()
+            assert (await events.aget(WITHIN)).event == "circuit_opened"
+
+    asyncio.run(main())
+
+
+async def test_taking_an_event_that_is_there_lets_others_run(system, until):
+    with system.events(events=["state_change"]) as events:
+        system.circuit("search").open_circuit()
+        with trio.fail_after(WITHIN):
+            while not events.subscription.queued:
+                await trio.sleep(0.001)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await events.aget()
+        assert scope.cancelled_caught
+        assert events.subscription.queued == 1  # and loses nothing
