@@ -29,7 +29,7 @@ def test_every_expectation_holds(
     wrong = [one for one in summary["expectations"] if one["verdict"] != "ok"]
 
     assert wrong == []
-    assert summary["verdicts"] == {"ok": 20}
+    assert summary["verdicts"] == {"ok": 21}
     assert summary["ok"] is True
     assert done.returncode == 0
     assert done.stderr == ""
@@ -147,5 +147,5 @@ def test_a_dead_collector_is_named_and_nothing_is_claimed_about_arrival(
     unheard: subprocess.CompletedProcess[str],
 ) -> None:
     assert "http://127.0.0.1:1 did not take the spans" in unheard.stdout
-    assert "All 15 expectations held, 5 could not be checked." in unheard.stdout
+    assert "All 16 expectations held, 5 could not be checked." in unheard.stdout
     assert unheard.returncode == 0

@@ -57,6 +57,18 @@ class Ledger:
         numbers = sorted({event.n for event in self.events})
         assert numbers == list(range(1, len(numbers) + 1))
 
+    def judge_repeats(self) -> None:
+        """No gap for any connection; what was there before is marked and is the same delivery."""
+        last: defaultdict[str, int] = defaultdict(int)
+        ids: dict[int, str] = {}
+        for event in self.events:
+            assert event.seq is not None
+            assert event.seq <= last[event.connection] + 1, event
+            assert event.redelivered or event.seq == last[event.connection] + 1, event
+            last[event.connection] = max(last[event.connection], event.seq)
+            assert ids.setdefault(event.n, event.event_id) == event.event_id
+        assert sorted(ids) == list(range(1, len(ids) + 1))
+
 
 def refs(system: brama.System, target: str) -> list:
     """The actors of this kind that are alive now; read on the loop."""
@@ -221,3 +233,40 @@ def test_a_log_that_overflows_tells_of_the_gap_in_its_place():
     assert [event.event for event in one_kind].count("gap") == 1
     assert one_kind[0].event == "gap"
     assert other == []
+
+
+@requirement("SB-10", "SB-11", "PR-09")
+def test_kills_of_anything_in_any_order_lose_nothing_of_batches_globs_and_actors(
+    until, monkeypatch
+):
+    monkeypatch.setattr("brama.notifier.deliverers.INTENSITY", 1000)
+    monkeypatch.setattr("brama.notifier.deliverers.BACKOFF", None)
+    system = brama.System(brama.Settings())
+    system.actors._root_options = {"intensity": 1000, "period": 5.0}
+    batches, globbed = Ledger(), Ledger()
+    for ledger, options in ((batches, {"batch": 7, "batch_age": 0.05}), (globbed, {})):
+
+        def hear(found: object, ledger: Ledger = ledger) -> None:
+            for event in found if isinstance(found, list) else [found]:
+                ledger.add(event)
+
+        system.subscribe(hear, events=["state_change", "circuit_*"], connection="?", **options)
+    chance = random.Random(11)
+    killed: list[str] = []
+    kinds = ["registry", "connection", "circuits", "subscribers", "deliverer", "handler supervisor"]
+
+    def strike() -> None:
+        kind = chance.choice(kinds)
+        found = refs(system, kind)
+        if found:
+            killed.append(kind)
+            kill(chance.choice(found))
+
+    try:
+        run_load(system, strike, until, rounds=150)
+        for ledger in (batches, globbed):
+            ledger.wait({"a": 600, "b": 600})
+            ledger.judge_repeats()
+        assert len(set(killed)) >= 4
+    finally:
+        system.stop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from fnmatch import fnmatchcase
 from typing import Any
 
 import attrs
@@ -129,3 +131,88 @@ def test_matches_and_masks_are_those_of_a_search_through_all(changes):
         anybody = any(w.events is None or event in w.events for w in present)
         assert index.wants_anywhere(event) is anybody
         assert kind.bit
+
+
+NAMES = ["pay", "pay_a", "pay_b", "search", "a*b", ""]
+GLOBS = [None, "pay", "pay_*", "*", "*a", "pay_?", "s?arch", "a*b", "??y*"]
+WANTS = st.builds(
+    Want,
+    events=st.sampled_from([None, ("failure",), ("failure", "success"), ("cleanup",)]),
+    connection=st.sampled_from(GLOBS),
+    scope=st.sampled_from([None, "shop", "other"]),
+)
+
+
+@requirement("SB-05", "BR-16")
+@given(
+    st.lists(WANTS, max_size=25),
+    st.lists(st.integers(0, 24), max_size=25),
+    st.sampled_from(["failure", "success", "cleanup", "expiry"]),
+    st.sampled_from(NAMES),
+    st.sampled_from([None, "shop", "other", "third"]),
+)
+def test_it_finds_what_asking_every_subscription_would_find(wants, leaving, event, name, scope):
+    index = indexed(*wants)
+    index.match(event, name, scope, index.version)  # what it remembers must not outlive a change
+    for place in leaving:
+        if place < len(wants):
+            index.remove(wants[place])
+            index.match(event, name, scope, index.version)
+    left = [want for place, want in enumerate(wants) if place not in leaving]
+    expected = [
+        want
+        for want in left
+        if (want.events is None or event in want.events)
+        and (want.connection is None or fnmatchcase(name, want.connection))
+        and want.scope in (None, scope)
+    ]
+    found = index.match(event, name, scope, index.version)
+    assert sorted(map(id, found)) == sorted(map(id, expected))
+    mask = 0
+    for want in left:
+        if (want.connection is None or fnmatchcase(name, want.connection)) and want.scope in (
+            None,
+            scope,
+        ):
+            mask |= mask_of(want.events)
+    assert index.mask(name, scope) == mask
+
+
+def test_thousands_in_one_place_come_and_go_in_linear_time():
+    """Ten times as many take about ten times as long, not a hundred times."""
+
+    def seconds(count: int) -> float:
+        wants = [Want(("failure",), "pay_*") for _ in range(count)]
+        index: Index[Any] = Index()
+        began = time.process_time()
+        for want in wants:
+            index.add(want)
+        assert len(index.match("failure", "pay_a", None, index.version)) == count
+        for want in wants:
+            index.remove(want)
+        return time.process_time() - began
+
+    few = min(seconds(1_000) for _ in range(3))
+    many = min(seconds(10_000) for _ in range(2))
+    assert many < 30 * few
+    assert (lambda index: (index._buckets, index._masks))(indexed()) == ({}, {})
+
+
+def test_globs_that_do_not_fit_cost_nothing_at_the_second_look():
+    index = indexed(*(Want(None, f"other_{number}_*") for number in range(2_000)), Want(None, "p*"))
+    looked: list[str] = []
+    index.match("failure", "pay", None, index.version)
+    globs = index._globs
+    find, globs._by_start = globs._by_start, _Watched(looked)
+    assert len(index.match("failure", "pay", None, index.version)) == 1
+    assert looked == []
+    globs._by_start = find
+
+
+class _Watched(dict[str, Any]):
+    def __init__(self, looked: list[str]) -> None:
+        self.looked = looked
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.looked.append(key)
+        return default

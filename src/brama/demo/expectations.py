@@ -210,6 +210,14 @@ def _killed(evidence: Evidence) -> Finding:
     )
 
 
+def _carried_on(evidence: Evidence) -> Finding:
+    registry = evidence.tree.find("registry")
+    restarts = 0 if registry is None else registry.restarts
+    killed = evidence.moments[Act.KILL_ACTOR, "registry"]
+    after = [event for event in evidence.handlers.book.entries if event.monotonic > killed]
+    return restarts == 1 and bool(after), f"{len(after)} events went through its successor"
+
+
 def _nothing_lost(evidence: Evidence) -> Finding:
     book = evidence.handlers.book
     numbers = {
@@ -250,7 +258,8 @@ _OF_THE_SERVICE: Final = (
     ("an async handler ran on its own loop", _at_home),
     ("a handler that raised got the event again", _raised),
     ("a handler actor that was killed was restarted", _killed),
-    ("nothing critical was lost to it", _nothing_lost),
+    ("the registry was killed, and its successor carried on", _carried_on),
+    ("nothing critical was lost to either", _nothing_lost),
     ("the system was well until the end", _well),
     ("everything stopped in order", _stopped),
 )

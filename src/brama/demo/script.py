@@ -18,6 +18,7 @@ class Act(StrEnum):
     HANG = "hang"
     HEAL = "heal"
     KILL = "kill"
+    KILL_ACTOR = "kill_actor"
 
 
 @attrs.frozen
@@ -39,6 +40,7 @@ _TEXTS: Final = {
     Act.HANG: "{} begins to hang",
     Act.HEAL: "{} heals",
     Act.KILL: "{} is to be killed in the middle of its next event",
+    Act.KILL_ACTOR: "Brama's own actor {} is killed",
 }
 
 # Shares of the duration. The last part is left to the circuits to close in.
@@ -46,6 +48,7 @@ _PLOT: Final = (
     (0.12, Act.FAIL, "payments"),
     (0.28, Act.HANG, "search"),
     (0.40, Act.KILL, "Ledger"),
+    (0.48, Act.KILL_ACTOR, "registry"),
     (0.56, Act.HEAL, "payments"),
     (0.68, Act.HEAL, "search"),
 )

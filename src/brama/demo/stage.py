@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import brama
-from brama.actors import StopReport
+from brama.actors import StopReport, kill
 
 from .callers import RUNTIMES, Caller, Service
 from .collector import Collector
@@ -82,6 +82,8 @@ class Stage:
         self.moments[step.act, step.target] = time.monotonic()
         if step.act is Act.KILL:
             self.handlers.book.condemn()
+        elif step.act is Act.KILL_ACTOR:
+            kill(self.system.actors.names.via(step.target))
         else:
             self.upstreams.put(step.target, _CONDITIONS[step.act])
 
