@@ -19,6 +19,7 @@ from .errors import (
 )
 from .exits import Killed
 from .incarnation import StartTimeoutError, incarnate
+from .ref import ActorRef
 from .reports import Reports
 from .status import reason_text
 from .strategy import Restart
@@ -141,6 +142,11 @@ class Parent(Actor):
 
     def _find(self, id: Hashable) -> Child:
         child = self._children.get(id)
+        if child is None and isinstance(id, ActorRef):
+            # Who answers for a child is its line in our table, as long as it lives.
+            owner = getattr(id.actor_inbox, "owner", None)
+            if isinstance(owner, Child) and owner in self._children:
+                child = owner
         if child is None:
             raise ChildNotFoundError(id, f"does not exist in {self}")
         return child

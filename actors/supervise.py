@@ -117,7 +117,7 @@ def start_child(
 
 
 def terminate_child(supervisor: Supervised, id: Hashable) -> Future[None]:
-    """End a child within its deadline; it is not restarted.
+    """End a child within its deadline; it is not restarted. ``id`` may be the ref of the child.
 
     A `Supervisor` keeps the spec of a child that is not temporary, for `restart_child`; a
     `DynamicSupervisor` forgets it.

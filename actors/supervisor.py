@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -105,6 +106,15 @@ class Supervisor(Parent):
             raise ConfigError("quarantine", f"False with the strategy {self._strategy}", quarantine)
         self._quarantine = quarantine
         super().__init__(children, str(self._strategy))
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for hook in ("on_child_exit", "on_exhausted", "on_quarantine"):
+            if inspect.iscoroutinefunction(getattr(cls, hook)):
+                raise TypeError(
+                    f"{cls.__qualname__}.{hook} is async, and nobody would await it: make it a "
+                    "plain function, and tell() or spawn() from there what takes time"
+                )
 
     # -- for subclasses
     # -------------------------------------------------------------------------------

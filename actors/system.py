@@ -380,7 +380,15 @@ class ActorSystem(Overview):
     async def __aenter__(self) -> Self:
         """In a trio program `run` on its own loop; in an asyncio one `start`, blocking nobody."""
         if self.running or not trio.lowlevel.in_trio_run():
-            await self._in_thread(self.start)
+            ours = self._engine is None
+            try:
+                await self._in_thread(self.start)
+            except BaseException:
+                # Cancelled on asyncio, where the thread goes on all the same; and nobody who could
+                # stop what it starts would ever hear of it.
+                if ours:
+                    self.request_stop()
+                raise
         else:
             visit = Visit(self.run)
             await visit.begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -11,11 +12,16 @@ from brama.actors import (
     Actor,
     ActorSystem,
     BlockingActor,
+    ChildNotFoundError,
     ChildSpec,
+    DynamicSupervisor,
     InlineActor,
     Killed,
     Normal,
+    Supervisor,
     kill,
+    start_child,
+    terminate_child,
     watch,
 )
 from brama.telemetry import ConfigError
@@ -216,3 +222,49 @@ def test_a_chain_of_actors_that_start_each_other_is_no_deep_stack(threaded):
     end = threading.Event()
     threaded.spawn(Link, 2_000, end)
     assert end.wait(10)
+
+
+def test_a_system_whose_async_start_was_cancelled_does_not_stay_up():
+    class Slow(BlockingActor):
+        def on_start(self):
+            begun.set()
+            released.wait(20)
+
+    async def main():
+        async def use():
+            async with system:
+                raise AssertionError
+
+        task = asyncio.create_task(use())
+        await asyncio.to_thread(begun.wait, 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        released.set()
+
+    begun = threading.Event()
+    released.clear()
+    system = ActorSystem("cancelled", children=[ChildSpec("slow", Slow)])
+    asyncio.run(main())
+    assert system.stop().complete
+    assert not system.running
+
+
+def test_an_observer_of_a_supervisor_cannot_be_async():
+    with pytest.raises(TypeError, match=r"on_child_exit is async, and nobody would await it"):
+
+        class Wrong(Supervisor):
+            async def on_child_exit(self, spec, reason):
+                pass
+
+
+@pytest.mark.parametrize("kind", [Supervisor, DynamicSupervisor])
+async def test_a_child_may_be_named_by_its_ref(system, kind):
+    sup, other = system.spawn(kind), system.spawn(kind)
+    ref = await start_child(sup, Echo)
+    with pytest.raises(ChildNotFoundError):
+        await terminate_child(other, ref)
+    await terminate_child(sup, ref)
+    assert not ref.is_alive()
+    with pytest.raises(ChildNotFoundError):
+        await terminate_child(sup, ref)
