@@ -32,6 +32,7 @@ from .evidence import Why
 from .lasting import run
 from .options import check_probe, check_reason, seconds
 from .permit import Bystander, Permit
+from .policy import Policy
 from .spanned import permit_for
 from .state import State
 from .status import Status
@@ -297,6 +298,11 @@ class Circuit(Detecting):
     def key(self) -> tuple[str | None, str]:
         """Scope and name: what makes a connection unique in its system."""
         return self._breaker.scope, self._breaker.name
+
+    @property
+    def policy(self) -> Policy:
+        """The rules that it goes by now: as registered, or as configured since."""
+        return self._breaker.policy
 
     @property
     def state(self) -> State:

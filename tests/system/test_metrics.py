@@ -66,6 +66,7 @@ def test_calls_are_shown_by_pool_and_outcome(system: brama.System) -> None:
     }
 
 
+@pytest.mark.requirement("BR-21")
 def test_calls_are_exact_under_threads_and_many_circuits(system: brama.System) -> None:
     circuits = [system.circuit(f"c{number}") for number in range(500)]
 
@@ -136,6 +137,16 @@ def test_a_few_circuits_show_their_state_one_by_one_and_many_do_not(system: bram
         system.circuit(f"c{number}")
     assert metrics.reading(metric_names.STATUS) == {}
     assert metrics.reading(metric_names.CIRCUITS)["closed",] == 299
+
+
+@pytest.mark.requirement("BR-R18")
+def test_the_state_of_a_removed_circuit_is_no_longer_shown(system: brama.System) -> None:
+    for number in range(50):
+        system.circuit(f"c{number}")
+        assert system.unregister(f"c{number}")
+    system.circuit("kept")
+    assert {pool for pool, _ in metrics.reading(metric_names.STATUS)} == {"kept"}
+    assert sum(metrics.reading(metric_names.CIRCUITS).values()) == 1
 
 
 def test_actors_and_their_mailboxes_are_shown_by_class(system: brama.System) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 import brama
@@ -115,7 +117,24 @@ def test_a_system_takes_settings_and_nothing_else():
         brama.System({"expiry": 5})
 
 
-@requirement("B2")
+@requirement("BR-02")
+def test_nothing_given_is_what_the_documentation_says(monkeypatch):
+    for variable in [name for name in os.environ if name.startswith("BRAMA_")]:
+        monkeypatch.delenv(variable)
+    system = brama.System()
+    policy = system.circuit("search").policy
+    assert (policy.failure_threshold, policy.expiry, policy.expiry_strategy) == (5, 60.0, "fixed")
+    assert (policy.initial_expiry, policy.max_expiry, policy.backoff_factor) == (60.0, 600.0, 2.0)
+    assert (policy.half_open_max_calls, policy.success_threshold) == (1, 1)
+    assert (policy.half_open_timeout, policy.jitter) == (60.0, 0.1)
+    assert (policy.ignore, policy.record) == ((), (Exception,))
+    assert brama.Settings().cleanup == {"cleanup_interval": 10.0, "inactive_threshold": 86400.0}
+    # What follows from expiry follows from the one that was given.
+    other = system.circuit("mail", expiry=2.0).policy
+    assert (other.initial_expiry, other.max_expiry, other.half_open_timeout) == (2.0, 20.0, 2.0)
+
+
+@requirement("B2", "BR-02")
 def test_the_circuit_goes_before_configure_before_the_environment_before_the_default(
     monkeypatch,
 ):
