@@ -21,7 +21,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak conformance check lint types floors ledger docs bench bench-quick clean
+.PHONY: help demo test soak conformance check lint types floors ledger docs bench bench-quick bench-gate clean
 
 help:
 	@echo "make demo    watch connections being guarded, opened, probed and healed (20 s)"
@@ -30,6 +30,7 @@ help:
 	@echo "make conformance  run pykka's own test suite on Brama's actors"
 	@echo "make check   lint, format, types, floors, requirement ledger, documentation"
 	@echo "make bench   measure against the peers (5 min; bench-quick: 1 min); ARGS=--publish writes the docs"
+	@echo "make bench-gate  hold the hot paths to their budgets, by instructions where Valgrind is there"
 	@echo "make docs    build the documentation into docs/_build"
 	@echo "make clean   remove what these targets made"
 
@@ -71,6 +72,9 @@ bench: $(STAMPS)/brama $(STAMPS)/bench
 
 bench-quick: $(STAMPS)/brama $(STAMPS)/bench
 	$(BIN)/python -m bench --quick $(ARGS)
+
+bench-gate: $(STAMPS)/brama $(STAMPS)/bench
+	$(BIN)/python -m bench.gate
 
 clean:
 	rm -rf $(VENV) build dist docs/_build src/*.egg-info *.egg-info .coverage \
