@@ -145,12 +145,12 @@ LOOK = Look()
 LOOK_EVERY = 1.0
 
 
-class AsyncioDeliverer(OutsideDeliverer):
-    """Has an async handler run as a task of the asyncio loop it was subscribed from."""
+class ForeignDeliverer(OutsideDeliverer):
+    """Has an async handler run on a loop of the user's, and looks whether that is still there."""
 
     def on_start(self) -> None:
         super().on_start()
-        self.every(LOOK_EVERY, LOOK, key=LOOK)  # a loop is closed without a word
+        self.every(LOOK_EVERY, LOOK, key=LOOK)  # a loop ends without a word
 
     def on_receive(self, message: Any) -> None:
         if message is not LOOK:
@@ -159,14 +159,31 @@ class AsyncioDeliverer(OutsideDeliverer):
             self._subscription.end(why)
 
     def _begin(self, subscription: Subscription) -> None:
+        if not self._spawn(subscription):
+            subscription.occupied = False
+            subscription.end(self._gone() or "the loop that it was subscribed from has ended")
+
+    def _spawn(self, subscription: Subscription) -> bool:
+        """Have the loop deliver; False if it is gone."""
+        raise NotImplementedError
+
+    def _gone(self) -> str | None:
+        """Why no handler will run there any more; None while it is there."""
+        raise NotImplementedError
+
+
+class AsyncioDeliverer(ForeignDeliverer):
+    """Has an async handler run as a task of the asyncio loop it was subscribed from."""
+
+    def _spawn(self, subscription: Subscription) -> bool:
         loop: asyncio.AbstractEventLoop = subscription.handler.loop
         try:
             loop.call_soon_threadsafe(
                 _spawn_on_asyncio, subscription, context=contextvars.Context()
             )
         except RuntimeError:
-            subscription.occupied = False
-            subscription.end("the asyncio loop that it was subscribed from is closed")
+            return False
+        return True
 
     def _gone(self) -> str | None:
         if self._subscription.handler.loop.is_closed():
@@ -185,15 +202,27 @@ def _spawn_on_asyncio(subscription: Subscription) -> None:
     task.add_done_callback(_tasks.discard)
 
 
-class TrioDeliverer(OutsideDeliverer):
+class TrioDeliverer(ForeignDeliverer):
     """Has an async handler run as a system task of the trio run it was subscribed from."""
 
-    def _begin(self, subscription: Subscription) -> None:
+    def _spawn(self, subscription: Subscription) -> bool:
+        return self._run_soon(_spawn_on_trio, subscription)
+
+    def _gone(self) -> str | None:
+        if self._run_soon(_look):
+            return None
+        return "the trio run that it was subscribed from has ended"
+
+    def _run_soon(self, function: Callable[..., object], *args: object) -> bool:
         try:
-            subscription.handler.token.run_sync_soon(_spawn_on_trio, subscription)
+            self._subscription.handler.token.run_sync_soon(function, *args)
         except trio.RunFinishedError:
-            subscription.occupied = False
-            subscription.end("the trio run that it was subscribed from has ended")
+            return False
+        return True
+
+
+def _look() -> None:
+    """Does nothing, on a loop that is there."""
 
 
 def _spawn_on_trio(subscription: Subscription) -> None:

@@ -64,10 +64,11 @@ def deliver(subscription: Subscription, handler: Callable[[Event], object]) -> b
 def _deliver(subscription: Subscription, handler: Callable[[Event], object]) -> bool:
     event = subscription.take()
     following = subscription.next
+    unwatched = not watching.deliveries  # looked at once in a turn
     made = 0
     while event is not None:
         try:
-            if event.trace is None and not watching.deliveries:
+            if unwatched and event.trace is None:
                 handler(event)
             else:
                 with processing(subscription, event):

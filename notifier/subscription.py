@@ -139,6 +139,8 @@ class Subscription:
         self._shown: Event | None = None
         self._gap: Event | None = None
         self._gaps = 0
+        # Dead letters that are to be logged, which is not done under the lock.
+        self._letters: list[tuple[Event, BaseException | None, int]] = []
         self._failed_in_row = 0
 
     @property
@@ -182,7 +184,8 @@ class Subscription:
         return self._offer(event)
 
     def _offer(self, event: Event) -> bool:
-        disconnected = False
+        disconnected = spilled = first = overwhelmed = False
+        lost = 0
         with self._lock:
             if self.state != "active":
                 return False
@@ -191,24 +194,27 @@ class Subscription:
             backlog = self._backlog
             if event.seq is None:
                 disconnected = backlog.disconnects
-            elif backlog.critical_full and self._around.spill(self, self.queued):
-                logger.warning(
-                    "subscription %s does not keep up: %d critical events are waiting, and further "
-                    "ones come to it from the journal",
-                    self.name,
-                    len(backlog),
-                )
-                return False
-            lost = 0 if disconnected else backlog.put(event)
-            ring = not self._rung
-            self._rung = True
-            if lost:
+            else:
+                spilled = backlog.critical_full and self._around.spill(self, self.queued)
+            ring = not (self._rung or disconnected or spilled)
+            if not disconnected and not spilled:
+                lost = backlog.put(event)
+                self._rung = True
                 first = self.dropped == 0
                 self.dropped += lost
-            overwhelmed = backlog.missing_states and not self._overwhelmed
-            self._overwhelmed = self._overwhelmed or overwhelmed
+                overwhelmed = backlog.missing_states and not self._overwhelmed
+                self._overwhelmed = self._overwhelmed or overwhelmed
+        # Who listens to the log or to the losses is the user's code: not under the lock.
         if disconnected:
             self._disconnect()
+            return False
+        if spilled:
+            logger.warning(
+                "subscription %s does not keep up: %d critical events are waiting, and further "
+                "ones come to it from the journal",
+                self.name,
+                len(backlog),
+            )
             return False
         if ring:
             self.tell(BELL)
@@ -313,14 +319,17 @@ class Subscription:
             if event is None and self._backlog:
                 event = self._pop()
                 self._attempts = 0
+            letters, self._letters = self._letters, []
             if event is None or self.state != "active":
                 self._idle()
-                return None
-            self._current = event
-            self._runner = threading.get_ident()
+                event = None
+            else:
+                self._current = event
+                self._runner = threading.get_ident()
             recovered = self._overwhelmed and not self._backlog.missing_states
             if recovered:
                 self._overwhelmed = False
+        self._post(letters)
         if recovered:
             self._around.on_overwhelmed(self, False)
         return event
@@ -425,7 +434,9 @@ class Subscription:
             )
             if event is not None and given_up:
                 self._give_up(event, error)
+            letters, self._letters = self._letters, []
             self._idle(rung=True)
+        self._post(letters)
         if event is not None and given_up:
             announce_loss(self.name, "handler_failed", event.event)
         self._report_failure(error, report=report)
@@ -443,16 +454,20 @@ class Subscription:
     def _give_up(self, event: Event, error: BaseException | None) -> None:
         self._finished()
         self.dropped += 1
-        log = logger.error if event.critical else logger.warning
-        log(
-            "dead letter: %s of connection %r could not be delivered to subscription %s "
-            "and is given up after %d failure(s)",
-            event.event,
-            event.connection,
-            self.name,
-            self._attempts,
-            exc_info=error,
-        )
+        self._letters.append((event, error, self._attempts))
+
+    def _post(self, letters: Iterable[tuple[Event, BaseException | None, int]]) -> None:
+        for event, error, attempts in letters:
+            log = logger.error if event.critical else logger.warning
+            log(
+                "dead letter: %s of connection %r could not be delivered to subscription %s "
+                "and is given up after %d failure(s)",
+                event.event,
+                event.connection,
+                self.name,
+                attempts,
+                exc_info=error,
+            )
 
     def pause(self) -> None:
         """The deliverer ends; the current event, if any, is not finished."""

@@ -45,6 +45,7 @@ class Workers:
 
     def submit(self, job: Callable[[], None]) -> None:
         """Run `job`, which must not raise, on a thread as soon as one may be had."""
+        watch = False
         with self._lock:
             thread = self._thread()
             if thread is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 import time
@@ -53,16 +54,20 @@ def test_nothing_begins_after_close_has_returned_however_threads_change(system, 
             closed: list[bool] = []
             began = threading.Event()
 
+            # What tells stands in the very first line of each: a call on the way to it would be a
+            # part of an invocation that has begun.
             def handler(_event: Event, closed=closed, began=began) -> None:
                 late.extend(closed)
                 began.set()
 
-            async def awaited(event: Event, handler=handler) -> None:
-                handler(event)
+            async def awaited(_event: Event, closed=closed, began=began) -> None:
+                late.extend(closed)
+                began.set()
 
             class Acting(HandlerActor):
-                def on_event(self, event: Event, handler=handler) -> None:
-                    handler(event)
+                def on_event(self, _event: Event, closed=closed, began=began) -> None:
+                    late.extend(closed)
+                    began.set()
 
             given = {"worker": handler, "inline": inline(handler), "loop": awaited}.get(
                 kind, Acting
@@ -195,7 +200,8 @@ def test_a_killed_handler_that_shields_itself_is_not_joined_by_its_successor(sys
 
 
 @requirement("SB-06")
-def test_the_end_of_an_asyncio_loop_is_noticed_without_an_event(system, until, monkeypatch):
+@pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
+def test_the_end_of_a_loop_is_noticed_without_an_event(system, until, monkeypatch, run):
     monkeypatch.setattr("brama.notifier.deliverers.LOOK_EVERY", 0.01)
 
     async def main() -> brama.Subscription:
@@ -203,8 +209,44 @@ def test_the_end_of_an_asyncio_loop_is_noticed_without_an_event(system, until, m
 
         return system.subscribe(handler)
 
-    subscription = asyncio.run(main())
-    until(lambda: subscription.closed)
+    made: list[brama.Subscription] = []
+
+    async def keep() -> None:
+        made.append(await main())
+
+    run(keep() if run is asyncio.run else keep)
+    until(lambda: made[0].closed)
+
+
+class Listening(logging.Handler):
+    """A user's log handler, which looks whether a lock is held while it runs."""
+
+    def __init__(self, subscriptions: list[brama.Subscription]) -> None:
+        super().__init__()
+        self.subscriptions = subscriptions
+        self.held: list[str] = []
+        self.heard = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard += 1
+        if any(one._lock.locked() for one in self.subscriptions):
+            self.held.append(record.getMessage())
+
+
+def test_a_log_line_about_a_dead_letter_is_written_without_a_lock(system, until):
+    def failing(_event: Event) -> None:
+        raise ValueError("boom")
+
+    made = [system.subscribe(failing, events=["state_change"], max_redeliveries=0)]
+    listening = Listening(made)
+    logger = logging.getLogger("brama.notifier")
+    logger.addHandler(listening)
+    try:
+        system.circuit("search").open_circuit()
+        until(lambda: made[0].dropped == 1 and listening.heard >= 1)
+    finally:
+        logger.removeHandler(listening)
+    assert listening.held == []
 
 
 def test_jobs_that_hang_are_made_up_for_and_no_more_than_once_each(until):

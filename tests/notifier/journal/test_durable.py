@@ -363,3 +363,41 @@ def test_what_a_circuit_lost_is_told_to_durable_subscriptions_in_its_place(
     assert system.flush()
     journaled = [event.event for event in system.replay()]
     assert journaled.count("gap") >= 1
+
+
+def test_a_durable_handler_of_batches_goes_on_behind_the_last_one_it_has_handled(systems):
+    """What the filter refuses in the middle of a batch must not move its position past the rest."""
+    heard: list[list[int]] = []
+    go_on = threading.Event()
+
+    def first(batch) -> None:
+        heard.append([event.seq for event in batch])
+        if len(heard) == 2:
+            go_on.set()
+            raise ValueError("the process ends over this batch")
+
+    def wanted(event) -> bool:
+        return event.data["new_state"] == "open"
+
+    system = systems()
+    options = {"events": ["state_change"], "durable": "me", "filter": wanted}
+    system.subscribe(first, batch=3, batch_age=60.0, max_redeliveries=50, **options)
+    circuit = system.circuit("search")
+    for _ in range(9):
+        circuit.open_circuit()
+        circuit.close_circuit()
+    assert go_on.wait(10)
+    system.stop()
+    system = systems()
+    again: list[int] = []
+    done = threading.Event()
+
+    def second(event) -> None:
+        again.append(event.seq)
+        if event.seq == 33:
+            done.set()
+
+    system.subscribe(second, **options)
+    assert done.wait(10)
+    assert heard[0] == [1, 5, 9]
+    assert again == [13, 17, 21, 25, 29, 33]
