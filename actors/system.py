@@ -63,6 +63,8 @@ class ActorSystem(Overview):
         children: specs of the root's children, or a function that returns them, called at each
             (re)start of the tree. The root is ``one_for_one``.
         stop_timeout: seconds for a stop of everything, 5.0; a `timedelta` is accepted.
+        at_exit: called at the exit of the interpreter, when the tree has ended, with the seconds
+            that are left; for what its children have set going elsewhere.
         intensity, period: of the root, 3 in 5.0 s. When it is exceeded, or the loop dies, that is
             a CRITICAL log line and ``health().status == "degraded"``, and the tree starts again
             after a back-off.
@@ -85,6 +87,7 @@ class ActorSystem(Overview):
         *,
         children: Sequence[ChildSpec] | Callable[[], Sequence[ChildSpec]] = (),
         stop_timeout: float | timedelta = 5.0,
+        at_exit: Callable[[float], object] | None = None,
         intensity: int = 3,
         period: float | timedelta = 5.0,
         backoff: Backoff | None = None,
@@ -97,6 +100,7 @@ class ActorSystem(Overview):
         self._children = children if callable(children) else check_children("children", children)
         self._root_options = {"intensity": intensity, "period": period}
         self.stop_timeout = duration("stop_timeout", stop_timeout)
+        self._at_exit = at_exit
         if not (backoff is None or isinstance(backoff, Backoff)):
             raise ConfigError("backoff", "a Backoff, or None", backoff)
         self.backoff = backoff or Backoff(min=0.5, max=30.0)
@@ -344,9 +348,12 @@ class ActorSystem(Overview):
 
     def finish(self, timeout: float) -> None:
         """Stop for good, at the exit of the interpreter."""
+        end = time.monotonic() + timeout
         engine = self._engine
         if engine is not None:
             engine.over.wait(timeout)
+        if self._at_exit is not None:
+            self._at_exit(max(0.0, end - time.monotonic()))
         self._dead_letters.quiet = True
         self._finished = True
 

@@ -26,7 +26,7 @@ from .subscription import BELL, Subscription
 from .target import AsyncioHandler, TrioHandler
 from .workers import Workers
 
-__all__ = ["HandlerSupervisor"]
+__all__ = ["HandlerSupervisor", "work_once"]
 
 INTENSITY, PERIOD = 10, 60.0
 BACKOFF = Backoff(min=0.05, max=5.0)
@@ -135,6 +135,26 @@ def _work(subscription: Subscription) -> None:
     except BaseException as raised:  # noqa: BLE001 - reported to the deliverer, which crashes by it
         error = raised
     _finish(subscription, error)
+
+
+def work_once(subscription: Subscription, workers: Workers) -> bool:
+    """Have a plain handler called once more although its deliverer is no more.
+
+    Returns:
+        False if the handler is no plain one, or no thread may be started any more.
+    """
+    handler = subscription.handler
+    if handler_class(handler) is not None or isinstance(
+        handler, (Inline, AsyncioHandler, TrioHandler)
+    ):
+        return False
+    subscription.occupied = True
+    try:
+        workers.submit(partial(_work, subscription))
+    except RuntimeError:
+        subscription.occupied = False
+        return False
+    return True
 
 
 class Look:

@@ -28,7 +28,8 @@ from brama.circuits import Event, Shared
 from brama.telemetry import ConfigError
 
 from .batching import BatchingSubscription
-from .deliverers import HandlerSupervisor
+from .deliverers import HandlerSupervisor, work_once
+from .draining import drain
 from .handlers import may_be_target, target_of
 from .index import Index, Listener
 from .journal import Follower, Journal, order
@@ -240,6 +241,11 @@ class Subscriptions:
         for subscription, hosted in list(self._table.items()):
             if hosted:
                 self._start(subscription)
+
+    def drain(self, deadline: float) -> None:
+        """The tree is down: let handlers outside of it have what waits for them, until then."""
+        hosted = [one for one, hosted in tuple(self._table.items()) if hosted]
+        drain(hosted, lambda one: work_once(one, self._workers), deadline)
 
     def close_all(self, why: str) -> None:
         """The system has stopped."""

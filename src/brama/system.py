@@ -87,7 +87,11 @@ R = TypeVar("R")
 logger = logging.getLogger("brama")
 
 AT_EXIT = 1.0
-"""Seconds that the journal may wait for its file at the exit of the process."""
+"""Seconds that the journal may wait for its file at the exit of the process, and handlers may take
+for what waits for them."""
+
+LAST_PART = 0.5
+"""Seconds of a stop's time that are not spent on what waits for handlers, but on ending."""
 
 
 class System(ByName):
@@ -153,7 +157,10 @@ class System(ByName):
             self._alarm,
         )
         self.actors = ActorSystem(
-            name, children=self._children, stop_timeout=self.settings.stop_timeout
+            name,
+            children=self._children,
+            stop_timeout=self.settings.stop_timeout,
+            at_exit=lambda left: self._subscriptions.drain(time.monotonic() + min(left, AT_EXIT)),
         )
         self._tally = Tally(self._catalogue.pieces, self._shared)
         self._tally.show()
@@ -540,6 +547,7 @@ class System(ByName):
                     target=self.stop, args=(limit,), name="brama stop", daemon=True
                 ).start()
             return report
+        self._subscriptions.drain(deadline - min(LAST_PART, limit / 5))
         handlers = self._subscriptions.present()
         self._subscriptions.close_all("its system was stopped")
         self._finish_journal(max(0.1, deadline - time.monotonic()))

@@ -1,0 +1,52 @@
+"""What waits for handlers outside of the loop, when the tree is down and nobody begins a run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+import trio
+
+from .subscription import Subscription
+from .target import AsyncioHandler, TrioHandler
+
+__all__ = ["drain"]
+
+LOOK_EVERY = 0.002
+
+
+def drain(
+    subscriptions: Iterable[Subscription],
+    run: Callable[[Subscription], bool],
+    deadline: float,
+) -> None:
+    """Wait until their handlers have had what waits for them, or until the deadline.
+
+    Durable ones are left out: what they have not had comes to them the next time.
+
+    Args:
+        subscriptions: those of a system whose tree is down.
+        run: begins a run of a handler that belongs on a worker thread; False: it cannot.
+        deadline: on the clock of `time.monotonic`.
+
+    Threads: any but that of the tree's loop. It does not wait for a loop that it holds up itself.
+    """
+    for one in subscriptions:
+        if one.durable is not None or _here(one):
+            continue
+        one.flush()
+        while (one.occupied or one.waits) and time.monotonic() < deadline:
+            if not one.occupied and not run(one):
+                break
+            time.sleep(LOOK_EVERY)  # the end of a run is told to an actor, which is no more
+
+
+def _here(subscription: Subscription) -> bool:
+    """Whether the handler needs the loop that the caller runs on."""
+    handler = subscription.handler
+    if isinstance(handler, AsyncioHandler):
+        return asyncio._get_running_loop() is handler.loop
+    if isinstance(handler, TrioHandler) and trio.lowlevel.in_trio_run():
+        return trio.lowlevel.current_trio_token() is handler.token
+    return False
