@@ -242,6 +242,11 @@ class Subscriptions:
             if hosted:
                 self._start(subscription)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a handler outside of the loop is at work."""
+        return any(one.occupied for one in self.present())
+
     def drain(self, deadline: float) -> None:
         """The tree is down: let handlers outside of it have what waits for them, until then."""
         hosted = [one for one, hosted in tuple(self._table.items()) if hosted]

@@ -591,6 +591,11 @@ class System(ByName):
             self._hosted = False
             self._shared.clock = former
             if started.done:  # else it runs elsewhere, or has not begun: nothing has ended
+                if self._subscriptions.at_work:
+                    with trio.CancelScope(shield=True):
+                        await trio.to_thread.run_sync(
+                            self._subscriptions.drain, time.monotonic() + AT_EXIT
+                        )
                 if self._journal is not None:
                     with trio.CancelScope(shield=True):
                         await trio.to_thread.run_sync(

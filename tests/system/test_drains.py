@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+import trio
 
 import brama
 from brama.notifier import HandlerActor
@@ -141,6 +142,32 @@ def test_a_handler_actor_has_had_everything_when_a_stop_is_over():
             search.close_circuit()
 
     assert seen == OPENED_CLOSED * 20
+
+
+def test_in_a_loop_of_the_host_a_slow_handler_has_had_everything_when_run_is_over():
+    seen: list[str] = []
+    begun = threading.Event()
+
+    def slow(event: brama.Event) -> None:
+        begun.set()
+        time.sleep(0.01)
+        seen.append(event.event)
+
+    async def main() -> None:
+        system = brama.System()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(system.run)
+            system.subscribe(slow, events=OPENED_CLOSED)
+            search = system.circuit("search")
+            for _ in range(5):
+                search.open_circuit()
+                search.close_circuit()
+            await trio.to_thread.run_sync(begun.wait, 10)
+            system.stop()
+
+    trio.run(main)
+
+    assert seen == OPENED_CLOSED * 5
 
 
 def test_what_is_durable_does_not_hold_up_the_stop_and_comes_the_next_time(tmp_path):
