@@ -130,6 +130,12 @@ _listen()
 
 def __getattr__(name: str) -> object:
     # The names behind which the SDK stands; only those who use one pay for loading it.
+    if name in {"configure", "check_telemetry"}:
+        import os
+
+        from .environment import check_of_the_sdk
+
+        check_of_the_sdk(os.environ)
     if name == "configure":
         from .export import configure
 

@@ -174,7 +174,7 @@ def _send_span(
     health: ExportHealth,
     exporters: list[Exporter],
 ) -> str:
-    exporter = WatchedSpans(span_exporter(name, own.otlp), health)
+    exporter = WatchedSpans(span_exporter(name, own.otlp, whole=True), health)
     exporters.append(exporter)
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -197,7 +197,7 @@ def _send_metric(
         reader, stop, port = scrape_reader(settings.scrape, resource)
         stop()
         return f"metrics could be fetched at port {port}"
-    exporter = WatchedMetrics(metric_exporter(name, own.otlp), health, resource)
+    exporter = WatchedMetrics(metric_exporter(name, own.otlp, whole=True), health, resource)
     exporters.append(exporter)
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=float("inf"))
     provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
@@ -215,7 +215,7 @@ def _send_log(
     health: ExportHealth,
     exporters: list[Exporter],
 ) -> str:
-    exporter = WatchedLogs(log_exporter(name, own.otlp), health)
+    exporter = WatchedLogs(log_exporter(name, own.otlp, whole=True), health)
     exporters.append(exporter)
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))

@@ -23,7 +23,17 @@ import attrs
 from .errors import ConfigError, unknown
 from .variables import Variables
 
-__all__ = ["Batch", "Environment", "Otlp", "Sampler", "Scrape", "Signal", "read", "withheld"]
+__all__ = [
+    "Batch",
+    "Environment",
+    "Otlp",
+    "Sampler",
+    "Scrape",
+    "Signal",
+    "check_of_the_sdk",
+    "read",
+    "withheld",
+]
 
 Protocol = Literal["http/protobuf", "grpc"]
 Compression = Literal["none", "gzip", "deflate"]
@@ -40,6 +50,20 @@ SAMPLERS: Final = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
+EXEMPLARS: Final = ("always_on", "always_off", "trace_based")
+LIMITS: Final = (
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT",
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+)
+"""What the SDK reads itself, and raises a bare `ValueError` over."""
 TIMEOUT: Final = 3.0
 """Seconds for one export. The SDK's ten are longer than any process should wait at its end."""
 
@@ -156,6 +180,18 @@ def read(
         metric_interval=variables.number("OTEL_METRIC_EXPORT_INTERVAL", 60000.0),
         metric_timeout=variables.number("OTEL_METRIC_EXPORT_TIMEOUT", 30000.0),
     )
+
+
+def check_of_the_sdk(environ: Mapping[str, str]) -> None:
+    """Check what the SDK reads itself, at the latest while it is imported.
+
+    Raises:
+        ConfigError: a variable has a wrong value.
+    """
+    variables = Variables(environ)
+    for name in LIMITS:
+        variables.limit(name)
+    variables.choice("OTEL_METRICS_EXEMPLAR_FILTER", EXEMPLARS, "trace_based")
 
 
 def _batch(variables: Variables, prefix: str, *, delay: float) -> Batch:

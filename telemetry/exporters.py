@@ -20,14 +20,18 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 
+from .answers import session
 from .environment import Otlp, Scrape
 from .errors import ConfigError
 
 __all__ = ["log_exporter", "metric_exporter", "scrape_reader", "span_exporter"]
 
 
-def span_exporter(name: str, otlp: Otlp | None) -> SpanExporter:
-    """The exporter of spans of that name, ``otlp`` or ``console``."""
+def span_exporter(name: str, otlp: Otlp | None, *, whole: bool = False) -> SpanExporter:
+    """The exporter of spans of that name, ``otlp`` or ``console``.
+
+    `whole`: a part that the collector has rejected makes an export a failure (HTTP only).
+    """
     if name == "console" or otlp is None:
         return ConsoleSpanExporter()
     if otlp.protocol == "grpc":
@@ -38,10 +42,10 @@ def span_exporter(name: str, otlp: Otlp | None) -> SpanExporter:
         return GrpcSpanExporter(**_grpc_options(otlp))
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    return OTLPSpanExporter(**_http_options(otlp))
+    return OTLPSpanExporter(**_http_options(otlp, whole))
 
 
-def metric_exporter(name: str, otlp: Otlp | None) -> MetricExporter:
+def metric_exporter(name: str, otlp: Otlp | None, *, whole: bool = False) -> MetricExporter:
     """The same for metrics."""
     if name == "console" or otlp is None:
         return ConsoleMetricExporter()
@@ -53,10 +57,10 @@ def metric_exporter(name: str, otlp: Otlp | None) -> MetricExporter:
         return GrpcMetricExporter(**_grpc_options(otlp))
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
-    return OTLPMetricExporter(**_http_options(otlp))
+    return OTLPMetricExporter(**_http_options(otlp, whole))
 
 
-def log_exporter(name: str, otlp: Otlp | None) -> LogRecordExporter:
+def log_exporter(name: str, otlp: Otlp | None, *, whole: bool = False) -> LogRecordExporter:
     """The same for log records."""
     if name == "console" or otlp is None:
         return ConsoleLogRecordExporter()
@@ -68,7 +72,7 @@ def log_exporter(name: str, otlp: Otlp | None) -> LogRecordExporter:
         return GrpcLogExporter(**_grpc_options(otlp))
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 
-    return OTLPLogExporter(**_http_options(otlp))
+    return OTLPLogExporter(**_http_options(otlp, whole))
 
 
 def scrape_reader(
@@ -100,7 +104,7 @@ def scrape_reader(
         ) from error
 
 
-def _http_options(otlp: Otlp) -> dict[str, Any]:
+def _http_options(otlp: Otlp, whole: bool) -> dict[str, Any]:
     from opentelemetry.exporter.otlp.proto.http import Compression
 
     return {
@@ -111,6 +115,7 @@ def _http_options(otlp: Otlp) -> dict[str, Any]:
         "certificate_file": otlp.certificate,
         "client_certificate_file": otlp.client_certificate,
         "client_key_file": otlp.client_key,
+        "session": session(whole=whole),
     }
 
 

@@ -347,7 +347,10 @@ def _checked_id(id: object) -> str:
 
 
 def _checked(events: str | Iterable[str]) -> tuple[str, ...]:
-    names = (events,) if isinstance(events, str) else tuple(events)
+    try:
+        names = (events,) if isinstance(events, str) else tuple(events)
+    except TypeError:
+        raise ConfigError("events", "a name, or a list of names", events) from None
     if not names:
         raise ConfigError("events", "at least one name", names)
     name: Any

@@ -45,6 +45,11 @@ class Variables:
     def whole(self, name: str, default: int) -> int:
         return self._parsed(name, default, int, "a whole number above 0", lambda n: n > 0)
 
+    def limit(self, name: str) -> int | None:
+        if (self.text(name) or "none").lower() == "none":
+            return None
+        return self._parsed(name, 0, int, "a whole number from 0 on", lambda n: n >= 0)
+
     def port(self, name: str, default: int) -> int:
         return self._parsed(name, default, int, "a port from 0 to 65535", lambda n: 0 <= n <= 65535)
 

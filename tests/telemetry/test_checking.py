@@ -6,8 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 
 from brama.telemetry import ConfigError, check_telemetry, names
 from brama.telemetry.testing import OtlpReceiver
@@ -52,6 +60,63 @@ def test_a_collector_that_does_not_answer_is_waited_for_no_longer_than_asked(
         )
     assert [finding.outcome for finding in report.findings] == ["failed", "not sent", "failed"]
     assert "not done in 0.3 s" in report.findings[0].detail
+
+
+REJECTED = ExportTraceServiceResponse(
+    partial_success=ExportTracePartialSuccess(rejected_spans=1, error_message="too old")
+).SerializeToString()
+PROTOBUF = "application/x-protobuf"
+
+
+@contextmanager
+def answering(status: int, body: bytes, **headers: str) -> Generator[str]:
+    """A server that is no collector; its address."""
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "says"),
+    [
+        (302, b"", {"Location": "http://127.0.0.1:1/login"}, "a redirection (302) to http://127"),
+        (200, b"<html>", {"Content_Type": "text/html; charset=utf-8"}, "a page of HTML"),
+        (200, REJECTED, {"Content_Type": PROTOBUF}, "1 rejected: too old"),
+        (200, b"\xff\xff", {"Content_Type": PROTOBUF}, "an answer that is none of a collector"),
+        (404, b"", {}, "404"),
+    ],
+    ids=["redirection", "page", "rejected", "garbage", "not found"],
+)
+def test_whoever_is_no_collector_or_takes_nothing_is_not_said_to_accept(
+    status: int, body: bytes, headers: dict[str, str], says: str
+) -> None:
+    with answering(status, body, **headers) as endpoint:
+        report = check_telemetry(endpoint=endpoint, environ={})
+    assert [finding.outcome for finding in report.findings] == ["failed"] * 3
+    assert all(says in finding.detail for finding in report.findings)
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_a_success_without_a_word_is_one(status: int) -> None:
+    with answering(status, b"", Content_Type="text/plain") as endpoint:
+        assert check_telemetry(endpoint=endpoint, environ={}).ok
 
 
 def test_what_is_not_sent_on_purpose_is_no_failure() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from brama.telemetry import ConfigError
-from brama.telemetry.environment import Batch, Sampler, read, withheld
+from brama.telemetry.environment import Batch, Sampler, check_of_the_sdk, read, withheld
 
 
 def test_without_any_variable_everything_goes_to_localhost_by_http() -> None:
@@ -194,6 +194,23 @@ def test_a_wrong_value_is_refused_with_the_variable_the_rule_and_the_value(
         read({variable: value})
 
     assert str(caught.value).startswith(f"{variable} {text}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "-3", "must be a whole number from 0 on, got: '-3'"),
+        ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "x", "must be a whole number from 0 on"),
+        ("OTEL_METRICS_EXEMPLAR_FILTER", "alwayson", "must be one of always_on, always_off"),
+    ],
+)
+def test_what_the_sdk_reads_itself_is_checked_before_it_is_loaded(
+    variable: str, value: str, text: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_of_the_sdk({variable: value})
+    assert str(caught.value).startswith(f"{variable} {text}")
+    check_of_the_sdk({variable: ""})
 
 
 def test_a_wrong_ratio_is_refused() -> None:

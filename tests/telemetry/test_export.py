@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
 import pytest
@@ -108,6 +110,40 @@ def test_a_disabled_sdk_sets_nothing_up_and_reads_nothing_else(
 
     assert (telemetry.exporting, capture()) == (False, None)
     assert caplog.messages == ["telemetry sets nothing up: OTEL_SDK_DISABLED is true"]
+
+
+def test_a_variable_over_which_the_sdk_cannot_be_loaded_is_named(new_python: NewPython) -> None:
+    code = """
+import brama.telemetry
+try:
+    brama.telemetry.configure()
+except brama.telemetry.ConfigError as error:
+    print(error)
+"""
+    done = new_python(code, OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="many")
+    assert done.stdout.startswith("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a whole number")
+
+
+def test_a_redirected_export_is_a_lost_one(trip: Trip) -> None:
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(307)
+            self.send_header("Location", "http://127.0.0.1:1/")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        with configure(endpoint=f"http://127.0.0.1:{server.server_port}", environ={}) as telemetry:
+            trip()
+            assert telemetry.force_flush() is False
+        server.shutdown()
+        thread.join()
 
 
 def test_a_wrong_variable_is_an_error_at_the_call_and_nothing_is_set_up() -> None:

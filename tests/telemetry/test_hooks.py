@@ -175,6 +175,8 @@ def test_handlers_lists_who_is_attached() -> None:
         ("mine", "", print, "events"),
         ("mine", [], print, "events"),
         ("mine", [7], print, "events"),
+        ("mine", 7, print, "events"),
+        ("mine", None, print, "events"),
         ("mine", "shop.*.sold", print, "events"),
         ("mine", "shop", "print", "handler"),
         ("mine", "shop", lambda event: None, "handler"),
