@@ -169,7 +169,7 @@ class Cell(Mailbox):
             self._acknowledge(self._stillborn())
             return
         self.born = perf_counter()
-        self.host.cells.add(self)
+        self.host.cells[self] = None
         if actor.in_actor_registry and not self.registered:
             self.registered = True
             pykka.ActorRegistry.register(self.ref)
@@ -180,7 +180,7 @@ class Cell(Mailbox):
                 self.state = STARTING if starts else RUNNING
         if killed:
             # Meanwhile, by another thread, which has looked into `cells` before it was in there.
-            self.host.cells.discard(self)
+            self.host.cells.pop(self, None)
             if self.registered:
                 pykka.ActorRegistry.unregister(self.ref)
             self._acknowledge(self._stillborn())
@@ -397,7 +397,7 @@ class Cell(Mailbox):
             links, self.links = self.links, None
             monitors = list(self.monitors or ())
             timers, self.timers = self.timers, None
-        self.host.cells.discard(self)
+        self.host.cells.pop(self, None)
         announce_end(self, entries, reason)
         void_timers(self, timers)
         for monitor in monitors:

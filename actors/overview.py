@@ -31,7 +31,7 @@ class Overview:
     _names: Names
     _engine: Engine | None
     _dead_letters: DeadLetters
-    cells: set[Cell]
+    cells: dict[Cell, None]
     faults: Faults
     scheduler: Scheduler
 

@@ -126,7 +126,8 @@ class ActorSystem(Overview):
         self.scheduler = Scheduler(StallWatch(self._name, self._stall_threshold))
         self.timers = Timers()
         # Every live cell, which also keeps its actor alive: a ref alone does not.
-        self.cells: set[Cell] = set()
+        # A dict for a set, which takes up to four times the room.
+        self.cells: dict[Cell, None] = {}
         self.faults = Faults()
 
     def __repr__(self) -> str:

@@ -115,10 +115,10 @@ class Bells:
         self._waiting: dict[Breaker, int] = {}
         self._called = False
         # Only the loop touches these: those of the waiting whose turn has come, whose start is
-        # under way, and whether more are being started further up the stack.
+        # under way, and whether the next look at them is queued.
         self._turn: Iterator[tuple[Breaker, int]] = iter(())
         self._starting: set[Breaker] = set()
-        self._inside = False
+        self._coming = False
         self.supervisor: ActorRef[Any] | None = None
         self.checks = Checks()
 
@@ -159,17 +159,12 @@ class Bells:
 
     def _start_waiting(self) -> None:
         """Have as many actors started as may be; the rest follows as these come up."""
-        if self._inside:
-            return  # a start has failed at once; whoever asked for it goes on
-        self._inside = True
-        try:
-            while len(self._starting) < AT_ONCE:
-                entry = next(self._turn, None) or self._next_turn()
-                if entry is None:
-                    return
-                self._start(*entry)
-        finally:
-            self._inside = False
+        self._coming = False
+        while len(self._starting) < AT_ONCE:
+            entry = next(self._turn, None) or self._next_turn()
+            if entry is None:
+                return
+            self._start(*entry)
 
     def _next_turn(self) -> tuple[Breaker, int] | None:
         """Take over all that have come meanwhile; returns the first."""
@@ -209,7 +204,11 @@ class Bells:
                 with self._lock:
                     self.actors.pop(breaker, None)
                     self._rung.discard(breaker)
-        self._start_waiting()
+        if not self._coming:
+            # Queued behind those that are up, and behind the registry: what they have to tell goes
+            # out before there are more of them.
+            self._coming = True
+            self._call_soon(self._start_waiting)
 
     def have_checked(self, breaker: Breaker) -> None:
         """Have the circuit's remote asked while it is open, if its policy wants that."""
@@ -278,7 +277,7 @@ class Bells:
         }
         self._rung = set()
         self._waiting = {}
-        self._called = self._inside = False
+        self._called = self._coming = False
         self._turn = iter(())
         self._starting = set()
         self.supervisor = None
