@@ -213,9 +213,9 @@ async def test_two_that_are_asked_for_at_once_are_one(system, autojump_clock):
     remote = Remote(OSError("down"))
     circuit = opened(system, remote)
     for _ in range(10):
+        await trio.sleep(0.01)
         system._bells.have_checked(circuit._breaker)
         kill(system._bells.actors[circuit._breaker])
-        await trio.sleep(0.01)
     await trio.sleep(21)
     assert len(remote.asked) == 4
 
