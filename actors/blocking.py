@@ -93,6 +93,9 @@ class BlockingCell(PlainCell):
         self._finish(reason)
         self._attention = True
         self._doorbell.put(None)
+        busy = self.busy_thread
+        if busy is not None and not self.runs_here():
+            self.host.report_unstoppable(self, busy)
 
     def abandon(self, why: str) -> None:
         super().abandon(why)

@@ -231,6 +231,14 @@ class Cell(Mailbox):
         """The name of a thread that still runs a hook and cannot be stopped."""
         return None
 
+    @property
+    def busy_task(self) -> str | None:
+        """The name of a task that still runs a hook, whatever has become of the actor."""
+        return None
+
+    def give_up(self) -> None:
+        """End, for everybody else, what was killed and goes on all the same. On the loop thread."""
+
     # -- ending
     # ---------------------------------------------------------------------------------------
 

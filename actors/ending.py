@@ -34,7 +34,7 @@ class Ending:
 
 def leftover(cell: Cell) -> str | None:
     """What of an actor that was killed goes on all the same."""
-    return cell.busy_thread or (None if cell.state is DEAD else f"task of {cell.ref}")
+    return cell.busy_thread or cell.busy_task
 
 
 async def end_together(host: Host, deadlines: Mapping[Cell, float]) -> dict[Cell, Ending]:
@@ -45,7 +45,7 @@ async def end_together(host: Host, deadlines: Mapping[Cell, float]) -> dict[Cell
             waited for as long as it takes.
 
     One wait per distinct deadline, however many cells. What does not unwind within `GRACE` after
-    it was killed is left behind.
+    it was killed is left behind; to everybody else it is dead.
 
     Failure: cancelled, it leaves them told to end and not killed; that is the caller's business.
 
@@ -75,6 +75,9 @@ async def end_together(host: Host, deadlines: Mapping[Cell, float]) -> dict[Cell
         if not wait.pending:
             break
     await wait.until(trio.current_time() + GRACE)
+    for cell in killed:
+        if cell.state is not DEAD:  # who watches it has waited long enough
+            cell.give_up()
     for cell, deadline in deadlines.items():
         if cell not in endings:
             endings[cell] = Ending(

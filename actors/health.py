@@ -82,7 +82,10 @@ class Faults:
     def left_behind(self, cell: Cell, who: str) -> None:
         """A thread or a task could not be stopped."""
         with self._lock:
-            self.unstoppable += 1
+            # Of those that have ended by now, none is kept until somebody asks.
+            self._leftovers = {one: it for one, it in self._leftovers.items() if leftover(one)}
+            if cell not in self._leftovers:
+                self.unstoppable += 1
             self._leftovers[cell] = who
 
     @property

@@ -100,6 +100,14 @@ class TaskCell(Cell):
             self._retire()
             self._finish(reason)
 
+    @property
+    def busy_task(self) -> str | None:
+        return None if self.scope is None else f"task of {self.ref}"
+
+    def give_up(self) -> None:
+        # Its task goes on in the hook that would not end, and finds it dead when that returns.
+        self._end(self.killed or Killed())
+
     def works_here(self) -> bool:
         task = self.task
         return (
@@ -168,6 +176,8 @@ class TaskCell(Cell):
             ignored = isinstance(error, Ignore)
             if not ignored:
                 self.report(error)
+            if self.state is DEAD:
+                return False
             self._retire()
             self._acknowledge(error)
             self._finish(Normal() if ignored else Crash(error))
@@ -281,6 +291,9 @@ class TaskCell(Cell):
 
     @calls_hooks("on_failure")
     async def _failed(self, error: BaseException, future: Any) -> bool:
+        if self.state is DEAD:  # given up long ago
+            self.report(error)
+            return False
         expected = isinstance(error, Exception)
         if not expected and self.stop_everything(error):
             await self._stop(Crash(error))

@@ -268,3 +268,49 @@ async def test_a_child_may_be_named_by_its_ref(system, kind):
     assert not ref.is_alive()
     with pytest.raises(ChildNotFoundError):
         await terminate_child(sup, ref)
+
+
+async def test_who_watches_a_child_that_will_not_end_hears_of_its_end_after_the_grace(
+    system, autojump_clock
+):
+    class Stubborn(Actor):
+        async def on_receive(self, message):
+            with trio.CancelScope(shield=True):
+                await trio.sleep(60)
+            raise message
+
+    heard = []
+    sup = system.spawn(Supervisor)
+    ref = await start_child(sup, ChildSpec("s", Stubborn, shutdown=1.0, name="s"))
+    watch(ref, heard.append)
+    ref.tell(ValueError("nobody cares any more"))
+    await trio.testing.wait_all_tasks_blocked()
+    await terminate_child(sup, "s")
+    assert heard == [Killed("did not end in time")]
+    assert system.names.whereis("s") is None
+    assert any("cannot be stopped: task of Stubborn" in why for why in system.health().reasons)
+    await trio.sleep(60)
+    assert system.health().status == "ok"
+    assert len(heard) == 1
+
+
+def test_the_thread_of_a_blocking_actor_that_was_killed_is_reported_until_it_ends(threaded):
+    class Busy(BlockingActor):
+        def on_receive(self, message):
+            working.set()
+            freed.wait(20)
+
+    working, freed = threading.Event(), threading.Event()
+    ref = threaded.spawn(Busy)
+    ref.tell("work")
+    assert working.wait(5)
+    gone = threading.Event()
+    watch(ref, lambda _reason: gone.set())
+    kill(ref)
+    assert gone.wait(5)
+    threaded.spawn(Echo).call("the kill is over")
+    assert threaded.health().status == "degraded"
+    assert threaded.health().unstoppable == 1
+    freed.set()
+    while threaded.health().status != "ok":
+        pass

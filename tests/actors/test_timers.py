@@ -334,5 +334,5 @@ async def test_one_timer_and_several_are_kept_by_key_alike(system, autojump_cloc
 
 async def test_a_key_that_cannot_be_one_is_refused_with_the_first_timer(system):
     ref = clocked(system, [])
-    with pytest.raises(TypeError, match="unhashable"):
+    with pytest.raises(ConfigError, match="key must be a hashable value"):
         await ref.ask(lambda actor: actor.after(1, "never", key=[]), block=False)
