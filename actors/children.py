@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from attrs import Attribute, Factory, evolve, field, frozen
 
@@ -79,10 +79,8 @@ class _NoOptions(dict[str, Any]):
     def _refuse(self, *_given: object, **_named: object) -> Any:
         raise TypeError("a ChildSpec is frozen: use spec.but(kwargs=…)")
 
-    __setitem__ = _refuse
-    __ior__ = _refuse
-    setdefault = _refuse
-    update = _refuse
+    if not TYPE_CHECKING:  # every way to add to a dict, refused alike; to checkers it is a dict
+        __setitem__ = __ior__ = setdefault = update = _refuse
 
 
 _NO_OPTIONS = _NoOptions()

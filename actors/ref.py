@@ -211,7 +211,7 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
             MailboxFullError: its full mailbox drops the request.
             WouldBlockError: a blocking ask on the thread that runs the actors.
         """
-        if timeout.__class__ is not float or not timeout >= 0.0:
+        if type(timeout) is not float or not timeout >= 0.0:
             timeout = patience(timeout)
         future: Future[Any] = Future()
         ask = Ask(message, future, self._context())
