@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Any, cast
 
 import attrs
 
-from brama.circuits import Event, seconds, whole
+from brama.circuits import Event, EventFormatError, seconds, whole
 
+from .cloudevents import from_http
 from .numbers import Numbers
 
 __all__ = ["Received", "Receiver"]
@@ -51,18 +53,25 @@ class Receiver:
 
     Example:
         >>> receiver = Receiver()
-        >>> received = receiver.see(brama.Event.from_json(line))
-        >>> if not received.repeat:
+        >>> received = receiver.read(line)
+        >>> if received is not None and not received.repeat:
         ...     store(received.event)
-        >>> if received.missing:
+        >>> if received is not None and received.missing:
         ...     print(received.missing, "events before it did not come")
+        >>> receiver.rejected
+        Counter({('invalid_field', 'severity'): 1})
 
-    Nothing is ever refused: what to do about a flag is the receiver's business.
+    No event is ever refused: what to do about a flag is the receiver's business. What is no event
+    is dropped and counted.
 
     Args:
         remember: how many ids are kept to know repeats by, 10 000; the oldest go first.
         tolerance: seconds by which an event may be from the future, 300.0.
         wall: POSIX time in seconds.
+
+    Attributes:
+        rejected: how many messages were no event, by what is wrong (`EventFormatError.code`) and
+            with which field; an empty one is the whole.
 
     Threads: one at a time.
     """
@@ -79,6 +88,28 @@ class Receiver:
         self._wall = wall
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._numbers = Numbers()
+        self.rejected: Counter[tuple[str, str]] = Counter()
+
+    def read(
+        self, message: str | bytes | Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> Received | None:
+        """What is to be known of the event in `message`; None if it is none, which is counted.
+
+        Args:
+            message: a line of JSON, its plain data, or the body of an HTTP message.
+            headers: of that HTTP message, which carries a CloudEvent.
+        """
+        try:
+            if headers is not None:
+                event = from_http(headers, cast("str | bytes", message))
+            elif isinstance(message, str | bytes):
+                event = Event.from_json(message)
+            else:
+                event = Event.from_dict(message)
+        except EventFormatError as error:
+            self.rejected[error.code, error.field] += 1
+            return None
+        return self.see(event)
 
     def see(self, event: Event) -> Received:
         """What is to be known of `event`, the next to come in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brama.circuits import Event, Severity
-from brama.notifier import Receiver
+from brama.notifier import Receiver, cloudevents
 
 requirement = pytest.mark.requirement
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -132,3 +133,36 @@ def test_wrong_rules_are_refused(rules):
 def test_what_was_received_is_frozen():
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         receiver().see(event(1)).missing = 5
+
+
+@requirement("EV-01")
+@requirement("EV-02")
+@pytest.mark.parametrize(
+    ("change", "rejected"),
+    [
+        ({"severity": "loud"}, ("invalid_field", "severity")),
+        ({"monotonic": "soon"}, ("invalid_field", "monotonic")),
+        ({"schema_version": "2.0"}, ("unsupported_schema_version", "schema_version")),
+        ({"schema_version": "new"}, ("invalid_field", "schema_version")),
+        ({"connection": ...}, ("missing_field", "connection")),
+    ],
+)
+def test_what_is_no_event_is_dropped_and_counted_by_its_field(change, rejected):
+    here = receiver()
+    fields = {**event(1).to_dict(), **change}
+    message = {name: value for name, value in fields.items() if value is not ...}
+    assert here.read(json.dumps(message)) is None
+    assert here.read(message) is None
+    assert here.rejected == {rejected: 2}
+    assert here.read(event(1).to_json()).flags == ()
+
+
+@pytest.mark.parametrize("form", [cloudevents.to_binary, cloudevents.to_structured])
+@requirement("EV-04")
+def test_a_cloudevent_is_read_from_its_message(form):
+    here = receiver()
+    headers, body = form(event(1))
+    assert here.read(body, headers).event == event(1)
+    assert here.read(body, headers).repeat
+    assert here.read(b"[" * 100_000, headers) is None
+    assert here.rejected == {("invalid_field", "data"): 1}
