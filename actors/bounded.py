@@ -92,6 +92,9 @@ class Bounded(Mailbox):
 
         With ``"block"`` and no room, a future that is done when there may be. Whoever gives up
         waiting for it must say so by `refuse` or `withdraw`.
+
+        Args:
+            first: it had room and found it taken, so that no other who waits comes before it.
         """
         key = self._key(item)
         now = perf_counter()

@@ -123,7 +123,7 @@ class Mailbox:
         """`send` a request; a mailbox that makes senders wait does so for ``timeout`` at most."""
         return self.send(ask)
 
-    def offer(self, item: Any) -> Future[Any] | bool:
+    def offer(self, item: Any, *, first: bool = False) -> Future[Any] | bool:
         """`send` without ever waiting: a future instead, to be awaited before the next try."""
         return self.send(item)
 

@@ -130,6 +130,7 @@ class Names(Registry):
 
     def via(self, name: Hashable) -> Via:
         """An address that looks ``name`` up at each send."""
+        check_key(name)
         return Via(self, name)
 
     def undelivered(self, name: Hashable, message: object) -> None:

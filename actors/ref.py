@@ -36,7 +36,7 @@ class Inbox(Protocol):
 
     def send_ask(self, ask: Ask, timeout: float | None) -> bool: ...
 
-    def offer(self, item: Any) -> Future[Any] | bool: ...
+    def offer(self, item: Any, *, first: bool = False) -> Future[Any] | bool: ...
 
     def refuse(self, item: Any, room: Future[Any]) -> None: ...
 
@@ -169,7 +169,7 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
             if not granted:
                 inbox.refuse(message, outcome)
                 return False
-            again = inbox.offer(message)
+            again = inbox.offer(message, first=True)
             if isinstance(again, bool):
                 if not again:
                     self._refused(message)

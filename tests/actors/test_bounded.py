@@ -354,3 +354,29 @@ def test_of_many_senders_every_message_is_handled_dropped_or_replaced(threaded, 
     assert max(Counter(got).values()) == 1
     if overflow == "block":
         assert len(got) == 800
+
+
+async def test_atell_keeps_its_place_when_another_takes_the_room_it_was_given(system):
+    class Reader(Actor):
+        mailbox = MailboxPolicy(1, "block")
+
+        async def on_receive(self, message):
+            got.append(message)
+            if message == 1:
+                self.actor_ref.tell("barges in")
+            await steps.receive()
+
+    got: list[object] = []
+    step, steps = trio.open_memory_channel[None](10)
+    ref = system.spawn(Reader)
+    ref.tell(0)
+    await trio.testing.wait_all_tasks_blocked()
+    ref.tell(1)
+    async with trio.open_nursery() as nursery:
+        for late in (2, 3):
+            nursery.start_soon(ref.atell, late)
+            await trio.testing.wait_all_tasks_blocked()
+        for _ in range(5):
+            step.send_nowait(None)
+            await trio.testing.wait_all_tasks_blocked()
+    assert got == [0, 1, "barges in", 2, 3]

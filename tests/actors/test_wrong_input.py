@@ -182,3 +182,8 @@ def test_a_derived_future_calls_back_when_all_its_sources_are_there():
     assert (both.done(), called) == (True, ["now"])
     assert trio.run(lambda: both.wait(1)) is True
     assert both.get(timeout=0) == [1, 2]
+
+
+def test_a_via_needs_a_key_that_can_be_one(threaded):
+    with pytest.raises(ConfigError, match="key must be a hashable value"):
+        threaded.names.via([])
