@@ -54,6 +54,7 @@ def _app() -> Any:
         add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",  # else lines break where they do in the source
     )
 
     def show_version(wanted: bool) -> None:

@@ -124,6 +124,16 @@ class Settings:
         self.options: Mapping[str, Any] = check_options(options)
         Policy(**self.options)  # a wrong value is refused here and not at the first circuit
 
+    @property
+    def cleanup_interval(self) -> float | None:
+        """Seconds between two looks for idle circuits."""
+        return self.cleanup["cleanup_interval"]
+
+    @property
+    def inactive_threshold(self) -> float | None:
+        """Seconds without activity after which a circuit is removed; None removes none."""
+        return self.cleanup["inactive_threshold"]
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """The settings in the variables ``BRAMA_FAILURE_THRESHOLD``, ``BRAMA_EXPIRY``, and so on.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 import brama
@@ -11,6 +14,14 @@ from .conftest import Start
 
 def test_version(start: Start) -> None:
     done = start("--version")
+
+    assert (done.returncode, done.stdout) == (0, f"brama {brama.__version__}\n")
+
+
+def test_the_package_runs_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "brama", "--version"], capture_output=True, text=True
+    )
 
     assert (done.returncode, done.stdout) == (0, f"brama {brama.__version__}\n")
 

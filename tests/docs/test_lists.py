@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 
 import attrs
+import typer
 
 from brama import Settings
 from brama.circuits import ALWAYS_ALLOWED, DATA, EVENTS, Event
+from brama.cli import _app
 from brama.notifier import event_schema
 from brama.settings import NUMBERS, PREFIX
 
@@ -63,6 +65,18 @@ def test_every_page_is_linked_from_a_table_of_contents() -> None:
     for page in DOCS.rglob("*.md"):
         if page.name != "index.md" and "_build" not in page.parts:
             assert re.search(rf"^(\w+/)?{page.stem}$", contents, re.MULTILINE), page
+
+
+def test_page_of_the_command_lists_every_command() -> None:
+    page = (DOCS / "reference/cli.md").read_text(encoding="utf-8")
+    top = typer.main.get_group(_app())
+    names = {
+        f"brama {name} {below}".strip()
+        for name, command in top.commands.items()
+        for below in getattr(command, "commands", [""])
+    }
+
+    assert words(page) == names
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:

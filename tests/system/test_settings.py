@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import pytest
 
@@ -88,6 +89,13 @@ def test_variables_that_contradict_each_other_are_refused():
 )
 def test_variables_that_agree_are_not_held_against_the_defaults(variables):
     brama.Policy(**Settings.from_environment(variables).options)
+
+
+def test_what_concerns_the_cleanup_can_be_read_back():
+    settings = Settings()
+    assert (settings.cleanup_interval, settings.inactive_threshold) == (10.0, 86400.0)
+    settings = Settings(cleanup_interval=timedelta(minutes=1), inactive_threshold=None)
+    assert (settings.cleanup_interval, settings.inactive_threshold) == (60.0, None)
 
 
 def test_an_unknown_variable_is_named_in_a_warning(caplog):
