@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from inspect import isawaitable
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
 from typing import Any
 
 from .permit import Permit
@@ -34,10 +34,15 @@ async def _async_block() -> AsyncGenerator[None]:
 BLOCKS: tuple[type, ...] = (type(_block()), type(_async_block()))
 GENERATORS: tuple[type, ...] = (GeneratorType, AsyncGeneratorType)
 
+# What most calls return. To look for two attributes that are not there takes as long as a call.
+OVER: frozenset[type] = frozenset(
+    {bool, bytes, dict, float, frozenset, int, list, set, str, tuple, NoneType}
+)
+
 
 def lasts(kind: type) -> bool:
     """Whether results of this type go on after the call that returned them."""
-    return (
+    return kind not in OVER and (
         kind in GENERATORS
         or kind in BLOCKS
         or hasattr(kind, "__await__")
