@@ -12,6 +12,7 @@ import trio
 import brama
 from brama.actors import kill
 from brama.notifier import HandlerActor, inline
+from brama.notifier.registry import keep
 from brama.telemetry import ConfigError
 
 requirement = pytest.mark.requirement
@@ -363,6 +364,31 @@ def test_what_a_circuit_lost_is_told_to_durable_subscriptions_in_its_place(
     assert system.flush()
     journaled = [event.event for event in system.replay()]
     assert journaled.count("gap") >= 1
+
+
+def test_a_loss_that_no_registry_came_to_tell_of_is_in_the_journal_at_the_end(systems, monkeypatch):
+    monkeypatch.setattr("brama.circuits.log.LIMIT", 4)
+    system = systems()
+    system.start()
+    circuit = system.circuit("search")
+    entered, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        entered.set()
+        free.wait(10)
+
+    assert system.actors.call_soon(hold)
+    assert entered.wait(10)
+    flip(circuit, 20)
+    keep(circuit._breaker.pending(), system._subscriptions.index, system._journal)
+    free.set()
+    assert system.flush()
+    events = [event for event in system.replay() if event.connection == "search"]
+    lost = sum(event.data["lost"] for event in events if event.event == "gap")
+    assert lost > 0
+    kept = [event.seq for event in events if event.critical]
+    assert 4 * 20 <= lost + len(kept) <= 4 * 20 + 2  # perhaps the registration, too
+    assert kept == list(range(4 * 20 - len(kept) + 1, 4 * 20 + 1))
 
 
 def test_a_durable_handler_of_batches_goes_on_behind_the_last_one_it_has_handled(systems):
