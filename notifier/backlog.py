@@ -91,7 +91,10 @@ class Backlog:
         """The event that has waited longest."""
         if self.over is not None:
             return self.over.oldest()
-        return self.queue[0] if self.queue else None
+        try:
+            return self.queue[0]
+        except IndexError:  # also when it is taken just now
+            return None
 
     @property
     def critical_full(self) -> bool:

@@ -20,6 +20,7 @@ from brama.circuits import EVENTS, Event, Fields, seconds
 
 from .backlog import Backlog, Gap
 from .entering import wait_entered
+from .inline import Inline
 from .losses import Loss, announce_loss, announce_quarantine
 from .options import Options
 from .snapshots import Snapshots
@@ -129,6 +130,7 @@ class Subscription:
         self._overwhelmed = False
         self._ready = self._snapshots is None  # nothing has to be decided of what is offered
         self._plain = self.filter is None  # nor of what is taken
+        self._alone = isinstance(self.handler, Inline)  # offered and taken on the loop thread
         self._rung = False
         self._current: Event | None = None
         self._attempts = 0
@@ -168,6 +170,18 @@ class Subscription:
     def offer(self, event: Event) -> bool:
         """Queue `event`; whether it was queued. Never waits and never raises."""
         backlog = self._backlog
+        if self._alone and self._ready and backlog.over is None and self.on_finished is None:
+            # As below. Both who offers and who delivers are on the loop thread.
+            queue = backlog.queue
+            if len(queue) < backlog.room:
+                queue.append(event)
+                if not self._ready:  # closed in between
+                    queue.clear()
+                    return False
+                if not self._rung:
+                    self._rung = True
+                    self.tell(BELL)
+                return True
         with self._lock:
             # Nearly always there is room, and nothing else to think of.
             if self._ready and len(backlog.queue) < backlog.room and backlog.over is None:
@@ -261,10 +275,10 @@ class Subscription:
         with self._lock:
             assert self._snapshots is not None
             begun = self._snapshots.begin(snapshots)
-            self._no_more_snapshots()
             for event in begun:
                 # The beginning is whole, however much there is.
                 self.dropped += self._backlog.put(event)
+            self._no_more_snapshots()  # last: from then on the registry need not take the lock
             self._rung = True
         self.tell(BELL)
 
@@ -289,6 +303,22 @@ class Subscription:
     def next(self) -> Event | None:
         """The current event has been handled; the next one, None if none."""
         queue = self._backlog.queue
+        if self._alone and self._plain and self.on_finished is None and self._current is not None:
+            # On the loop thread nobody but `close` can come in between. Invariant: `_current` is
+            # written before `_plain` is read, and `close` does it the other way round, so that one
+            # of the two sees the other.
+            try:
+                event = queue.popleft()
+            except IndexError:
+                return self._filtered(self._take(finished=True))
+            self.delivered += 1
+            self._n += 1
+            if self._failed_in_row:
+                self._failed_in_row = self._attempts = 0
+            self._current = self._shown = event
+            if self._plain:
+                return event.delivery(self._n)
+            return self._filtered(self._take(finished=False))
         with self._lock:
             if queue and self._plain and self._current is not None and self.on_finished is None:
                 # As below, without the ways to what such a subscription does not have.

@@ -53,6 +53,13 @@ def handler(kind: str, seen: Batches) -> Any:
                 seen(event)
 
         return Keeping
+    if kind == "async actor":
+
+        class Awaiting(HandlerActor):
+            async def on_event(self, event: Any) -> None:
+                seen(event)
+
+        return Awaiting
     return {"worker": seen, "inline": inline(seen), "loop": seen.awaited}[kind]
 
 
@@ -74,7 +81,7 @@ def test_full_batches_go_out_in_order_and_the_rest_when_it_is_closed(system, unt
 
 
 @requirement("SB-09")
-@pytest.mark.parametrize("kind", ["inline", "loop", "actor"])
+@pytest.mark.parametrize("kind", ["inline", "loop", "async actor"])
 async def test_what_fills_no_batch_goes_out_when_its_time_has_come(autojump_clock, kind):
     seen = Batches()
     system = brama.System(brama.Settings())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from brama.circuits import Event, Severity
-from brama.notifier import Options, Subscription
+from brama.notifier import Options, Subscription, inline
 from brama.notifier.target import Target
 
 TRIES = 2
@@ -18,10 +18,13 @@ TRIES = 2
 class Promises(RuleBasedStateMachine):
     """What the deliverer holds is `hand`; `again` is what has to come next, as it was."""
 
-    @initialize(overflow=st.sampled_from(["drop_oldest", "drop_newest", "coalesce"]))
-    def begin(self, overflow: str) -> None:
+    @initialize(
+        overflow=st.sampled_from(["drop_oldest", "drop_newest", "coalesce"]),
+        handler=st.sampled_from([print, inline(print)]),
+    )
+    def begin(self, overflow: str, handler: object) -> None:
         options = Options(backlog=3, overflow=overflow, max_redeliveries=TRIES - 1)
-        self.subscription = Subscription(1, Target(print, print, "h"), options)
+        self.subscription = Subscription(1, Target(print, handler, "h"), options)
         self.offered = self.critical = self.told = self.handled = self.n = 0
         self.last: dict[bool, int] = {True: 0, False: 0}
         self.hand: Event | None = None
