@@ -82,7 +82,7 @@ class BatchingSubscription(Subscription):
 
     def flush(self) -> None:
         """What waits is to go out, though it fills no batch."""
-        self.timed = False
+        self.timed = None
         with self._lock:
             self._due = True
 

@@ -35,8 +35,8 @@ def lingers(actor: Timed, subscription: Subscription, message: object) -> bool:
     wait = subscription.lingers
     if wait is None:
         return False
-    if subscription.waits and not subscription.timed:
-        # Set once: a further event must not put it off.
-        subscription.timed = True
+    if subscription.waits and subscription.timed is not actor:
+        # Set once: a further event must not put it off. By each actor, because it ends with it.
+        subscription.timed = actor
         actor.after(wait, FLUSH, key=FLUSH)
     return True

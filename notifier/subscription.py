@@ -81,7 +81,7 @@ class Subscription:
         born: version of the index at which it began.
         deliverer: told when the queue is no longer empty; None while it is not up.
         held: a task on the loop that it names delivers from it now.
-        timed: its deliverer has set itself an alarm clock for what waits.
+        timed: the deliverer that has set itself an alarm clock for what waits.
         occupied: a thread or a task outside of Brama's loop delivers from it now.
         delivered, failures, dropped: counts of events.
         on_finished: called, under the lock, when an event that was offered has come to its end:
@@ -107,7 +107,7 @@ class Subscription:
         self.deliverer: Deliverer | None = None
         self.occupied = False
         self.held: tuple[object, Deliverer | None] | None = None
-        self.timed = False
+        self.timed: object = None
         self.delivered = 0
         self.failures = 0
         self.dropped = 0
@@ -607,8 +607,8 @@ class Subscription:
         self._lock = threading.Lock()
         self._backlog.clear()
         self._current = self._runner = self._thread = self.deliverer = None
-        self.occupied = self._rung = self.timed = False
-        self.held = None
+        self.occupied = self._rung = False
+        self.held = self.timed = None
 
     def end(self, why: str) -> None:
         """Whoever it delivered to is gone."""
