@@ -188,8 +188,22 @@ class Breaker(Controls):
                 probes[number] = now
                 return generation, number
         if refuse:
-            next(self.refused)
+            self._refuse(now)
         return None
+
+    def rejected(self) -> None:
+        """Tell of a refusal that was counted without the lock, as somebody wants to know of each.
+
+        For those who ask `Shared.watched_refusals` first.
+        """
+        now = self.shared.clock()
+        with self.lock:
+            if self._wants("call_rejected"):
+                wait = self._retry_after(now)
+                self._tell("call_rejected", {"retry_after": wait, "reason": self.reason}, now)
+            work = self._work()
+        if work:
+            self._do(work)
 
     def enlist(self, wake: Callable[[], object]) -> float | None:
         """Have `wake` called once when there may be a place for one more probe, or no more probes.
@@ -296,9 +310,9 @@ class Breaker(Controls):
                 and call < counted[1]
             ):
                 nested = True
-                self._ignore(generation, number)
+                self._ignore(generation, number, now)
             elif paused:
-                self._ignore(generation, number)
+                self._ignore(generation, number, now)
                 if self._wants("local_stall"):
                     self._tell_call("local_stall", f"paused for {spelt(paused)}: {reason}", now)
             else:
@@ -323,15 +337,24 @@ class Breaker(Controls):
         longest = self.shared.pulses.longest(began, now)
         return longest if longest >= meter.stall_after else 0.0
 
-    def ignored(self, generation: Generation, number: int) -> None:
+    def ignored(self, generation: Generation, number: int, *, collected: bool = True) -> None:
         """Settle a call that says nothing: give its permit back and touch no counter of failures.
 
         Never waits for the lock: the collector ends generators and coroutines that were given
         up, and it may do so inside a locked section of this very thread. What cannot be settled
         now is settled before the next look at the breaker.
+
+        Args:
+            collected: whether it may be the collector that has ended the call. What is to be told
+                of such a one is told with the next thing that happens.
         """
         self.shared.leaked.append((self, generation, number))
         self._before(wait=False)
+        if self.shared.watched and not collected:
+            with self.lock:
+                ring = self._unrung()
+            if ring:
+                self.shared.bell(self)
 
     def report_success(self, *, ours: bool = False) -> None:
         """A success that was seen elsewhere; it applies to the current generation.
@@ -456,7 +479,7 @@ class Breaker(Controls):
         self.reopen_at = NEVER
         self.registered = False
         self._announce((event,), now)
-        self._next_generation()
+        self._next_generation(now)
 
     def idle_for(self, now: float) -> float:
         """Seconds since the registration or the last activity that a look like this has seen.
@@ -471,6 +494,7 @@ class Breaker(Controls):
         if mark != self._mark:
             self._mark = mark
             self._used_at = now
+            self._look_at_successes(now)
         if self.state is not State.CLOSED or started != settled or self.log is not None:
             return 0.0
         if self._rare is not None and self._rare.expiry is not None:
@@ -482,7 +506,7 @@ class Breaker(Controls):
 
         Threads: under the lock of the catalogue.
         """
-        self._before()
+        self._before(wait=False)  # which rings no bell
         now = self.shared.clock()
         with self.lock:
             self._forget_settled()
@@ -507,7 +531,7 @@ class Breaker(Controls):
         self._begin_epoch(self.shared.next_epoch(), 0)
         self.log = None
         self._failures = self._failure_count()
-        self._next_generation(keep=True)
+        self._next_generation(self.shared.clock(), keep=True)
         self._retired = self._totals = None
         self.refused = count()
         rare = self._rare
@@ -581,6 +605,7 @@ class Breaker(Controls):
                 backoff_factor=policy.backoff_factor,
                 opened_at=self._opened_at,
                 last_failure_time=self._last_failure,
+                last_success_time=self._last_success(now),
                 registered_at=self.registered_at,
                 last_transition_at=self._transition_at,
                 retry_after=self._retry_after(now),

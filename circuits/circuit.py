@@ -249,6 +249,8 @@ class Circuit(Detecting):
         breaker = self._breaker
         if breaker.admission is None and breaker.shared.clock() < breaker.reopen_at:
             next(breaker.refused)
+            if breaker.shared.watched_refusals:
+                breaker.rejected()
             return None
         permit = Permit(breaker) if probe is True or check_probe(probe) else Bystander(breaker)
         return permit if permit.acquire() else None

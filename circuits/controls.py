@@ -106,12 +106,12 @@ class Controls(Gate):
                 rare.open_below(now, now)
                 return
             if self.state not in (State.OPEN, State.HALF_OPEN):
-                self._forget_failures()
+                self._forget_failures(now)
                 self.reopen_at = now
                 self.reason = reason
                 self._open(reason, now)
             if self.state is State.HALF_OPEN:
-                self._next_generation()
+                self._next_generation(now)
                 self._free_place()
             else:
                 self._half_open(reason or "half-open", now)
@@ -126,7 +126,7 @@ class Controls(Gate):
                 return
             self._opens = 0
             if self.state is State.CLOSED:
-                self._forget_failures()
+                self._forget_failures(now)
             else:
                 self._close(reason, now)
 
@@ -167,13 +167,13 @@ class Controls(Gate):
             self._opened_at = self.shared.wall()
         self._move(state, reason, now, FORCED[state])
 
-    def _forget_failures(self) -> None:
+    def _forget_failures(self, now: float) -> None:
         """Start the judgement of a closed circuit from nothing."""
         self._failures = 0
         if self._rare is not None:
             self._rare.incidents = ()
         if type(self.current) is Meter:  # what a window has seen is in its generation
-            self._next_generation()
+            self._next_generation(now)
             self._readmit()
 
     # Isolation
@@ -306,7 +306,7 @@ class Controls(Gate):
                 old.slow_after,
                 old.slow_rate,
             )
-            self._next_generation(keep=same)
+            self._next_generation(now, keep=same)
             self._free_place()
             self._readmit()
             if self._wants("configured"):
@@ -345,6 +345,7 @@ class Controls(Gate):
                 "opened_at": self._opened_at,
                 "opened_count": self._opened_count,
                 "last_failure_time": self._last_failure,
+                "last_success_time": self._last_success(now),
                 "reason": self.reason,
                 "expiry": None if expiry == inf else expiry,
                 "expiry_disabled": expiry == inf,
@@ -362,13 +363,15 @@ class Controls(Gate):
             reopen_at = now + max(0.0, left - passed)
             rare = self._rare
             if rare is not None and rare.isolated:
-                rare.below = state
                 if opened:
                     rare.open_below(now, reopen_at)
+                else:
+                    rare.below = state
                 return
             self._opened_at = plan["opened_at"]
             self._opened_count = plan["opened_count"]
             self._last_failure = plan["last_failure_time"]
+            self._remember_success(plan["last_success_time"], now)
             expiry = inf if plan["expiry_disabled"] else plan["expiry"]
             if expiry is not None or self._rare is not None:
                 self._have_rare().expiry = expiry
@@ -404,6 +407,7 @@ STORED: Mapping[str, tuple[type, ...]] = {
     "opened_at": (*NUMBER, type(None)),
     "opened_count": (int,),
     "last_failure_time": (*NUMBER, type(None)),
+    "last_success_time": (*NUMBER, type(None)),
     "reason": (str, type(None)),
     "expiry": (*NUMBER, type(None)),
     "expiry_disabled": (bool,),
@@ -413,7 +417,7 @@ STORED: Mapping[str, tuple[type, ...]] = {
 def _checked(stored: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(stored, Mapping):
         raise ConfigError("stored", "what dump() gave", stored)
-    plan = dict(stored)
+    plan = {"last_success_time": None, **stored}  # it came later than the others
     for name, kinds in STORED.items():
         if name not in plan or not isinstance(plan[name], kinds):
             raise ConfigError(f"stored[{name!r}]", "what dump() gave", plan.get(name))

@@ -86,6 +86,8 @@ def _plain(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]
                 wait = breaker.reopen_at - shared.clock()
                 if wait > 0.0:
                     next(breaker.refused)
+                    if shared.watched_refusals:
+                        breaker.rejected()
                     if watching.refusals:
                         tell_refusal(breaker, breaker.state, wait, breaker.reason)
                     raise new_refusal(
@@ -167,6 +169,8 @@ def _coroutine(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., 
                 wait = breaker.reopen_at - shared.clock()
                 if wait > 0.0:
                     next(breaker.refused)
+                    if shared.watched_refusals:
+                        breaker.rejected()
                     if watching.refusals:
                         tell_refusal(breaker, breaker.state, wait, breaker.reason)
                     raise new_refusal(

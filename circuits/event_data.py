@@ -51,6 +51,7 @@ DATA: Mapping[str, DataField] = {
         DataField(
             "retry_after", _WAIT, "seconds until a probe is admitted; in JSON, null is never"
         ),
+        DataField("outcome", {"enum": ["success", "failure", "ignored"]}, "how the call has ended"),
         DataField("duration", _SECONDS, "seconds that it had been in the state that was left"),
         DataField("failure_threshold", _COUNT, "of the circuit's policy"),
         DataField("expiry", _WAIT, "of the circuit's policy, in seconds"),

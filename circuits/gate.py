@@ -57,20 +57,25 @@ class Gate(Machine):
 
     def _before(self, *, wait: bool = True) -> None:
         """Settle the calls that ended without a word."""
-        leaked = self.shared.leaked
+        shared = self.shared
+        leaked = shared.leaked
         while leaked:
             try:
                 breaker, generation, number = leaked.popleft()
             except IndexError:  # another thread was faster
                 return
+            now = shared.clock() if shared.watched else 0.0
             if not breaker.lock.acquire(blocking=wait):
                 leaked.appendleft((breaker, generation, number))
                 return
             try:
-                breaker._ignore(generation, number)
+                breaker._ignore(generation, number, now)
                 wakes = breaker._wakes()
+                ring = wait and shared.watched and breaker._unrung()
             finally:
                 breaker.lock.release()
+            if ring:
+                shared.bell(breaker)
             for wake in wakes:
                 wake()
 

@@ -98,7 +98,7 @@ class Rare:
     wake = False
 
     def open_below(self, now: float, until: float) -> None:
-        """Have the isolated circuit be open when it is let go, if that is before `until`."""
+        """Have the isolated circuit be open when it is let go; `until` then, if that is to come."""
         if self.below is not State.OPEN:
             self.below, self.open_since = State.OPEN, now
         self.resume_at = until
@@ -134,6 +134,8 @@ class Machine(Recorder):
     __slots__ = (
         "_counted",
         "_failures",
+        "_good",
+        "_good_at",
         "_last_failure",
         "_moved_by",
         "_opened_at",
@@ -189,6 +191,8 @@ class Machine(Recorder):
         self._seen = 0  # successes of the generation when the last failure was counted
         self._counted: tuple[tuple[object, int, int], tuple[int, int]] | None = None
         self._last_failure: float | None = None
+        self._good = 0  # which generation had which successes at the last look
+        self._good_at: float | None = None  # when a look last found a new one, by the clock
         self._opened_at: float | None = None
         self._opened_count = 0
         self._opens = 0
@@ -224,7 +228,9 @@ class Machine(Recorder):
             meter.judge.advance(value(generation.succeeded), now)
             next(generation.succeeded)
         if generation is not self.current:
+            self._late(generation, "success", None, now)
             return
+        self._look_at_successes(now)
         slow, began = self._slow(generation, number, now)
         if self._wants("success"):
             self._tell_call("success", None, now)
@@ -254,6 +260,7 @@ class Machine(Recorder):
         meter = generation if type(generation) is Meter and generation is self.current else None
         generation.failed += 1
         if generation is not self.current:
+            self._late(generation, "failure", reason, now)
             return
         slow, began = self._slow(generation, number, now)
         if slow and not self._found_slow(meter, number) and self._wants("slow_call"):
@@ -279,7 +286,10 @@ class Machine(Recorder):
             return
         # One reading: a success between two of them would end no row of failures.
         seen = value(generation.succeeded)
-        self._failures = self._failures + 1 if seen == self._seen else 1
+        if seen != self._seen:
+            self._look_at_successes(now)
+            self._failures = 0
+        self._failures += 1
         self._seen = seen
         self._note(reason, slow)
         why = None
@@ -358,6 +368,7 @@ class Machine(Recorder):
     ) -> None:
         if number is not None and (self._probes is None or self._probes.pop(number, None) is None):
             self._have_totals().late += 1  # it was presumed lost
+            self._tell_late("failure" if failed else "success", reason, now)
             return
         self._free_place()
         if not failed:
@@ -374,10 +385,13 @@ class Machine(Recorder):
         elif self._wants("failure"):
             self._tell_call("failure", reason, now)
 
-    def _ignore(self, generation: Generation, number: int, now: float | None = None) -> None:
+    def _ignore(self, generation: Generation, number: int, now: float) -> None:
         generation.ignored += 1
         if generation is not self.current:
+            self._late(generation, "ignored", None, now)
             return
+        if self.shared.watched and self._wants("call_ignored"):
+            self._tell_call("call_ignored", None, now)
         if type(generation) is Meter and generation.timed:
             generation.flight.pop(number, None)
             ticket = generation.hung.pop(number, MISSING)
@@ -388,8 +402,49 @@ class Machine(Recorder):
         elif self.state is State.HALF_OPEN:
             if self._probes is None or self._probes.pop(number, None) is None:
                 self._have_totals().late += 1  # it was presumed lost
+                self._tell_late("ignored", None, now)
             else:
                 self._free_place()
+
+    def _late(self, generation: Generation, outcome: str, reason: str | None, now: float) -> None:
+        """A call of an earlier generation has ended; those that were let pass are of none."""
+        if generation.number:
+            self._tell_late(outcome, reason, now)
+
+    def _tell_late(self, outcome: str, reason: str | None, now: float) -> None:
+        if self.registered and self._wants("late_result"):
+            self._tell("late_result", {"outcome": outcome, "reason": reason}, now)
+
+    def _refuse(self, now: float) -> None:
+        """Count a refusal, and tell whoever wants to know of each."""
+        next(self.refused)
+        if self.shared.watched_refusals and self._wants("call_rejected"):
+            wait = self._retry_after(now)
+            self._tell("call_rejected", {"retry_after": wait, "reason": self.reason}, now)
+
+    def _look_at_successes(self, now: float) -> None:
+        """Note that there were some since the last look: a fast call reads no clock.
+
+        Threads: the sweep looks without the lock; at worst the time is then that of its look.
+        """
+        generation = self.current
+        seen = value(generation.succeeded)
+        good = (generation.number << 48) + seen
+        if good != self._good:
+            self._good = good
+            if seen:
+                self._good_at = now
+
+    def _last_success(self, now: float) -> float | None:
+        """POSIX time of the last success, as far as looks have seen it."""
+        self._look_at_successes(now)
+        at = self._good_at
+        return None if at is None else self.shared.wall() - max(0.0, now - at)
+
+    def _remember_success(self, at: float | None, now: float) -> None:
+        """The last success was at that POSIX time."""
+        self._look_at_successes(now)
+        self._good_at = None if at is None else now - max(0.0, self.shared.wall() - at)
 
     def _note(self, reason: str | None, slow: bool) -> None:
         """Keep a failure as evidence."""
@@ -570,7 +625,7 @@ class Machine(Recorder):
         self.admission = None
         self.meter = None
         self.state = new
-        self._next_generation()
+        self._next_generation(now)
         if new is not previous:  # a reset of a closed circuit is an event and no change
             self._transition_at = self.shared.wall()
             self._moved_by = reason
@@ -623,8 +678,9 @@ class Machine(Recorder):
             self.meter = None
             self.admission = generation
 
-    def _next_generation(self, *, keep: bool = False) -> None:
+    def _next_generation(self, now: float, *, keep: bool = False) -> None:
         """Begin a new generation; `keep` has its judge go on with what the old one has seen."""
+        self._look_at_successes(now)
         self._forget_settled()
         old = self.current
         retired = self._retired

@@ -218,7 +218,7 @@ class Permit:
         """The call says nothing about the connection: neither success nor failure."""
         self._check_entered()
         if self._take() and self._generation is not RIDING:
-            self._breaker.ignored(self._generation, self._number)
+            self._breaker.ignored(self._generation, self._number, collected=False)
 
     def judge(self, result: T) -> T:
         """The call returned `result`: settle it as the policy classifies that, and hand it on.

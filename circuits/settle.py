@@ -29,7 +29,7 @@ def settle_error(
     elif word == SUCCESS:
         breaker.succeeded(generation, number)
     else:
-        breaker.ignored(generation, number)
+        breaker.ignored(generation, number, collected=isinstance(error, GeneratorExit))
 
 
 def settle_result(breaker: Breaker, generation: Generation, number: int, result: Any) -> None:
@@ -44,4 +44,4 @@ def settle_result(breaker: Breaker, generation: Generation, number: int, result:
     elif word == FAILURE:
         breaker.failed(generation, number, reason, result=result)
     else:
-        breaker.ignored(generation, number)
+        breaker.ignored(generation, number, collected=False)

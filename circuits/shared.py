@@ -19,6 +19,9 @@ __all__ = ["Interest", "Nobody", "Shared"]
 
 STRIPES = 64
 
+OF_EVERY_CALL = ("success", "call_ignored", "late_result")
+"""Events of calls that are otherwise counted without a lock."""
+
 
 class Interest(Protocol):
     """Who wants to hear of what: the part of the subscriptions that a breaker asks for.
@@ -52,8 +55,9 @@ class Shared:
         clock: monotonic seconds. Called in the thread of the guarded call, never under a lock.
         wall: POSIX time in seconds, used as data only.
         interest: what subscribers want.
-        watched: whether anybody wants an event of every successful call; the one flag that a
+        watched: whether anybody wants an event of every call that was made; the one flag that a
             guarded call tests.
+        watched_refusals: the same of every call that was refused.
         gone: told of a breaker that is being removed, while its counts can still be read.
         bell: told (outside the lock) that a breaker's log has entries for its connection actor.
         bypass: while the circuits are deactivated, what all calls pass through, uncounted.
@@ -86,6 +90,7 @@ class Shared:
         "stripes",
         "wall",
         "watched",
+        "watched_refusals",
     )
 
     def __init__(
@@ -100,6 +105,7 @@ class Shared:
         self.wall = wall
         self.interest: Interest = Nobody() if interest is None else interest
         self.watched = False
+        self.watched_refusals = False
         self._subscribed = False
         # Any stands for a Breaker, which is made of this and not the other way round.
         self.bell: Callable[[Any], None] = _silent
@@ -115,9 +121,10 @@ class Shared:
         self.renew()
         follow(self.look)
 
-    def subscribe(self, wanted: bool) -> None:
-        """Whether a subscription wants the events of successes."""
-        self._subscribed = wanted
+    def subscribe(self, wants: Callable[[str], bool]) -> None:
+        """The subscriptions have changed: `wants` says whether any wants that kind of event."""
+        self.watched_refusals = wants("call_rejected")
+        self._subscribed = any(map(wants, OF_EVERY_CALL))
         self.look()
 
     def look(self) -> None:

@@ -25,6 +25,10 @@ class Status:
         expiry, expiry_strategy, initial_expiry, max_expiry, backoff_factor: see `Policy`.
         opened_at: POSIX time of the last opening, or None.
         last_failure_time: POSIX time of the last counted failure, or None.
+        last_success_time: POSIX time of the last success, or None. A call that goes well reads no
+            clock: this is when one was last seen in the counts, which are looked at here, at every
+            failure, slow call, report and change of state, and by each sweep (`cleanup_interval`).
+            So it is never too early, and at most one such step too late.
         registered_at: POSIX time of the registration.
         last_transition_at: POSIX time of the last change of state, or None.
         retry_after: seconds until a call may be admitted; 0 when one may be now.
@@ -51,6 +55,7 @@ class Status:
     backoff_factor: float
     opened_at: float | None
     last_failure_time: float | None
+    last_success_time: float | None
     registered_at: float
     last_transition_at: float | None
     retry_after: float

@@ -281,7 +281,7 @@ class Subscriptions:
         self._table[subscription] = hosted
         # What a durable one wants is journaled, and comes to it from there alone.
         self.index.add(subscription if follower is None else follower)
-        self._shared.subscribe(self.index.wants_anywhere("success"))
+        self._shared.subscribe(self.index.wants_anywhere)
 
     def _start(self, subscription: Subscription, tries: int = 3) -> None:
         if self.supervisor is None or self._table.get(subscription) is not True:
@@ -347,7 +347,7 @@ class Subscriptions:
             hosted = self._table.pop(subscription, False)
             if hosted:
                 self._alike.pop(_alike(subscription), None)
-            self._shared.subscribe(self.index.wants_anywhere("success"))
+            self._shared.subscribe(self.index.wants_anywhere)
         self._tally.end(subscription)
         if follower is not None and self._journal is not None:
             self._journal.unfollow(follower)

@@ -212,6 +212,7 @@ async def test_checks_survive_the_crash_of_the_supervisor_above_them(system, aut
 async def test_two_that_are_asked_for_at_once_are_one(system, autojump_clock):
     remote = Remote(OSError("down"))
     circuit = opened(system, remote)
+    await trio.sleep(0.01)  # its actor comes up on the loop
     for _ in range(10):
         await trio.sleep(0.01)
         system._bells.have_checked(circuit._breaker)

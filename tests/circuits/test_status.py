@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from brama.circuits import Circuit, State, Status
+from brama.circuits import Circuit, State, Status, TimeWindow
 from brama.circuits.breaker import Breaker
 from brama.circuits.policy import Policy
 
@@ -25,6 +25,7 @@ def test_every_value_of_a_new_circuit(world):
         backoff_factor=2.0,
         opened_at=None,
         last_failure_time=None,
+        last_success_time=None,
         registered_at=1_700_000_000.0,
         last_transition_at=None,
         retry_after=0.0,
@@ -55,6 +56,7 @@ def test_every_value_that_a_busy_life_has_changed(world):
     circuit.try_acquire().failure("HTTP 503")
     circuit.try_acquire()
     world.clock.advance(12)
+    world.posix += 12
     late.success()
     status = circuit.status()
     assert attrs.asdict(status) == attrs.asdict(
@@ -64,6 +66,7 @@ def test_every_value_that_a_busy_life_has_changed(world):
         "failure_count": 2,
         "opened_at": 1_700_000_002.0,
         "last_failure_time": 1_700_000_002.0,
+        "last_success_time": 1_700_000_002.0,  # when a look first saw it: at the first failure
         "registered_at": 1_700_000_000.0,
         "last_transition_at": 1_700_000_002.0,
         "retry_after": 18.0,
@@ -116,3 +119,76 @@ def test_counts_agree_while_calls_are_under_way(world):
         assert (status.calls, status.in_flight, status.late) == (2, 2, 0)
     status = circuit.status()
     assert (status.calls, status.in_flight, status.late) == (2, 0, 2)
+
+
+# The last success, of which a fast call leaves no time
+
+
+def last_success(world, circuit):
+    """Seconds since then, by the clock of the test."""
+    at = circuit.status().last_success_time
+    return None if at is None else round(world.posix - at, 6)
+
+
+@pytest.mark.parametrize("options", [{}, {"slow_after": 1e6}, {"trip": TimeWindow()}])
+def test_the_last_success_is_known_to_whoever_looks_in_time(world, options):
+    circuit = world.circuit(**options)
+    assert last_success(world, circuit) is None
+    circuit.call(lambda: None)
+    assert last_success(world, circuit) == 0.0
+    world.clock.advance(50.0)
+    assert last_success(world, circuit) == 50.0
+
+
+def test_a_success_that_nobody_saw_is_dated_by_the_next_look_and_never_earlier(world):
+    circuit = world.circuit()
+    for look in (
+        circuit.failure,
+        circuit.open_circuit,
+        lambda: circuit._breaker.idle_for(world.clock()),
+        lambda: circuit._breaker.reconfigure(Policy(slow_after=9.0), {}),
+    ):
+        circuit.reset_circuit()
+        circuit.call(lambda: None)
+        world.clock.advance(4.0)
+        look()
+        world.clock.advance(1000.0)
+        circuit._breaker.tick()
+        assert last_success(world, circuit) == 1000.0
+    world.clock.advance(1.0)
+    circuit.failure()
+    circuit.force_open()
+    assert last_success(world, circuit) == 1001.0
+
+
+def test_the_last_success_of_a_probe_and_of_a_report_is_exact(world):
+    circuit = world.half_open()
+    circuit.call(lambda: None)
+    world.clock.advance(5.0)
+    assert last_success(world, circuit) == 5.0
+    circuit.success()
+    world.clock.advance(3.0)
+    circuit.failure()
+    assert last_success(world, circuit) == 3.0
+
+
+def test_a_late_success_is_not_the_last_one(world):
+    circuit = world.circuit()
+    permit = circuit.try_acquire()
+    circuit.open_circuit()
+    permit.success()
+    assert (last_success(world, circuit), circuit.status().late) == (None, 1)
+
+
+def test_the_last_success_is_stored_and_restored(world):
+    before = world.circuit()
+    before.success()
+    world.clock.advance(20.0)
+    circuit = world.circuit()
+    circuit.load(before.dump())
+    world.clock.advance(1.0)
+    assert last_success(world, circuit) == 21.0
+    stored = before.dump()
+    del stored["last_success_time"]
+    circuit.load(stored)
+    assert last_success(world, circuit) is None
