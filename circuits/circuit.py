@@ -233,7 +233,7 @@ class Circuit(Detecting):
             probe: whether this call may be a half-open circuit's probe. One that may not, a
                 payment say, is refused until other calls have closed the circuit.
         """
-        if probe is True and not watching.calls:  # as it mostly is: a step less
+        if probe and not watching.calls:  # as it mostly is: a step less, and no look at its type
             return Permit(self._breaker)
         return permit_for(self._breaker, probe=check_probe(probe))
 
