@@ -227,7 +227,9 @@ class DeadLetters:
         for subscriber in subscribers:
             try:
                 subscriber(letter)
-            except Exception:
+            except (
+                BaseException
+            ):  # also SystemExit: it may be the end of an actor that it cuts short
                 self.unsubscribe(subscriber)
                 logger.exception(
                     "%s: a subscriber of dead letters failed and was removed: %r",

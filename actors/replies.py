@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from brama.telemetry import ConfigError
+
 __all__ = ["Reply"]
 
 
@@ -37,7 +39,9 @@ class Reply:
         return True
 
     def fail(self, error: BaseException) -> bool:
-        """Answer with an error; False as for `set`."""
+        """Answer with an error; False as for `set`. Raises `ConfigError` when it is none."""
+        if not isinstance(error, BaseException):
+            raise ConfigError("error", "an exception", error)
         if self._future is None or not self._debtor.pay(self._future):
             return False
         self._debtor.reply_error(self._future, error)

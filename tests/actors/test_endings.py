@@ -314,3 +314,21 @@ def test_the_thread_of_a_blocking_actor_that_was_killed_is_reported_until_it_end
     freed.set()
     while threaded.health().status != "ok":
         pass
+
+
+def test_a_subscriber_of_dead_letters_that_exits_cuts_no_end_short(threaded):
+    def leave(letter):
+        raise SystemExit
+
+    class Idle(InlineActor):
+        def on_receive(self, message):
+            self.actor_ref.tell("unread")
+            kill(self.actor_ref)
+
+    threaded.dead_letters.subscribe(leave)
+    ref = threaded.spawn(Idle)
+    heard = threading.Event()
+    watch(ref, lambda _reason: heard.set())
+    ref.tell("go")
+    assert heard.wait(1)
+    assert threaded.dead_letters.count == 1

@@ -187,3 +187,15 @@ def test_a_derived_future_calls_back_when_all_its_sources_are_there():
 def test_a_via_needs_a_key_that_can_be_one(threaded):
     with pytest.raises(ConfigError, match="key must be a hashable value"):
         threaded.names.via([])
+
+
+async def test_a_reply_that_fails_does_so_with_an_exception(system):
+    class Vague(InlineActor):
+        def on_receive(self, message):
+            reply = self.defer_reply()
+            with pytest.raises(ConfigError, match="error must be an exception"):
+                reply.fail("no")
+            reply.fail(LookupError("no"))
+
+    with pytest.raises(LookupError):
+        await system.spawn(Vague).acall("?")
