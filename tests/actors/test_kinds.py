@@ -401,7 +401,7 @@ def test_an_idle_inline_actor_is_small_and_makes_no_task_and_no_thread(threaded)
     used = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert used / 500 < 2200
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # one of an earlier test may have ended meanwhile
 
 
 def test_a_dead_actor_is_freed_although_refs_to_it_live_on(threaded):
