@@ -68,7 +68,7 @@ from .simulate import (
 )
 from .sources import Source, Sources
 from .state import State, check_state
-from .status import Status
+from .status import Status, Window
 from .stream import GuardedStream
 from .tally import Tally
 from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, TripPolicy, any_of
@@ -136,6 +136,7 @@ __all__ = [
     "UnknownConnectionError",
     "UnknownGroupError",
     "Why",
+    "Window",
     "always_failing",
     "any_of",
     "check_cleanup",

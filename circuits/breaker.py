@@ -46,7 +46,7 @@ from .machine import NEVER, PASSING
 from .options import spelt
 from .policy import Policy
 from .state import State
-from .status import Status
+from .status import Status, Window
 from .tracing import tell_failure, tell_refusal, tell_success
 
 __all__ = ["Breaker"]
@@ -622,8 +622,16 @@ class Breaker(Controls):
                 in_flight=max(
                     0, totals.calls - totals.successes - totals.failures - totals.ignored
                 ),
+                window=self._window(now),
                 metadata=self.metadata,
             )
+
+    def _window(self, now: float) -> Window | None:
+        meter = self.current
+        if type(meter) is not Meter or meter.judge is None:
+            return None
+        content = meter.judge.content(value(meter.succeeded), now)
+        return None if content is None else Window(*content)
 
     def why(self) -> Why:
         """The evidence behind the present state."""

@@ -203,13 +203,18 @@ class Catalogue:
             raise UnknownConnectionError(name, scope)
         return circuit
 
-    def unregister(self, name: str, *, scope: str | None = None) -> bool:
-        """Remove a circuit; False if there is none. Calls under way end as late results."""
+    def unregister(self, name: str, *, scope: str | None = None, strict: bool = False) -> bool:
+        """Remove a circuit; False, or strictly an error, if there is none.
+
+        Calls under way end as late results.
+        """
         check_name("name", name)
         check_scope(scope)
         with self._lock:
             circuit = self._circuits.pop((scope, name))
             if circuit is None:
+                if strict:
+                    raise UnknownConnectionError(name, scope)
                 return False
             self._pinned.discard((scope, name))
             breaker = circuit._breaker

@@ -9,7 +9,22 @@ import attrs
 
 from .state import State
 
-__all__ = ["Status"]
+__all__ = ["Status", "Window"]
+
+
+@attrs.frozen
+class Window:
+    """What a count or time window holds at one instant.
+
+    Attributes:
+        calls: that have ended within it; hung ones that count as slow already among them.
+        failures: of these.
+        slow: of these.
+    """
+
+    calls: int
+    failures: int
+    slow: int
 
 
 @attrs.frozen(kw_only=True)
@@ -40,6 +55,8 @@ class Status:
             among successes, failures and ignored.
         late: results of calls that began in an earlier generation; counted, never applied.
         in_flight: calls that have started and not settled.
+        window: what the window of `Policy.trip` holds, the first of several; None without one,
+            and while nothing is judged by it.
         metadata: what the registration gave along.
     """
 
@@ -70,6 +87,7 @@ class Status:
     refused: int
     late: int
     in_flight: int
+    window: Window | None
     metadata: Mapping[str, Any]
 
     @property

@@ -67,6 +67,10 @@ class Judge:
         """That call has ended; None is neutral. If it succeeded, `successes` include it."""
         raise NotImplementedError
 
+    def content(self, successes: int, now: float) -> tuple[int, int, int] | None:
+        """Calls, failures and slow calls in the window at `now`; None without one. A pure look."""
+        return None
+
     def rebase(self, successes: int) -> None:
         """The generation ends with `successes`, the judge stays: the next begins with none."""
         self.carried += successes + self.failed
@@ -211,6 +215,15 @@ class LastCalls(Judge):
     def _why(self, calls: int) -> str | None:
         return judged(calls, len(self.failures), len(self.slows), self.rate, self.slow_rate)
 
+    def content(self, successes: int, now: float) -> tuple[int, int, int]:
+        ended = self._ended(successes)
+        edge = ended - self.size
+        failures, slows = (
+            len(positions) - bisect_right(positions, edge)
+            for positions in (self.failures, self.slows)
+        )
+        return min(ended, self.size), failures, slows
+
 
 class LastSeconds(Judge):
     """Judges the share of failures, and of slow calls, among the calls of the last seconds.
@@ -328,6 +341,21 @@ class LastSeconds(Judge):
     def _why(self, calls: int) -> str | None:
         return judged(calls, self.failures, self.slows, self.rate, self.slow_rate)
 
+    def content(self, successes: int, now: float) -> tuple[int, int, int]:
+        present = self.bucket
+        if present is None:
+            return 0, 0, 0
+        passed = min(max(int(now // self.width), present) - present, self.buckets)
+        if passed == self.buckets:
+            return 0, 0, 0
+        found = [self.calls + successes - self.seen, self.failures, self.slows]
+        for bucket in range(present + 1, present + passed + 1):
+            at = bucket % self.buckets * 3
+            for place in range(3):
+                found[place] -= self.counts[at + place]
+        calls, failures, slows = found
+        return calls, failures, slows
+
     def rebase(self, successes: int) -> None:
         if self.bucket is not None:
             self._add(self.bucket, successes - self.seen, 0, 0)
@@ -376,6 +404,10 @@ class Any_(Judge):  # noqa: N801 - `Any` is taken
             part.settle(own, failed, successes, now)
             for part, own in zip(self.parts, ticket, strict=True)
         )
+
+    def content(self, successes: int, now: float) -> tuple[int, int, int] | None:
+        found = (part.content(successes, now) for part in self.parts)
+        return next((content for content in found if content is not None), None)
 
     def resume(self, failures: int, successes: int) -> None:
         for part in self.parts:

@@ -284,9 +284,9 @@ class System(ByName):
         """
         return self._catalogue.get(name, scope=scope)
 
-    def unregister(self, name: str, *, scope: str | None = None) -> bool:
+    def unregister(self, name: str, *, scope: str | None = None, strict: bool = False) -> bool:
         """Remove a circuit; False if there is none; see `brama.unregister`."""
-        return self._catalogue.unregister(name, scope=scope)
+        return self._catalogue.unregister(name, scope=scope, strict=strict)
 
     def configure(
         self,

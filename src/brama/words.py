@@ -109,13 +109,16 @@ def circuit(
 register = circuit
 
 
-def unregister(name: str, *, scope: str | None = None) -> bool:
+def unregister(name: str, *, scope: str | None = None, strict: bool = False) -> bool:
     """Remove a circuit; False if there is none.
 
     Calls that are under way end as late results. A function that the circuit guards registers it
     again on its next call.
+
+    Raises:
+        UnknownConnectionError: `strict`, and no such circuit is registered.
     """
-    return default_system().unregister(name, scope=scope)
+    return default_system().unregister(name, scope=scope, strict=strict)
 
 
 def available(name: str, *, scope: str | None = None) -> bool:

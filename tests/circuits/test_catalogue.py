@@ -109,6 +109,14 @@ def test_what_is_not_there_is_not_found(catalogue):
         catalogue.configure("search", expiry=5)
 
 
+@requirement("BR-01")
+def test_strictly_to_unregister_the_unknown_is_an_error_that_names_it(catalogue):
+    with pytest.raises(UnknownConnectionError, match=r"'search' is registered in scope 'shop'"):
+        catalogue.unregister("search", scope="shop", strict=True)
+    catalogue.circuit("search", scope="shop")
+    assert catalogue.unregister("search", scope="shop", strict=True)
+
+
 @requirement("B20")
 def test_a_guarded_function_registers_its_circuit_again(catalogue):
     circuit = catalogue.circuit("search", failure_threshold=2, expiry=5.0)

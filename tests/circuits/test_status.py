@@ -40,6 +40,7 @@ def test_every_value_of_a_new_circuit(world):
         refused=0,
         late=0,
         in_flight=0,
+        window=None,
         metadata={},
     )
 

@@ -12,6 +12,7 @@ from brama.circuits import (
     Policy,
     State,
     TimeWindow,
+    Window,
     any_of,
 )
 
@@ -111,6 +112,9 @@ class Ring:
         enough = len(self.calls) >= self.trip.minimum
         return enough and sum(self.calls) >= self.trip.rate * len(self.calls)
 
+    def content(self, _now):
+        return Window(calls=len(self.calls), failures=sum(self.calls), slow=0)
+
 
 class Buckets:
     """The calls of the last seconds, as a list of times."""
@@ -127,6 +131,11 @@ class Buckets:
         enough = len(self.calls) >= self.trip.minimum
         return enough and failures > 0 and failures >= self.trip.rate * len(self.calls)
 
+    def content(self, now):
+        oldest = int(now // self.trip.width) - self.trip.buckets
+        left = [failed for bucket, failed in self.calls if bucket > oldest]
+        return Window(calls=len(left), failures=sum(left), slow=0)
+
 
 class InARow:
     def __init__(self, trip):
@@ -137,6 +146,9 @@ class InARow:
         self.row = self.row + 1 if failed else 0
         return self.row >= self.trip.failures
 
+    def content(self, _now):
+        return None
+
 
 class AnyOne:
     def __init__(self, trip):
@@ -145,6 +157,9 @@ class AnyOne:
     def end(self, failed, now):
         found = [part.end(failed, now) for part in self.parts]  # every one must hear of it
         return any(found)
+
+    def content(self, now):
+        return next(filter(None, [part.content(now) for part in self.parts]), None)
 
 
 def model_of(trip):
@@ -195,6 +210,7 @@ def test_every_window_opens_exactly_when_a_list_of_its_calls_says_so(trip, steps
     for (outcome, wait), decorated in zip(steps, forms, strict=False):
         world.clock.advance(wait)
         if decorated:
+            assert circuit.status().window == model.content(world.clock())
             try:
                 guarded(outcome)
             except OSError:
@@ -205,7 +221,28 @@ def test_every_window_opens_exactly_when_a_list_of_its_calls_says_so(trip, steps
         expected = model.end(outcome == "f", world.clock())
         assert (circuit.state is State.OPEN) == bool(expected)
         if expected:
+            assert circuit.status().window is None
             return
+        if not decorated:
+            assert circuit.status().window == model.content(world.clock())
+
+
+@requirement("BR-01")
+def test_the_status_shows_what_the_window_holds():
+    world = World()
+    trip = TimeWindow(seconds=10, buckets=10, rate=0.9, minimum=10)
+    circuit = world.circuit(trip=trip, slow_after=2.0)
+    late = circuit.try_acquire()
+    world.clock.advance(1.0)
+    run(circuit, "ssf")
+    world.clock.advance(3.0)
+    assert circuit.status().window == Window(calls=3, failures=1, slow=0)
+    late.success()
+    assert circuit.status().window == Window(calls=4, failures=1, slow=1)
+    world.clock.advance(8.0)
+    assert circuit.status().window == Window(calls=1, failures=0, slow=1)
+    circuit.open_circuit()
+    assert circuit.status().window is None
 
 
 def act(outcome):
