@@ -266,7 +266,7 @@ class Machine(Recorder):
         if slow and not self._found_slow(meter, number) and self._wants("slow_call"):
             self._tell_call("slow_call", reason, now)
         state = self.state
-        self._last_failure = self.shared.wall()
+        at = self._last_failure = self.shared.wall()
         # For those that a user's function is shown; a failure that only counts is cheaper.
         outcome: Outcome | Plain = Plain(reason, retry_after)
         if (meter is not None and meter.trips) or callable(self.policy.expiry_strategy):
@@ -291,7 +291,7 @@ class Machine(Recorder):
             self._failures = 0
         self._failures += 1
         self._seen = seen
-        self._note(reason, slow)
+        self._note(at, reason, slow)
         why = None
         if state in JUDGED:
             if meter is not None:
@@ -378,7 +378,7 @@ class Machine(Recorder):
                 self._close("probe succeeded", now)
             return
         self._failures += 1
-        self._note(reason, outcome is None)
+        self._note(self.shared.wall(), reason, outcome is None)
         self._probe_failures += 1
         if self._probe_failures >= self.policy.failure_threshold_half_open:
             self._trip("a probe failed", outcome or Plain(reason, None), now)
@@ -446,10 +446,10 @@ class Machine(Recorder):
         self._look_at_successes(now)
         self._good_at = None if at is None else now - max(0.0, self.shared.wall() - at)
 
-    def _note(self, reason: str | None, slow: bool) -> None:
+    def _note(self, at: float, reason: str | None, slow: bool) -> None:
         """Keep a failure as evidence."""
         rare = self._have_rare()
-        seen = (self.shared.wall(), reason, slow, capture())
+        seen = (at, reason, slow, capture())
         rare.incidents = (*rare.incidents[1 - KEPT :], seen)
 
     def _evidence(self) -> tuple[Context, ...]:
@@ -521,7 +521,7 @@ class Machine(Recorder):
                 self._tell_call("slow_call", f"under way for {spelt(now - began)}", now)
             if self.state in JUDGED:
                 reason = f"no answer for {spelt(now - began)}"
-                self._note(reason, True)
+                self._note(self.shared.wall(), reason, True)
                 outcome = Outcome(reason=reason, slow=True, duration=now - began)
                 self._show(meter, outcome)
                 if why is not None and self.state is State.CLOSED:
