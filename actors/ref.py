@@ -96,7 +96,7 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
         # Not pykka's __init__: it would read these back from the actor, which is being made right
         # now.
         self.actor_class = actor_class
-        self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.actor_inbox = inbox  # pyright: ignore[reportIncompatibleVariableOverride]  # wider
 
     @property
     def actor_stopped(self) -> Latch:  # type: ignore[override]  # wider than pykka says

@@ -63,8 +63,7 @@ def state_text(cls: type[Shown], state: Mapping[str, Any]) -> dict[str, str]:
 def _format(cls: type[Shown], status: Status) -> Status | str:
     try:
         shown: Any = cls.format_status(status)
-    # Whatever it is: nothing is shown rather than too much, and nobody is harmed.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 - nothing is shown rather than too much
         return f"hidden: format_status raised {type(error).__name__}"
     return shown if isinstance(shown, Status) else "hidden: format_status returned no Status"
 

@@ -41,7 +41,6 @@ from .explain import Finding, explain, lint
 from .fields import Fields
 from .groups import Group, Groups, GroupStatus
 from .heartbeat import Heartbeat
-from .home import provide_default
 from .keywords import Options
 from .link import Link
 from .log import Record
@@ -153,7 +152,6 @@ __all__ = [
     "mask_of",
     "merge",
     "provide",
-    "provide_default",
     "seconds",
     "simulate",
     "slow",

@@ -25,8 +25,7 @@ def generator(
             source = function(*args, **kwargs)
             if isinstance(source, Generator):
                 return (yield from source)
-            # Not `yield from`: that would close a file or a cursor when the loop is left.
-            for item in source:  # noqa: UP028
+            for item in source:  # noqa: UP028 - `yield from` would close a file or a cursor
                 yield item
             return None
 

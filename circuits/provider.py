@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from importlib import import_module
 from typing import Any, Protocol, Unpack
 
 from .circuit import Circuit
+from .events import Event
 from .keywords import Options
 from .policy import Policy
 
-__all__ = ["Provider", "default_provider", "provide"]
+__all__ = ["Home", "Provider", "Stream", "default_home", "provide"]
 
 
 class Provider(Protocol):
@@ -38,10 +41,36 @@ class Provider(Protocol):
         ...
 
 
-_default: Callable[[], Provider] | None = None
+class Stream(AbstractContextManager[Any, None], Protocol):
+    """Events to be taken one after the other, as `brama.events` gives them."""
+
+    def get(self, timeout: float | timedelta | None = None) -> Event: ...
+
+    async def aget(self) -> Event: ...
 
 
-def provide(default: Callable[[], Provider]) -> None:
+class Home(Provider, Protocol):
+    """What is asked of the default system, the tools for tests included: a `brama.System`."""
+
+    def get(self, name: str, *, scope: str | None = None) -> Circuit: ...
+
+    def events(
+        self,
+        *,
+        events: Iterable[str] | None = None,
+        connection: str | None = None,
+        scope: str | None = None,
+    ) -> Stream: ...
+
+    def deactivate(self) -> None: ...
+
+    def activate(self) -> None: ...
+
+
+_default: Callable[[], Home] | None = None
+
+
+def provide(default: Callable[[], Home]) -> None:
     """Say where circuits come from when nobody says so.
 
     For the facade, which stands above this package and knows the default system.
@@ -50,7 +79,7 @@ def provide(default: Callable[[], Provider]) -> None:
     _default = default
 
 
-def default_provider() -> Provider:
+def default_home() -> Home:
     """The default system, made at the first use."""
     if _default is None:
         # The facade loads it with the first word that needs it, which may be this one. By name:

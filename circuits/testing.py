@@ -27,8 +27,8 @@ from brama.telemetry import ConfigError
 
 from .circuit import Circuit
 from .events import Event
-from .home import Home, Stream, default_home
 from .options import check_reason, is_number, seconds, whole
+from .provider import Home, Stream, default_home
 from .state import State, check_state
 
 __all__ = [

@@ -78,7 +78,7 @@ class WatchedLogs(LogRecordExporter):
     def shutdown(self) -> None:
         if not self._down:
             self._down = True
-            self._exporter.shutdown()  # type: ignore[no-untyped-call]
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK's
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         return self._exporter.force_flush(timeout_millis)

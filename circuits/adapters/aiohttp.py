@@ -112,7 +112,7 @@ def _timed_out(holder: Any, error: BaseException | None) -> TimeoutError | None:
         return None
     timer = getattr(holder, "_timer", None)
     try:
-        timer.assert_timeout()  # type: ignore[union-attr]
+        timer.assert_timeout()  # type: ignore[union-attr]  # see below
     except TimeoutError:
         return TimeoutError("the total time-out of the request")
     except AttributeError:

@@ -15,7 +15,7 @@ from ..options import check_name, check_scope, whole
 from ..outcome import Outcome
 from ..permit import Permit
 from ..policy import Policy, check_options
-from ..provider import Provider, default_provider
+from ..provider import Provider, default_home
 from .hosts import Hosts
 from .retry_after import retry_after
 
@@ -116,7 +116,7 @@ class Gate(Generic[R]):
         if hosts is None:
             # Not in __init__: an adapter may be made where no system may be, at import.
             hosts = self._hosts = Hosts(
-                default_provider() if self._circuits is None else self._circuits,
+                default_home() if self._circuits is None else self._circuits,
                 scope=self._scope,
                 policy=self._policy,
                 options=self._options,

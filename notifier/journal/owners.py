@@ -25,9 +25,9 @@ except ImportError:  # pragma: no cover - Windows
     import msvcrt
 
     def _lock(descriptor: int) -> None:
-        msvcrt.locking(  # type: ignore[attr-defined]
+        msvcrt.locking(  # type: ignore[attr-defined]  # of Windows only
             descriptor,
-            msvcrt.LK_NBLCK,  # type: ignore[attr-defined]
+            msvcrt.LK_NBLCK,  # type: ignore[attr-defined]  # as above
             1,
         )
 

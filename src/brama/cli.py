@@ -64,7 +64,7 @@ def _app() -> Any:
 
     @app.callback()
     def options(
-        version: bool = typer.Option(  # pyright: ignore[reportUnusedParameter]
+        version: bool = typer.Option(  # pyright: ignore[reportUnusedParameter]  # its callback acts
             False, "--version", callback=show_version, is_eager=True, help="Show the version."
         ),
     ) -> None:

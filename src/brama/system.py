@@ -53,7 +53,6 @@ from brama.circuits import (
     check_options,
     merge,
     provide,
-    provide_default,
     seconds,
     tell_of_cleanup,
 )
@@ -150,8 +149,7 @@ class System(ByName):
         self._subscriptions = Subscriptions(
             self._shared,
             self._call_soon,
-            # The two are made of each other: looked up when it is asked, not now.
-            lambda: self.actors.on_loop_thread(),  # noqa: PLW0108
+            lambda: self.actors.on_loop_thread(),  # noqa: PLW0108 - there is no `actors` yet
             self._journal,
             self._catalogue.snapshots,
             self._alarm,
@@ -745,6 +743,3 @@ def replace_default(system: System | None) -> System | None:
     with _default_lock:
         former, _default = _default, system
     return former
-
-
-provide_default(default_system)

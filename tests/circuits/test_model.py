@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import threading
 
 import pytest
 from hypothesis import settings
@@ -315,6 +317,23 @@ class Model:
         return 0.0
 
 
+def at_once(functions):
+    """What they return, each called in a thread of its own, at the same time."""
+    results = []
+    start = threading.Barrier(len(functions)) if functions else None
+
+    def run(function):
+        start.wait(10)
+        results.append(function())
+
+    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
 class BreakerMachine(RuleBasedStateMachine):
     """Calls that begin and end at any time, the clock, and hands at the controls."""
 
@@ -350,7 +369,10 @@ class BreakerMachine(RuleBasedStateMachine):
         if permit is not None and not permit.pending:
             getattr(permit, outcome)()
 
-    @rule(call=calls, error=st.sampled_from([OSError, KeyboardInterrupt]))
+    @rule(
+        call=calls,
+        error=st.sampled_from([OSError, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit]),
+    )
     def leave_by_an_exception_and_keep_the_permit(self, call, error):
         permit, model = call
         if permit is not None and permit.pending:
@@ -373,6 +395,18 @@ class BreakerMachine(RuleBasedStateMachine):
         except Exception:
             assert model is None
         if model is not None:
+            self.model.end(model, outcome, self.clock())
+
+    @rule(outcome=st.sampled_from(["success", "failure", "ignore"]))
+    def call_from_several_threads_at_once(self, outcome):
+        # All begin, then all end alike: whoever comes first, the sum is the same.
+        permits = at_once([self.circuit.try_acquire] * 4)
+        models = [self.model.begin(self.clock()) for _ in permits]
+        permits = [permit for permit in permits if permit is not None]
+        models = [model for model in models if model is not None]
+        assert len(permits) == len(models)
+        at_once([getattr(permit, outcome) for permit in permits])
+        for model in models:
             self.model.end(model, outcome, self.clock())
 
     @rule()

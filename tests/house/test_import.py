@@ -91,8 +91,8 @@ def test_every_name_is_what_a_type_checker_believes_it_to_be() -> None:
 
 def test_an_adapter_finds_the_default_system_that_nobody_has_asked_for() -> None:
     said = run(
-        "import json; from brama.circuits.provider import default_provider;"
-        "found = default_provider(); import brama;"
+        "import json; from brama.circuits.provider import default_home;"
+        "found = default_home(); import brama;"
         "print(json.dumps(found is brama.default_system()))"
     )
 
