@@ -39,6 +39,9 @@ class Beacon:
         """Load OpenTelemetry's API (6 ms), so that a provider is seen as soon as it is set."""
         from opentelemetry import trace
 
+        if not hasattr(trace, "_TRACER_PROVIDER"):
+            # A child that was forked while a thread was loading it has half of it for ever.
+            return
         if self.api is self._module:
             self.api = trace
         self._module = trace
