@@ -6,7 +6,7 @@ from collections import deque
 from itertools import count
 from typing import Literal, cast, get_args
 
-from brama.circuits import Event
+from brama.circuits import EVENTS, Event, Fields
 
 __all__ = ["OVERFLOWS", "Backlog", "Gap", "Overflow"]
 
@@ -30,6 +30,29 @@ class Gap:
         self.at = at
         self.lost = 1
         self.last = last
+
+    def event(self, connection: str | None, scope: str | None, number: str) -> Event:
+        """What tells of it to a handler that asked for this connection and scope.
+
+        Args:
+            connection: None is any.
+            scope: None is any.
+            number: tells it from all others that the newest of the lost is the last of.
+        """
+        last = self.last
+        return Event(
+            event="gap",
+            connection=(connection or "") if last.connection == connection else "",
+            scope=scope,
+            timestamp=last.timestamp,
+            monotonic=last.monotonic,
+            epoch=0,
+            seq=None,
+            event_id=f"{last.event_id}-gap-{number}",
+            severity=EVENTS["gap"].severity,
+            data=Fields({"lost": self.lost}),
+            source=last.source,
+        )
 
 
 class Backlog:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +12,11 @@ import trio
 
 from brama.circuits import Event, seconds
 
-from .losses import announce_loss
-from .subscription import BELL, REPORT_AFTER, Subscription
+from .bell import BELL
+from .losses import Letter, say_dead
+from .subscription import Subscription
 
 __all__ = ["Batch", "BatchingSubscription"]
-
-logger = logging.getLogger("brama.notifier")
 
 DRAIN = 5.0
 """Seconds that `close` waits for what fills no batch to be handled."""
@@ -109,9 +108,13 @@ class BatchingSubscription(Subscription):
             if self._batch:
                 self._repeat()
             repeated = bool(self._batch)
-            if self.state != "active" or self.lingers is not None:
+            letters, self._letters = self._letters, []
+            over = self.state != "active" or self.lingers is not None
+            if over:
                 self._idle(rung=self.waits)
-                return None
+        say_dead(self.name, letters)
+        if over:
+            return None
         while not repeated and len(self._batch) < self._size:
             event = self._filtered(self._take(finished=False))
             if event is None:
@@ -134,8 +137,13 @@ class BatchingSubscription(Subscription):
 
     def _repeat(self) -> None:
         kept = [event for event in self._batch if self._comes_again(event)]
-        self.dropped += len(self._batch) - len(kept)
+        self._give_up_all([event for event in self._batch if not self._comes_again(event)], None)
         self._batch = Batch(event.delivery(event.n, redelivered=True) for event in kept)
+
+    def _give_up_all(self, events: Sequence[Event], error: BaseException | None) -> None:
+        self.dropped += len(events)
+        if events:
+            self._letters.append(Letter(tuple(events), error, self._attempts))
 
     def _handled(self) -> None:
         if self._batch:
@@ -158,26 +166,14 @@ class BatchingSubscription(Subscription):
     def failed(self, error: BaseException) -> None:
         """The handler raised over the present batch: it comes again, or it is given up."""
         with self._lock:
-            self.failures += 1
-            self._failed_in_row += 1
-            self._attempts += 1
-            report = self._failed_in_row == REPORT_AFTER
-            lost = len(self._batch) if self._attempts > self.max_redeliveries else 0
-            if lost:
-                self.dropped += lost
+            report = self._count_failure()
+            if self._attempts > self.max_redeliveries:
+                self._give_up_all(self._batch, error)
                 self._attempts = 0
                 self._come_to_end()
+            letters, self._letters = self._letters, []
             self._idle(rung=True)
-        if lost:
-            announce_loss(self.name, "handler_failed", count=lost)
-            logger.error(
-                "dead letter: a batch of %d events could not be delivered to subscription %s and "
-                "is given up",
-                lost,
-                self.name,
-                exc_info=error,
-            )
-        self._report_failure(error, report=report)
+        self._report_failure(error, letters, report=report)
 
     def _oldest(self) -> Event | None:
         return self._batch[0] if self._batch else super()._oldest()

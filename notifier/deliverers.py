@@ -18,11 +18,12 @@ import trio
 
 from brama.actors import Actor, Backoff, ChildSpec, InlineActor, Supervisor
 
+from .bell import BELL
 from .delivery import deliver, deliver_async
 from .handler_actor import handler_class, hosted
 from .inline import Inline
 from .lingering import lingers
-from .subscription import BELL, Subscription
+from .subscription import Subscription
 from .target import AsyncioHandler, TrioHandler
 from .workers import Workers
 

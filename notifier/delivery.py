@@ -13,10 +13,11 @@ from brama.circuits import Event
 from brama.telemetry import Process, process, watching
 
 from .batching import Batch
+from .bell import BELL
 from .delivering import delivering
 from .entering import calls_handlers
 from .errors import TargetGone
-from .subscription import BELL, Subscription
+from .subscription import Subscription
 
 __all__ = ["deliver", "deliver_async"]
 

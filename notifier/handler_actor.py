@@ -12,10 +12,11 @@ from brama.actors import Actor
 from brama.circuits import Event
 from brama.telemetry import ConfigError
 
+from .bell import BELL
 from .delivery import deliver_async
 from .entering import calls_handlers
 from .lingering import FLUSH, lingers
-from .subscription import BELL, Subscription
+from .subscription import Subscription
 
 __all__ = ["HandlerActor", "hosted"]
 

@@ -33,7 +33,7 @@ def stuck():
 def test_beyond_the_critical_backlog_an_alarm_tells_the_others_and_then_that_it_is_over(
     system, recorder, monkeypatch, until, stuck
 ):
-    monkeypatch.setattr("brama.notifier.subscription.CRITICAL_BACKLOG", 20)
+    monkeypatch.setattr("brama.notifier.inbox.CRITICAL_BACKLOG", 20)
     alarms, heard = recorder(), recorder()
 
     def slow(event: Event) -> None:

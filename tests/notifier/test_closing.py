@@ -16,9 +16,9 @@ import brama
 from brama.actors import SystemStoppedError, kill
 from brama.circuits import Event
 from brama.notifier import HandlerActor, inline
+from brama.notifier.bell import BELL
 from brama.notifier.deliverers import HandlerSupervisor
 from brama.notifier.entering import calls_handlers, wait_entered
-from brama.notifier.subscription import BELL
 from brama.notifier.workers import Workers
 
 requirement = pytest.mark.requirement

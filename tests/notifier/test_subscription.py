@@ -10,8 +10,8 @@ import attrs
 import pytest
 
 from brama.circuits import Event, Severity
-from brama.notifier import Options, Subscription
-from brama.notifier import subscription as module
+from brama.notifier import Options, Subscription, inbox
+from brama.notifier.subscription import Surroundings
 from brama.notifier.target import Target
 
 requirement = pytest.mark.requirement
@@ -279,13 +279,13 @@ def test_disconnect_ends_it_when_its_backlog_is_full(make, caplog):
 
 @requirement("DT-08")
 def test_beyond_the_critical_backlog_the_latest_state_of_each_connection_is_kept(monkeypatch, make):
-    monkeypatch.setattr(module, "CRITICAL_BACKLOG", 4)
+    monkeypatch.setattr(inbox, "CRITICAL_BACKLOG", 4)
     told = []
     subscription = make()
-    subscription._around = module.Surroundings(
+    subscription._around = Surroundings(
         on_overwhelmed=lambda one, whether: told.append((one.id, whether))
     )
-    subscription._backlog = module.Backlog(10, 4, "drop_oldest")
+    subscription._backlog = inbox.Backlog(10, 4, "drop_oldest")
     for number in range(9):
         subscription.offer(attrs.evolve(event(number), connection="ab"[number % 2]))
     subscription.offer(event(9, critical=False))

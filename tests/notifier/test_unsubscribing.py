@@ -173,7 +173,7 @@ def test_the_list_shows_what_each_asks_for_and_how_it_fares(system, until):
 
 @requirement("SB-08")
 def test_a_slow_filter_matches_nothing_and_is_reported_after_three(system, monkeypatch, until):
-    monkeypatch.setattr("brama.notifier.subscription.SLOW_FILTER", 0.0)
+    monkeypatch.setattr("brama.notifier.filtering.SLOW_FILTER", 0.0)
     seen: list[Event] = []
     subscription = system.subscribe(inline(seen.append), filter=lambda _event: True)
     system.circuit("a").open_circuit()

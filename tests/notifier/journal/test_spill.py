@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from brama.notifier import subscription as queue
+from brama.notifier import inbox as queue
 from brama.notifier.journal import follower
 
 requirement = pytest.mark.requirement
