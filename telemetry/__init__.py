@@ -51,14 +51,15 @@ from typing import TYPE_CHECKING
 from . import hook_names, metric_names, names
 from .actors import listen as _listen
 from .beacon import beacon
+from .bus import Attachment
 from .calls import Call, call, failed, refused, succeeded
 from .context import capture, context_of, traceparent
+from .enrichers import Enricher, MetricEnricher, enrich, enrich_metrics
 from .errors import BramaError, ConfigError, unknown
 from .faults import error_type
 from .flags import follow, watching
 from .handle import Telemetry
 from .hooks import (
-    Attachment,
     Handler,
     Occurrence,
     attach,
@@ -68,12 +69,14 @@ from .hooks import (
     handlers,
     span,
 )
+from .lines import line
 from .lines import quieten as _quieten
 from .metrics import source
 from .metrics import truncated as truncations
 from .pools import pool
 from .processing import Process, process
 from .publications import Publication, publish
+from .severity import Severity, SeverityProvider, provide_severity
 from .throttle import Throttle
 from .transitions import Change, transition
 
@@ -87,10 +90,14 @@ __all__ = [
     "Call",
     "Change",
     "ConfigError",
+    "Enricher",
     "Handler",
+    "MetricEnricher",
     "Occurrence",
     "Process",
     "Publication",
+    "Severity",
+    "SeverityProvider",
     "Telemetry",
     "Throttle",
     "attach",
@@ -102,16 +109,20 @@ __all__ = [
     "configure",
     "context_of",
     "detach",
+    "enrich",
+    "enrich_metrics",
     "error_type",
     "execute",
     "failed",
     "follow",
     "handlers",
     "hook_names",
+    "line",
     "metric_names",
     "names",
     "pool",
     "process",
+    "provide_severity",
     "publish",
     "refused",
     "source",

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from . import hook_names, metrics, names
+from .enrichers import adorn
 from .faults import error_type, swallow
 from .flags import admit
 from .hooks import Measurements, Metadata, attach
@@ -53,9 +54,11 @@ def _crashed(_measurements: Measurements, metadata: Metadata) -> None:
         record_exception(
             error,
             None,
-            severity="ERROR",
+            severity="error",
             context=metadata.get("context"),
             attributes=_attributes(metadata),
+            occurrence=hook_names.ACTOR_CRASH,
+            metadata=metadata,
         )
     metrics.register()
 
@@ -81,6 +84,7 @@ def _restarted(measurements: Measurements, metadata: Metadata) -> None:
         attributes[names.ERROR_TYPE] = kind
     if held_back:
         attributes[names.HELD_BACK] = held_back
+    adorn(attributes, hook_names.ACTOR_RESTART, metadata)
     now = time.time_ns()
     span = spans.start_span(
         names.RESTART.of(_class(metadata)),

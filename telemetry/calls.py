@@ -347,4 +347,12 @@ def _fail(span: Any, error: BaseException | None, reason: str | None) -> None:
         return
     span.set_attribute(names.ERROR_TYPE, error_type(error))
     if span.is_recording():
-        record_exception(error, span, severity="WARN", context=None, attributes={})
+        record_exception(
+            error,
+            span,
+            severity="warning",
+            context=None,
+            attributes={},
+            occurrence=hook_names.CALL_FAILED,
+            metadata={"reason": reason, "error_type": error_type(error)},
+        )

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from .enrichers import labels
 from .forks import renew_after_fork
 from .metric_names import MetricName
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram as Instrument
+    from opentelemetry.util.types import AttributeValue
 
 __all__ = ["Histogram", "Series"]
 
@@ -118,9 +120,9 @@ class Histogram:
         with self._lock:
             return {values: series.copy() for values, series in self._series.items()}
 
-    def attributes(self, values: Values) -> Mapping[str, str]:
+    def attributes(self, values: Values) -> Mapping[str, AttributeValue]:
         """The attributes of a series; an empty value is an absent one."""
-        return {k: v for k, v in zip(self.metric.attributes, values, strict=True) if v}
+        return labels(self.metric, values)
 
     def sample_into(self, instrument: Instrument) -> Callable[[], None]:
         """Keep a sample for `instrument` from now on; what records it there, and begins anew."""

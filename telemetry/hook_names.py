@@ -190,9 +190,9 @@ HOOKS: Final = (
     ),
     HookName(
         HANDLER_FAILURE,
-        "a listener of this bus has raised and was detached",
+        "a listener, enricher or severity provider has raised and was detached; `role` says which",
         ("system_time", "monotonic_time"),
-        ("id", "event", "events", "handler", "config", "kind", "reason", "stacktrace"),
+        ("id", "role", "event", "events", "handler", "config", "kind", "reason", "stacktrace"),
     ),
     HookName(
         METRICS_OVERFLOW,

@@ -9,9 +9,9 @@
     brama.telemetry.attach("slow-handlers", "brama.notification.process.stop", slow, 0.5)
 
 After Erlang's `telemetry`: an occurrence has a name, measurements (numbers) and metadata (whom it
-is about). OpenTelemetry is one listener, the plain log lines are another, yours are a third.
-The names that Brama announces are listed in `brama.telemetry.names.HOOKS`; announce your own
-under a prefix of your own.
+is about). OpenTelemetry is one listener, yours are others. Besides listeners there are enrichers,
+which add to the metadata (`enrichers`), and severity providers (`severity`). The names that Brama
+announces are listed in `brama.telemetry.names.HOOKS`; announce your own under a prefix of your own.
 
 Listeners are called in the thread, task and moment of the occurrence, one after the other, in the
 order of their attaching. So they must be quick and must not block; what takes time belongs into a
@@ -20,19 +20,14 @@ subscription (`brama.subscribe`), which has a mailbox and a worker.
 
 from __future__ import annotations
 
-import inspect
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
-import attrs
-
-from .errors import ConfigError
+from .bus import BUSES, ENRICHERS, LISTENERS, Attachment, Bus, made
 from .faults import report
-from .forks import renew_after_fork
 from .hook_names import HANDLER_FAILURE
 
 __all__ = [
@@ -42,7 +37,9 @@ __all__ = [
     "attach",
     "attached",
     "detach",
+    "enrichment",
     "execute",
+    "failed",
     "handlers",
     "span",
     "watch",
@@ -54,67 +51,7 @@ Handler = Callable[[str, Measurements, Metadata, Any], object]
 """What is called: ``handler(event, measurements, metadata, config)``."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-_REMEMBERED: Final = 1024
-"""Names whose listeners are remembered. Names are meant to be few; more are merely slower."""
-
-
-@attrs.frozen(eq=False)
-class Attachment:
-    """One listener: who it is, what it listens to, what is called and with which `config`."""
-
-    id: str
-    events: tuple[str, ...]
-    handler: Handler
-    config: Any = None
-
-    def hears(self, event: str) -> bool:
-        """Whether one of its names is `event`, or a pattern that ends in ``*`` and covers it."""
-        return any(
-            event.startswith(name[:-1]) if name.endswith("*") else event == name
-            for name in self.events
-        )
-
-
-class _Bus:
-    """Who is attached.
-
-    Invariant: `attached` and `routes` are replaced whole, under the lock; what they held is
-    never changed, but that `routes` gains names. So `execute` reads without a lock, and an
-    occurrence goes to those who were attached when it was announced.
-    """
-
-    __slots__ = ("__weakref__", "attached", "changed", "lock", "routes")
-
-    def __init__(self) -> None:
-        self.attached: Mapping[str, Attachment] = {}
-        self.routes: dict[str, tuple[Attachment, ...]] = {}
-        self.changed: tuple[Callable[[], object], ...] = ()
-        self.lock = threading.RLock()  # a watcher may attach or detach
-        renew_after_fork(self)
-
-    def route(self, event: str, routes: dict[str, tuple[Attachment, ...]]) -> Any:
-        """Who hears `event`, looked up once and remembered in `routes`."""
-        found = tuple(each for each in self.attached.values() if each.hears(event))
-        # `routes` was read before `attached`: had it been renewed in between, nobody looks at
-        # this one any more, and it may hold what it likes.
-        if len(routes) < _REMEMBERED:
-            routes[event] = found
-        return found
-
-    def replace(self, attached: Mapping[str, Attachment]) -> None:
-        """Under the lock."""
-        # In this order: a route that is looked up in between goes into the old dict.
-        self.attached = attached
-        self.routes = {}
-        for changed in self.changed:
-            changed()
-
-    def after_fork(self) -> None:
-        """Whoever held the lock is not there to release it. Listeners stay attached."""
-        self.lock = threading.RLock()
-
-
-_bus: Final = _Bus()
+_ARGUMENTS: Final = ("event", "measurements", "metadata", "config")
 
 
 def attach(
@@ -152,34 +89,24 @@ def attach(
     and by `brama.telemetry.handler_failure`; whoever announced does not notice.
     Threads: any. Occurrences already being announced may still miss it, or, on `detach`, reach it.
     """
-    attachment = Attachment(_checked_id(id), _checked(events), _checked_handler(handler), config)
-    with _bus.lock:
-        if id in _bus.attached:
-            raise ConfigError(
-                "id",
-                "one that no listener has yet",
-                id,
-                hint=f"Detach the other one first: brama.telemetry.detach({id!r}).",
-            )
-        _bus.replace({**_bus.attached, id: attachment})
-    return attachment
+    return LISTENERS.add(made(id, events, handler, config, arguments=_ARGUMENTS))
 
 
 def detach(id: str) -> bool:
-    """End what `attach` began; whether a listener had that id.
+    """End what `attach`, `enrich`, `enrich_metrics` or `provide_severity` began under this id.
+
+    Returns:
+        Whether anyone had it.
 
     Threads: any, the listener's own call included.
     """
-    with _bus.lock:
-        if id not in _bus.attached:
-            return False
-        _bus.replace({key: each for key, each in _bus.attached.items() if key != id})
-        return True
+    ended = [bus.remove(id) for bus in BUSES]  # all of them, whoever comes first
+    return any(ended)
 
 
 def handlers(event: str | None = None) -> list[Attachment]:
     """Who is attached, in the order of attaching; with `event`, those who hear it."""
-    return [each for each in _bus.attached.values() if event is None or each.hears(event)]
+    return [each for each in LISTENERS.attached.values() if event is None or each.hears(event)]
 
 
 def attached(event: str) -> bool:
@@ -187,12 +114,8 @@ def attached(event: str) -> bool:
 
     Threads: any; no lock. About 0.1 µs.
     """
-    bus = _bus
-    if not bus.attached:
-        return False
-    routes = bus.routes
-    found = routes.get(event)
-    return bool(bus.route(event, routes) if found is None else found)
+    bus = LISTENERS
+    return bool(bus.attached) and bool(bus.those_for(event))
 
 
 def watch(changed: Callable[[], object]) -> None:
@@ -200,15 +123,15 @@ def watch(changed: Callable[[], object]) -> None:
 
     For those to whom even `attached` is too dear: they keep a flag of their own.
     """
-    with _bus.lock:
-        _bus.changed = (*_bus.changed, changed)
+    with LISTENERS.lock:
+        LISTENERS.changed = (*LISTENERS.changed, changed)
         changed()
 
 
 def unwatch(changed: Callable[[], object]) -> None:
     """End what `watch` began."""
-    with _bus.lock:
-        _bus.changed = tuple(each for each in _bus.changed if each != changed)
+    with LISTENERS.lock:
+        LISTENERS.changed = tuple(each for each in LISTENERS.changed if each != changed)
 
 
 def execute(
@@ -230,34 +153,75 @@ def execute(
     may raise at any line, pass through.
     Threads: any, never under a lock. About 0.1 µs while nobody is attached at all.
     """
-    bus = _bus
+    bus = LISTENERS
     if not bus.attached:
         return
     routes = bus.routes
     found = routes.get(event)
     if found is None:
         found = bus.route(event, routes)
+    if found and ENRICHERS.attached:
+        added = enrichment(event, metadata)
+        if added:
+            metadata = _Enriched(metadata, added)
     for attachment in found:
         try:
             attachment.handler(event, measurements, metadata, attachment.config)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a listener is never fatal
-            _failed(attachment, event, error)
+            failed(bus, attachment, event, error)
 
 
-def _failed(attachment: Attachment, event: str, error: BaseException) -> None:
-    with _bus.lock:
-        # Two threads may fail in it at once, and the id may be another listener's by now.
-        first = _bus.attached.get(attachment.id) is attachment and detach(attachment.id)
-    if not first:
+class _Enriched(dict[str, Any]):
+    """Metadata with what enrichers have added, which remembers what that was."""
+
+    __slots__ = ("added",)
+
+    def __init__(self, metadata: Metadata, added: Metadata) -> None:
+        super().__init__({**added, **metadata})
+        self.added = added
+
+
+def enrichment(event: str, metadata: Metadata) -> Metadata:
+    """What the enrichers of `event` add to its metadata, under names that it has not got."""
+    if not ENRICHERS.attached:
+        return _NOTHING
+    if isinstance(metadata, _Enriched):
+        return metadata.added
+    added: dict[str, Any] = {}
+    for attachment in ENRICHERS.those_for(event):
+        try:
+            more = attachment.handler(event, metadata)
+            if more is not None:
+                added.update(_named(more))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - an enricher is never fatal
+            failed(ENRICHERS, attachment, event, error)
+    return {name: value for name, value in added.items() if name not in metadata}
+
+
+def _named(more: Any) -> dict[str, Any]:
+    named: dict[Any, Any] = dict(more)
+    for name in named:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"an enricher returns values by name, got the name {name!r}")
+    return named
+
+
+def failed(bus: Bus, attachment: Attachment, event: str, error: BaseException) -> None:
+    """One of `bus` has raised: it is detached, and that is reported, once."""
+    # Two threads may fail in it at once, and the id may be another's by now.
+    if not bus.drop(attachment):
         return
-    report(f"listener {attachment.id!r} of {event!r} raised and was detached; it", error)
+    report(f"{bus.role} {attachment.id!r} of {event!r} raised and was detached; it", error)
     execute(
         HANDLER_FAILURE,
         {"system_time": time.time(), "monotonic_time": time.monotonic()},
         {
             "id": attachment.id,
+            "role": bus.role,
             "event": event,
             "events": attachment.events,
             "handler": attachment.handler,
@@ -336,50 +300,6 @@ def span(event: str, metadata: Metadata = _NOTHING) -> Occurrence:
 
 def reset() -> None:
     """Detach everyone; for tests."""
-    with _bus.lock:
-        _bus.replace({})
-
-
-def _checked_id(id: object) -> str:
-    if not isinstance(id, str) or not id:
-        raise ConfigError("id", "a name", id)
-    return id
-
-
-def _checked(events: str | Iterable[str]) -> tuple[str, ...]:
-    try:
-        names = (events,) if isinstance(events, str) else tuple(events)
-    except TypeError:
-        raise ConfigError("events", "a name, or a list of names", events) from None
-    if not names:
-        raise ConfigError("events", "at least one name", names)
-    name: Any
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise ConfigError("events", "names such as 'brama.circuit.transition'", name)
-        if "*" in name[:-1]:
-            raise ConfigError("events", "names with a '*' at their end only", name)
-    return names
-
-
-def _checked_handler(handler: object) -> Handler:
-    if not callable(handler):
-        raise ConfigError("handler", "a function (event, measurements, metadata, config)", handler)
-    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - its colour is asked for, not its presence
-    ):
-        raise ConfigError(
-            "handler",
-            "a plain function, for nobody would await it",
-            handler,
-            hint="Subscribe an async handler to events instead: brama.subscribe(handler, …).",
-        )
-    try:
-        inspect.signature(handler).bind("event", {}, {}, None)
-    except TypeError:
-        raise ConfigError(
-            "handler", "callable as handler(event, measurements, metadata, config)", handler
-        ) from None
-    except ValueError:  # some builtins have no signature
-        pass
-    return handler
+    for bus in BUSES:
+        with bus.lock:
+            bus.replace({})

@@ -7,11 +7,17 @@ application configures logging.
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from . import hook_names
+from .enrichers import adornment
+from .severity import LEVELS, Severity, severity_of
 from .throttle import Throttle
 
-__all__ = ["quieten", "state_changed"]
+if TYPE_CHECKING:
+    from .hooks import Metadata
+
+__all__ = ["level_of", "line", "quieten", "state_changed"]
 
 _CIRCUITS: Final = logging.getLogger("brama.circuits")
 _throttle: Final = Throttle(1 / 50, burst=200)
@@ -24,35 +30,91 @@ def quieten() -> None:
         root.addHandler(logging.NullHandler())
 
 
-def state_changed(
-    connection: str,
-    scope: str | None,
-    previous: str,
-    new: str,
-    reason: str | None,
-    *,
-    trace: str | None = None,
+def level_of(
+    logger: logging.Logger, event: str, severity: Severity, metadata: Metadata
+) -> int | None:
+    """The level of the line that tells of an occurrence; None if there is to be none."""
+    decided = severity_of(event, severity, metadata)
+    if decided == "off":
+        return None
+    level = LEVELS[decided]
+    return level if logger.isEnabledFor(level) else None
+
+
+def line(
+    logger: logging.Logger,
+    event: str,
+    severity: Severity,
+    metadata: Metadata,
+    text: str,
+    *values: object,
+    **extra: Any,
 ) -> None:
-    """One line: WARNING when a circuit opens, INFO otherwise; 50 a second at most."""
-    level = logging.WARNING if new in {"open", "forced_open"} else logging.INFO
-    if not _CIRCUITS.isEnabledFor(level):
+    """Write the line that tells of an occurrence, as graded and enriched by the application.
+
+    Example:
+        >>> import logging
+        >>> line(logging.getLogger("shop"), "shop.closed", "info", {"city": "Oslo"}, "%s", "closed")
+
+    Args:
+        logger: where it goes.
+        event: the occurrence, by whose name it is enriched and graded.
+        severity: unless a severity provider says otherwise.
+        metadata: what enrichers and severity providers are given.
+        text, values: as for `logging`.
+        extra: attributes of the record. What enrichers add stands in ``brama_added``, a dict, and
+            behind the text.
+    """
+    level = level_of(logger, event, severity, metadata)
+    if level is not None:
+        _write(logger, level, event, metadata, text, values, extra)
+
+
+def _write(
+    logger: logging.Logger,
+    level: int,
+    event: str,
+    metadata: Metadata,
+    text: str,
+    values: tuple[object, ...],
+    extra: dict[str, Any],
+) -> None:
+    added = adornment(event, metadata)
+    if added:
+        text += " [%s]"
+        values = (*values, " ".join(f"{name}={value!s}" for name, value in added.items()))
+        extra = {**extra, "brama_added": added}
+    logger.log(level, text, *values, extra=extra)
+
+
+def state_changed(severity: Severity, metadata: Metadata, *, trace: str | None = None) -> None:
+    """One line of a transition; 50 a second at most."""
+    event = hook_names.CIRCUIT_TRANSITION
+    level = level_of(_CIRCUITS, event, severity, metadata)
+    if level is None:
         return
     held_back = _throttle.admit()
     if held_back is None:
         return
-    _CIRCUITS.log(
+    connection, scope, reason = (metadata[key] for key in ("connection", "scope", "reason"))
+    _write(
+        _CIRCUITS,
         level,
+        event,
+        metadata,
         "circuit %s: %s -> %s%s%s",
-        connection if scope is None else f"{connection} ({scope})",
-        previous,
-        new,
-        f" ({reason})" if reason else "",
-        f"; {held_back} changes before it were not logged" if held_back else "",
-        extra={
+        (
+            connection if scope is None else f"{connection} ({scope})",
+            metadata["previous_state"],
+            metadata["new_state"],
+            f" ({reason})" if reason else "",
+            f"; {held_back} changes before it were not logged" if held_back else "",
+        ),
+        {
             "brama_connection": connection,
             "brama_scope": scope,
-            "brama_previous_state": previous,
-            "brama_new_state": new,
+            "brama_previous_state": metadata["previous_state"],
+            "brama_new_state": metadata["new_state"],
             "brama_trace": trace,
         },
     )

@@ -5,28 +5,41 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from . import metrics, names
+from .enrichers import adorn
 from .faults import error_type, swallow
 from .flags import admit
 from .names import LogEventName
 from .providers import logger
+from .severity import Severity, severity_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
     from opentelemetry.util.types import AnyValue, AttributeValue
 
+    from .hooks import Metadata
+
 __all__ = ["emit", "record_exception"]
 
-Severity = Literal["INFO", "WARN", "ERROR"]
+TEXTS: Final = {
+    "debug": "DEBUG",
+    "info": "INFO",
+    "warning": "WARN",
+    "error": "ERROR",
+    "critical": "FATAL",
+}
+"""What each severity is to OpenTelemetry."""
 OPT_IN: Final = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
 
 
 def emit(
     event: LogEventName,
     *,
+    occurrence: str,
+    metadata: Metadata,
     severity: Severity,
     body: str,
     attributes: dict[str, AttributeValue],
@@ -34,6 +47,16 @@ def emit(
     time_ns: int | None = None,
 ) -> None:
     """Emit one log event, correlated with the span in `context`. Nothing without a provider.
+
+    Args:
+        event: its name and scope.
+        occurrence: the name on the hook bus by which it is enriched and graded.
+        metadata: what enrichers and severity providers are given.
+        severity: unless a severity provider says otherwise.
+        body: for people.
+        attributes: for machines; enrichers add to them.
+        context: holds the span that it belongs to.
+        time_ns: when it happened; by default now.
 
     Failure: none; a fault of telemetry is logged. As many as spans are made per second, the rest
     is counted.
@@ -43,9 +66,13 @@ def emit(
         target = logger(event.scope)
         if target is None:
             return
+        severity = severity_of(occurrence, severity, metadata)
+        if severity == "off":
+            return
         if admit(event.name) is None:
             metrics.held_back.add(event.name)
             return
+        adorn(attributes, occurrence, metadata)
         from opentelemetry._logs import LogRecord, SeverityNumber
         from opentelemetry.context import Context
 
@@ -55,8 +82,8 @@ def emit(
                 timestamp=time.time_ns() if time_ns is None else time_ns,
                 # An empty one would be taken for none, and the emitter's own current span used.
                 context=context if context is not None else Context(),
-                severity_text=severity,
-                severity_number=SeverityNumber[severity],
+                severity_text=TEXTS[severity],
+                severity_number=SeverityNumber[TEXTS[severity]],
                 body=body,
                 attributes=values,
                 event_name=event.name,
@@ -73,6 +100,8 @@ def record_exception(
     severity: Severity,
     context: Context | None,
     attributes: dict[str, AttributeValue],
+    occurrence: str,
+    metadata: Metadata,
 ) -> None:
     """Show an exception as an event of `span`, as a log event, or as both.
 
@@ -86,6 +115,8 @@ def record_exception(
     if wanted & {"logs", "logs/dup"}:
         emit(
             names.EXCEPTION,
+            occurrence=occurrence,
+            metadata=metadata,
             severity=severity,
             body=f"{type(error).__qualname__}: {error}",
             context=context,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import metric_names as names
 from . import providers
+from .enrichers import labels
 from .faults import errors, swallow
 from .forks import renew_after_fork
 from .histograms import Histogram
@@ -283,9 +284,8 @@ class _Callback:
         try:
             for do in self._before:
                 do()
-            attributes = self._metric.attributes
             return [
-                Observation(number, {k: v for k, v in zip(attributes, values, strict=True) if v})
+                Observation(number, labels(self._metric, values))
                 for values, number in reading(self._metric).items()
             ]
         except Exception as error:  # noqa: BLE001 - one metric must not cost the others

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import hook_names, metrics, names
 from .context import context_of, is_sampled
+from .enrichers import adorn
 from .faults import error_type, swallow
 from .flags import options, watching
 from .hooks import Occurrence, attached
@@ -112,11 +113,13 @@ class _Watched(Process):
         # Always one of these two and never the frame's own context: whatever was current
         # where the worker was started has nothing to do with this event.
         parent = publish if self._child else Context()
+        attributes = _attributes(self._metadata)
+        adorn(attributes, f"{hook_names.EVENT_PROCESS}.start", self._metadata)
         self._span = spans.start_span(
             names.PROCESS.of(self._event),
             parent,
             kind=SpanKind.CONSUMER,
-            attributes=_attributes(self._metadata),
+            attributes=attributes,
             links=[] if options().relationship == "none" else links([publish], "publish"),
         )
         self._attached = set_span_in_context(self._span, parent)
@@ -148,12 +151,14 @@ class _Watched(Process):
             record_exception(
                 exc,
                 span if recording else None,
-                severity="WARN",
+                severity="warning",
                 context=self._attached,
                 attributes={
                     names.SUBSCRIPTION: self._metadata["subscription"],
                     names.EVENT: self._event,
                 },
+                occurrence=f"{hook_names.EVENT_PROCESS}.exception",
+                metadata=self._metadata,
             )
             if span is not None and recording:
                 from opentelemetry.trace import StatusCode

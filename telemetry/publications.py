@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import hook_names, metrics, names
 from .context import Trace, traceparent
+from .enrichers import adorn
 from .faults import swallow
 from .hooks import attached, execute
 from .providers import tracer
@@ -109,13 +110,9 @@ def publish(
     try:
         metrics.published.add(event)
         metrics.register()
+        about = {"event": event, "event_id": event_id, "connection": connection, "scope": scope}
         if attached(hook_names.EVENT_PUBLISHED):
-            metadata = {
-                "event": event,
-                "event_id": event_id,
-                "connection": connection,
-                "scope": scope,
-            }
+            metadata = about
         if parent is None or (spans := tracer(names.NOTIFICATION)) is None:
             return _UNTRACED if metadata is None else Publication(metadata=metadata)
         from opentelemetry.trace import SpanKind, set_span_in_context
@@ -129,6 +126,7 @@ def publish(
             attributes[names.CIRCUIT_SCOPE] = scope
         if state is not None:
             attributes[names.STATE] = str(state)
+        adorn(attributes, hook_names.EVENT_PUBLISHED, about)
         span = spans.start_span(
             names.PUBLISH.of(event), parent, kind=SpanKind.PRODUCER, attributes=attributes
         )

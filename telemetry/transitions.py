@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from . import hook_names, lines, metrics, names
 from .context import is_unsampled, traceparent
+from .enrichers import adorn
 from .faults import swallow
 from .flags import admit
 from .hooks import attached, execute
@@ -29,6 +30,7 @@ from .links import links
 from .log_events import emit
 from .pools import pool
 from .providers import tracer
+from .severity import Severity
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -86,6 +88,7 @@ class Change:
             attributes = self.attributes()
             if held_back:
                 attributes[names.HELD_BACK] = held_back
+            adorn(attributes, hook_names.CIRCUIT_TRANSITION, self.metadata(parent))
             span = spans.start_span(
                 names.TRANSITION.of(self.new),
                 parent,
@@ -109,23 +112,19 @@ class Change:
         try:
             metrics.transitions.add(pool(self.connection), self.new, self.previous)
             metrics.register()
-            opened = self.new in {"open", "forced_open"}
+            severity: Severity = "warning" if self.new in {"open", "forced_open"} else "info"
+            metadata = self.metadata(context)
             emit(
                 names.STATE_CHANGED,
-                severity="WARN" if opened else "INFO",
+                occurrence=hook_names.CIRCUIT_TRANSITION,
+                metadata=metadata,
+                severity=severity,
                 body=f"circuit {self.connection}: {self.previous} -> {self.new}",
                 attributes=self.attributes(),
                 context=context,
                 time_ns=self.time_ns,
             )
-            lines.state_changed(
-                self.connection,
-                self.scope,
-                self.previous,
-                self.new,
-                self.reason,
-                trace=traceparent(context),
-            )
+            lines.state_changed(severity, metadata, trace=traceparent(context))
         except Exception as error:  # noqa: BLE001 - a state change must not fail for its log
             swallow("telling of a transition", error)
         if attached(hook_names.CIRCUIT_TRANSITION):
@@ -137,19 +136,19 @@ class Change:
             measurements["duration"] = self.duration
         if self.failure_count is not None:
             measurements["failure_count"] = self.failure_count
-        execute(
-            hook_names.CIRCUIT_TRANSITION,
-            measurements,
-            {
-                "connection": self.connection,
-                "scope": self.scope,
-                "pool": pool(self.connection),
-                "previous_state": self.previous,
-                "new_state": self.new,
-                "reason": self.reason,
-                "context": context,
-            },
-        )
+        execute(hook_names.CIRCUIT_TRANSITION, measurements, self.metadata(context))
+
+    def metadata(self, context: Context | None) -> dict[str, Any]:
+        """What listeners, enrichers and severity providers are given."""
+        return {
+            "connection": self.connection,
+            "scope": self.scope,
+            "pool": pool(self.connection),
+            "previous_state": self.previous,
+            "new_state": self.new,
+            "reason": self.reason,
+            "context": context,
+        }
 
     def attributes(self) -> dict[str, AttributeValue]:
         """Of the span and of the log event."""

@@ -14,6 +14,7 @@ from brama.telemetry import (
     ConfigError,
     attach,
     attached,
+    bus,
     detach,
     execute,
     faults,
@@ -353,7 +354,7 @@ def test_names_without_end_do_not_grow_the_bus() -> None:
     for number in range(5000):
         execute(f"shop.{number}")
     assert len(heard.calls) == 5000
-    assert len(hooks._bus.routes) <= 1024
+    assert len(bus.LISTENERS.routes) <= 1024
 
 
 def test_occurrences_are_neither_lost_nor_doubled_while_others_come_and_go() -> None:
@@ -388,7 +389,7 @@ def test_occurrences_are_neither_lost_nor_doubled_while_others_come_and_go() -> 
 
 def test_a_forked_child_keeps_the_listeners_and_can_attach_more() -> None:
     attach("mine", "shop.*", Heard())
-    hooks._bus.lock.acquire()  # as another thread might hold it at the moment of the fork
+    bus.LISTENERS.lock.acquire()  # as another thread might hold it at the moment of the fork
     child = os.fork()
     if child == 0:
         status = 1
@@ -399,7 +400,7 @@ def test_a_forked_child_keeps_the_listeners_and_can_attach_more() -> None:
             status = 0 if [each.id for each in handlers()] == ["mine", "child"] else 2
         finally:
             os._exit(status)
-    hooks._bus.lock.release()
+    bus.LISTENERS.lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
