@@ -45,6 +45,7 @@ from .keywords import Options
 from .link import Link
 from .log import Record
 from .options import check_name, check_scope, seconds, whole
+from .orders import Order, acting_as, acting_person
 from .outcome import Outcome
 from .permit import Permit
 from .policy import OPTIONS, Policy, check_options, merge
@@ -111,6 +112,7 @@ __all__ = [
     "Isolation",
     "Link",
     "Options",
+    "Order",
     "Outcome",
     "Permit",
     "Policy",
@@ -136,6 +138,8 @@ __all__ = [
     "UnknownGroupError",
     "Why",
     "Window",
+    "acting_as",
+    "acting_person",
     "always_failing",
     "any_of",
     "check_cleanup",

@@ -18,6 +18,7 @@ from .fields import Fields
 from .generation import Generation
 from .log import Record
 from .options import Key, check_name, check_scope
+from .orders import Order
 from .policy import Policy, check_options, check_policy, merge
 from .roster import Roster
 from .shared import Shared
@@ -181,7 +182,11 @@ class Catalogue:
         checked = check_options(options)
         with self._configuring:
             given = merge(breaker.options, checked)
-            breaker.reconfigure(Policy(**merge(self._defaults(), given)), given)
+            policy = Policy(**merge(self._defaults(), given))
+            self.shared.ordered(
+                Order(order="configure", connection=name, scope=scope, options=checked)
+            )
+            breaker.reconfigure(policy, given)
         return circuit
 
     def find(self, name: str, *, scope: str | None = None) -> Circuit | None:
@@ -221,6 +226,7 @@ class Catalogue:
             self._gone[(scope, name)] = breaker
             ring = breaker.shut_gate("connection_unregistered")
             self.shared.gone(breaker)
+        self.shared.ordered(Order(order="unregister", connection=name, scope=scope))
         if ring:
             self.shared.bell(breaker)
         return True
@@ -320,12 +326,14 @@ class Catalogue:
 
     def deactivate(self) -> None:
         """Let every call through every circuit, and count nothing; once more for each time."""
+        self.shared.ordered(Order(order="deactivate"))
         with self._lock:
             self._deactivated += 1
             self._bypass()
 
     def activate(self) -> None:
         """Take one `deactivate` back."""
+        self.shared.ordered(Order(order="activate"))
         with self._lock:
             self._deactivated = max(0, self._deactivated - 1)
             self._bypass()

@@ -31,6 +31,7 @@ from .detection import Detecting
 from .evidence import Why
 from .lasting import run
 from .options import check_probe, check_reason, seconds
+from .orders import Order
 from .permit import Bystander, Permit
 from .policy import Policy
 from .spanned import permit_for
@@ -352,33 +353,39 @@ class Circuit(Detecting):
                 policy itself does not change. On an open circuit the time starts anew.
         """
         expiry = None if expires_in is None else seconds("expires_in", expires_in)
-        self._breaker.open(check_reason(reason), expiry)
+        self._note("open_circuit", check_reason(reason), expires_in=expiry)
+        self._breaker.open(reason, expiry)
 
     def close_circuit(self, reason: str | None = "manually closed") -> None:
         """Close the circuit now and forget its failures."""
-        self._breaker.close(check_reason(reason))
+        self._note("close_circuit", check_reason(reason))
+        self._breaker.close(reason)
 
     def reset_circuit(self, reason: str | None = "manually reset") -> None:
         """Close the circuit now and forget all that led here; always an event."""
-        self._breaker.reset(check_reason(reason))
+        self._note("reset_circuit", check_reason(reason))
+        self._breaker.reset(reason)
 
     def force_open(self, reason: str | None = "forced open") -> None:
         """Refuse every call until `close_circuit`, `reset_circuit` or another order.
 
         No clock and no probe ends it.
         """
-        self._breaker.force(State.FORCED_OPEN, check_reason(reason))
+        self._note("force_open", check_reason(reason))
+        self._breaker.force(State.FORCED_OPEN, reason)
 
     def disable(self, reason: str | None = "disabled") -> None:
         """Let every call pass, counted and not judged, until another order."""
-        self._breaker.force(State.DISABLED, check_reason(reason))
+        self._note("disable", check_reason(reason))
+        self._breaker.force(State.DISABLED, reason)
 
     def metrics_only(self, reason: str | None = "metrics only") -> None:
         """Let every call pass and judge it, but never open: a trial run of the policy.
 
         What would have opened the circuit is the event `threshold_exceeded`.
         """
-        self._breaker.force(State.METRICS_ONLY, check_reason(reason))
+        self._note("metrics_only", check_reason(reason))
+        self._breaker.force(State.METRICS_ONLY, reason)
 
     def isolate(self, reason: str | None = "isolated") -> Isolation:
         """Refuse every call until this handle and those of all other holders are released.
@@ -390,7 +397,8 @@ class Circuit(Detecting):
             ...     payments.available()
             False
         """
-        return self._breaker.isolate(check_reason(reason))
+        self._note("isolate", check_reason(reason))
+        return self._breaker.isolate(reason)
 
     def set_expiry(self, expiry: float | timedelta) -> None:
         """Stay open for `expiry` seconds, in the place of what the policy says.
@@ -398,15 +406,31 @@ class Circuit(Detecting):
         It holds for the present opening, counted from its beginning, and for all later ones until
         `reset_expiry`.
         """
-        self._breaker.set_expiry(seconds("expiry", expiry))
+        checked = seconds("expiry", expiry)
+        self._note("set_expiry", expiry=checked)
+        self._breaker.set_expiry(checked)
 
     def reset_expiry(self) -> None:
         """Go by the policy's expiry again; that of an open circuit is over now."""
+        self._note("reset_expiry")
         self._breaker.reset_expiry()
 
     def disable_expiry(self) -> None:
         """Stay open, now or when it opens next, until somebody closes the circuit."""
+        self._note("disable_expiry")
         self._breaker.disable_expiry()
+
+    def _note(self, order: str, reason: str | None = None, **options: Any) -> None:
+        breaker = self._breaker
+        breaker.shared.ordered(
+            Order(
+                order=order,
+                connection=breaker.name,
+                scope=breaker.scope,
+                reason=reason,
+                options=options,
+            )
+        )
 
     # Evidence, storing
 
@@ -428,6 +452,7 @@ class Circuit(Detecting):
         Raises:
             ConfigError: `stored` is not what `dump` gives.
         """
+        self._note("load")
         self._breaker.load(stored)
 
     def __copy__(self) -> Self:

@@ -16,6 +16,7 @@ from brama.telemetry import ConfigError
 from .gate import Gate
 from .generation import Meter
 from .machine import NEVER, Rare
+from .orders import Order
 from .policy import OPTIONS, Policy
 from .state import State
 
@@ -237,6 +238,8 @@ class Controls(Gate):
             else:
                 self._force(below, "isolation ended", now)
 
+        order = Order(order="release", connection=self.name, scope=self.scope)
+        self.shared.ordered(order)
         self._order(apply, ring=True)
 
     # The expiry

@@ -13,6 +13,7 @@ from uuid import uuid4
 from brama.telemetry import follow, watching
 
 from .generation import Generation
+from .orders import Ordered
 from .pulse import Pulses
 
 __all__ = ["Interest", "Nobody", "Shared"]
@@ -55,6 +56,7 @@ class Shared:
         clock: monotonic seconds. Called in the thread of the guarded call, never under a lock.
         wall: POSIX time in seconds, used as data only.
         interest: what subscribers want.
+        ordered: told of every order, before it takes effect.
         watched: whether anybody wants an event of every call that was made; the one flag that a
             guarded call tests.
         watched_refusals: the same of every call that was refused.
@@ -82,6 +84,7 @@ class Shared:
         "heads",
         "interest",
         "leaked",
+        "ordered",
         "pulses",
         "random",
         "revive",
@@ -110,6 +113,7 @@ class Shared:
         # Any stands for a Breaker, which is made of this and not the other way round.
         self.bell: Callable[[Any], None] = _silent
         self.gone: Callable[[Any], None] = _silent
+        self.ordered: Ordered = _silent
         self.revive: Callable[[Any], None] = _admit
         self.sources: Any = NoSources()
         self.bypass: Generation | None = None

@@ -25,6 +25,9 @@ from .handler_actor import HandlerActor
 from .index import Index
 from .inline import inline
 from .journal import (
+    ENTRIES,
+    Entry,
+    EntryKind,
     Journal,
     JournalDamagedError,
     JournalError,
@@ -34,6 +37,7 @@ from .journal import (
     JournalStatus,
     Replay,
     Store,
+    Trail,
     finish,
     verify,
 )
@@ -46,8 +50,11 @@ from .subscription import Subscription
 from .subscriptions import Subscribers, Subscriptions
 
 __all__ = [
+    "ENTRIES",
     "EVENTS",
     "Choosing",
+    "Entry",
+    "EntryKind",
     "Event",
     "EventFormatError",
     "EventStream",
@@ -73,6 +80,7 @@ __all__ = [
     "SubscriptionClosed",
     "SubscriptionStatus",
     "Subscriptions",
+    "Trail",
     "alarm",
     "cloudevents",
     "event_schema",

@@ -15,6 +15,7 @@ appends it to the `JournalFile` and feeds the durable subscriptions by their `Fo
 
 from .appending import finish
 from .connection import connect_readonly, described
+from .entries import ENTRIES, Entry, EntryKind
 from .errors import JournalDamagedError, JournalError, JournalForeignError, JournalGoneError
 from .feeding import order
 from .file import stored
@@ -25,10 +26,14 @@ from .options import JournalOptions
 from .replay import Replay
 from .rows import Stored, microseconds
 from .store import Store
+from .trail import Trail
 from .verify import Finding, Report, verify
 
 __all__ = [
+    "ENTRIES",
     "JOURNALED",
+    "Entry",
+    "EntryKind",
     "Finding",
     "Follower",
     "Intake",
@@ -44,6 +49,7 @@ __all__ = [
     "Store",
     "Stored",
     "Tap",
+    "Trail",
     "connect_readonly",
     "described",
     "finish",

@@ -28,7 +28,7 @@ def append_waiting(journal: Journal) -> None:
         claim = journal.take_place()
         try:
             ids = journal.file.append(
-                claim.source, journal.owner, work.number - journal.base, work.events
+                claim.source, journal.owner, work.number - journal.base, work.items
             )
         except LookupError:
             journal.claim = None  # the file is another one
@@ -37,7 +37,8 @@ def append_waiting(journal: Journal) -> None:
             # From behind: what was in the file already is at the front.
             for id, version in zip(reversed(ids), reversed(work.versions), strict=False):
                 follower.appended(id, version)
-        journal.appended = work.end
+        journal.done = work.end
+        journal.appended += len(ids)
         intake.advance(work.end)
 
 
@@ -58,7 +59,7 @@ def finish(journal: Journal, timeout: float) -> bool:
         return False
     try:
         journal.file.hurry(timeout)
-        if journal.claim is not None or journal.intake.waiting:
+        if journal.claim is not None or not journal.intake.idle:
             append_waiting(journal)
             farewell(journal)
             journal.leave()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .entries import Entry, write
 from .errors import JournalDamagedError, JournalError, JournalForeignError
 from .folder import clear_leftovers
 from .schema import APPLICATION_ID, MIGRATIONS, VERSION
@@ -16,7 +19,15 @@ if TYPE_CHECKING:
 
 # Imported where it is used: a service without a journal does not pay for it.
 
-__all__ = ["close", "connect", "connect_readonly", "described", "transaction"]
+__all__ = [
+    "close",
+    "connect",
+    "connect_readonly",
+    "described",
+    "has_trail",
+    "last_id",
+    "transaction",
+]
 
 LEAST = (3, 38, 0)
 """Version of SQLite that has all that the tables need: STRICT, unixepoch()."""
@@ -129,6 +140,25 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         if version < VERSION:
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {VERSION}")
+            made = Entry(
+                entry="schema_migrated",
+                at=time.time_ns() // 1000,
+                process=os.getpid(),
+                data={"old": version, "new": VERSION},
+            )
+            write(db, None, [(made, last_id(db))])
+
+
+def has_trail(db: sqlite3.Connection) -> bool:
+    """Whether the file has an audit trail; one that only an earlier release has written has not."""
+    return db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'trail'").fetchone() is not None
+
+
+def last_id(db: sqlite3.Connection, table: str = "events") -> int:
+    """The id of the last row that ever was, 0 if there never was one."""
+    # Not max(id): the numbers go on when retention has removed all.
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _statements(script: str) -> Iterator[str]:

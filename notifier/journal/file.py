@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ import attrs
 
 from brama.circuits import Event
 
-from .connection import close, connect, described, transaction
+from .connection import close, connect, described, last_id, transaction
+from .entries import Entry, write
 from .errors import JournalDamagedError, JournalError, JournalGoneError
 from .folder import PARTS, held
 from .options import JournalOptions
@@ -25,10 +26,16 @@ from .rows import INSERT, Stored, heads_of, row_of
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["Claim", "JournalFile", "last_id", "stored"]
+__all__ = ["Claim", "JournalFile", "stored"]
 
 CHUNK = 5_000
 """Rows that one transaction of retention removes: others want to write, too."""
+
+RETENTION = {"events": "retention", "trail": "trail_retention"}
+"""What keeps a record of what was removed, for each table that only grows otherwise."""
+
+SKEW = 300.0
+"""Seconds by which clocks may differ. What is stamped later than that was stamped wrongly."""
 
 SELECT = "SELECT id, event, connection, scope, body FROM events "
 
@@ -143,8 +150,12 @@ class JournalFile:
 
     # Writers
 
-    def claim(self, owner: Owner) -> Claim:
+    def claim(self, owner: Owner, entry: Entry | None = None) -> Claim:
         """Take the place of a writer who is gone, or a new one.
+
+        Args:
+            owner: who is to write.
+            entry: puts it on the trail.
 
         Raises:
             JournalError: not now.
@@ -169,6 +180,10 @@ class JournalFile:
                     "SET owner = excluded.owner, written = 0",
                     (source, owner.id),
                 )
+                if entry is not None:
+                    data = {**entry.data, "clean": bool(clean)}
+                    told = attrs.evolve(entry, subject=source, data=data)
+                    write(db, source, [(told, last_id(db))])
             heads = {
                 (scope, connection): (epoch, seq)
                 for scope, connection, epoch, seq in db.execute(
@@ -177,41 +192,47 @@ class JournalFile:
             }
         return Claim(source, fresh=True, clean=bool(clean), heads=heads)
 
-    def leave(self, source: str, owner: Owner, *, clean: bool) -> None:
+    def leave(self, source: str, owner: Owner, *, clean: bool, entry: Entry | None = None) -> None:
         """Give the place of a writer back.
 
         Args:
             source: the place.
             owner: who leaves.
             clean: all that it has published is in the file.
+            entry: puts it on the trail.
         """
         with self.use(durable=self.options.sync != "never") as db, transaction(db):
             db.execute("UPDATE sources SET owner = NULL WHERE owner = ?", (owner.id,))
             if clean:
                 db.execute("UPDATE sources SET clean = 1 WHERE source = ?", (source,))
             db.execute("UPDATE durables SET owner = NULL WHERE owner = ?", (owner.id,))
+            if entry is not None:
+                write(db, source, [(entry, last_id(db))])
 
     # Events
 
-    def append(self, source: str, owner: Owner, number: int, events: Sequence[Event]) -> range:
-        """Append `events`; all of them are in the file when this returns, or none.
+    def append(
+        self, source: str, owner: Owner, number: int, items: Sequence[Event | Entry]
+    ) -> range:
+        """Append `items`; all of them are in the file when this returns, or none.
 
         Args:
             source: the writer's place.
             owner: who holds it.
-            number: how many events the owner has appended before the first of these. What the file
-                has already, because the answer to an earlier append was lost, is left out.
-            events: what happened, in order.
+            number: how many the owner has appended before the first of these. What the file has
+                already, because the answer to an earlier append was lost, is left out.
+            items: what happened, and entries of the trail, in order.
 
         Returns:
-            The ids of those that were not in the file yet.
+            The ids of those events that were not in the file yet.
 
         Raises:
             LookupError: the place is no longer the owner's.
             JournalError: they could not be written.
         """
         durable = self.options.sync == "always" or (
-            self.options.sync == "critical" and any(event.critical for event in events)
+            self.options.sync == "critical"
+            and any(isinstance(item, Event) and item.critical for item in items)
         )
         with self.use(durable=durable) as db:
             with transaction(db):
@@ -220,7 +241,8 @@ class JournalFile:
                 ).fetchone()
                 if row is None:
                     raise LookupError(source)
-                fresh = events[max(0, row[0] - number) :]
+                new = items[max(0, row[0] - number) :]
+                fresh = [item for item in new if isinstance(item, Event)]
                 db.executemany(INSERT, [row_of(event, source) for event in fresh])
                 db.executemany(
                     "INSERT INTO heads VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
@@ -232,9 +254,11 @@ class JournalFile:
                 )
                 db.execute(
                     "UPDATE sources SET written = ?, clean = 0 WHERE source = ?",
-                    (max(row[0], number + len(events)), source),
+                    (max(row[0], number + len(items)), source),
                 )
                 last = last_id(db)
+                if len(fresh) < len(new):
+                    write(db, source, _placed(new, last - len(fresh)))
             if _place(self.path) != self._place:  # written into a file that is gone
                 self._close()
                 raise JournalGoneError(f"the journal {self.path} was deleted or replaced")
@@ -268,47 +292,63 @@ class JournalFile:
 
     # Retention
 
-    def extent(self, now: float) -> Extent:
-        """How much there is, with what is too old at `now`, a POSIX time."""
+    def extent(self, now: float, table: str = "events") -> Extent:
+        """How much there is, with what is too old at `now`, a POSIX time.
+
+        Args:
+            now: the time.
+            table: `events` or `trail`.
+        """
+        removed = _removed(table)
         with self.use() as db:
-            removed = int(db.execute("SELECT max(through) FROM retention").fetchone()[0])
-            first = db.execute("SELECT min(id) FROM events").fetchone()[0]
-            last = last_id(db)
+            first = db.execute(f"SELECT min(id) FROM {table}").fetchone()[0]
+            gone = int(db.execute(removed).fetchone()[0])
+            last = last_id(db, table)
             expired = 0
             if self.options.max_age is not None:
-                cutoff = int((now - self.options.max_age) * 1_000_000)
-                # By id and not by the index on time: it stops at the first that may stay.
-                row = db.execute(
-                    "SELECT id FROM events NOT INDEXED WHERE at >= ? ORDER BY id LIMIT 1", (cutoff,)
-                ).fetchone()
-                expired = last if row is None else row[0] - 1
+                expired = _expired(db, table, last, now, self.options.max_age)
             sizes = [
                 db.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "page_size")
             ]
         return Extent(
-            first=removed + 1 if first is None else first,
+            first=gone + 1 if first is None else first,
             last=last,
             expired=expired,
             bytes=(sizes[0] - sizes[1]) * sizes[2],
         )
 
-    def remove(self, plan: Plan) -> int:
-        """Remove what `plan` says, a part at a time; how many events have gone."""
+    def remove(self, plan: Plan, table: str = "events", source: str | None = None) -> int:
+        """Remove what `plan` says, a part at a time; how many rows have gone.
+
+        Args:
+            plan: what is to go.
+            table: `events` or `trail`.
+            source: the place of the writer who does it, for the trail.
+        """
         gone = 0
+        kept = RETENTION[table]
         while True:
             with self.use() as db, transaction(db):
-                before = db.execute("SELECT max(through) FROM retention").fetchone()[0]
-                first = db.execute("SELECT min(id) FROM events").fetchone()[0]
+                before = db.execute(_removed(table)).fetchone()[0]
+                first = db.execute(f"SELECT min(id) FROM {table}").fetchone()[0]
                 if first is None or first > plan.through:
                     break
                 through = min(plan.through, first + CHUNK - 1)
                 if through > before:
                     db.execute(
-                        "INSERT INTO retention VALUES (?, unixepoch() * 1000000, ?, ?)",
-                        (through, through - first + 1, plan.reason),
+                        f"INSERT INTO {kept} VALUES (?, ?, ?, ?, ?, ?)",
+                        (
+                            through,
+                            time.time_ns() // 1000,
+                            through - first + 1,
+                            plan.reason,
+                            source,
+                            os.getpid(),
+                        ),
                     )
-                gone += db.execute("DELETE FROM events WHERE id <= ?", (through,)).rowcount
+                    db.execute(f"DELETE FROM {kept} WHERE through < ?", (through,))
+                gone += db.execute(f"DELETE FROM {table} WHERE id <= ?", (through,)).rowcount
         with self.use() as db:
             # execute() would stop at its first page: it takes each for a row.
             db.executescript("PRAGMA incremental_vacuum")
@@ -339,15 +379,43 @@ class JournalFile:
 _inherited: list[object] = []
 
 
+def _removed(table: str) -> str:
+    return f"SELECT max(through) FROM {RETENTION[table]}"
+
+
+def _expired(db: sqlite3.Connection, table: str, last: int, now: float, age: float) -> int:
+    """The id of the last row that is older than `age` seconds at `now`, 0 if none.
+
+    Rows are removed from the front, and a row is at least as old as one that was appended behind
+    it, whatever its stamp says. So one from the future, which a clock that was wrong has made, does
+    not keep those behind it; but one that seems to be too old does not take those before it along.
+    """
+    cutoff = int((now - age) * 1_000_000)
+    # By id and not by the index on time: it stops at the first that may stay.
+    row = db.execute(
+        f"SELECT id FROM {table} NOT INDEXED WHERE at BETWEEN ? AND ? ORDER BY id LIMIT 1",
+        (cutoff, int((now + SKEW) * 1_000_000)),
+    ).fetchone()
+    end = last + 1 if row is None else int(row[0])
+    row = db.execute(
+        f"SELECT id FROM {table} NOT INDEXED WHERE id < ? AND at < ? ORDER BY id DESC LIMIT 1",
+        (end, cutoff),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def stored(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[Stored]:
     """The events that ``SELECT …`` with that `rest` finds."""
     return [Stored(*row) for row in db.execute(SELECT + rest, values)]
 
 
-def last_id(db: sqlite3.Connection) -> int:
-    # Not max(id): the numbers go on when retention has removed all.
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return 0 if row is None else int(row[0])
+def _placed(items: Iterable[Event | Entry], position: int) -> Iterator[tuple[Entry, int]]:
+    """The entries among `items`, each with the last event before it, `position` at first."""
+    for item in items:
+        if isinstance(item, Entry):
+            yield item, position
+        else:
+            position += 1
 
 
 def _place(path: Path) -> tuple[int, int] | None:

@@ -16,6 +16,8 @@ from typing import Any
 
 from brama.circuits import EVENTS, Event
 
+from .entries import Entry
+
 __all__ = ["JOURNALED", "NOW", "Batch", "Command", "Intake"]
 
 JOURNALED: tuple[str, ...] = tuple(name for name, kind in EVENTS.items() if not kind.per_call)
@@ -40,52 +42,67 @@ class Command:
 
 
 class Batch:
-    """Events that wait, from the front.
+    """Events, and entries of the audit trail, that wait, from the front.
 
     Attributes:
         number: of the first: how many were appended before it.
-        events: in order.
-        versions: of the subscriptions when each of them happened.
+        items: in order.
+        versions: of the subscriptions when each of the events happened.
     """
 
-    __slots__ = ("events", "number", "versions")
+    __slots__ = ("items", "number", "versions")
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.events: list[Event] = []
+        self.items: list[Event | Entry] = []
         self.versions: list[int] = []
 
     @property
+    def events(self) -> list[Event]:
+        """The events among them."""
+        return [item for item in self.items if isinstance(item, Event)]
+
+    @property
     def end(self) -> int:
-        """Number of the first event behind it."""
-        return self.number + len(self.events)
+        """Number of the first behind it."""
+        return self.number + len(self.items)
 
 
 class Intake:
-    """A bounded queue of events, and of what the store is to do in between.
+    """A bounded queue of events, of entries of the trail, and of what the store is to do between.
 
     Beyond `limit` waiting events those that are not critical are dropped; of the critical ones the
     latest state of each connection is kept, and behind what waits a gap tells how many are missing.
+    Beyond as many waiting entries further ones are dropped, and an entry tells how many.
 
     Threads: any.
 
     Args:
-        limit: how many events may wait.
+        limit: how many events may wait, and how many entries.
         make_gap: the event that says how many were lost.
+        make_trail_gap: the entry that says the same of entries.
 
     Attributes:
         ring: called, without the lock, when there is something to do; must not wait.
     """
 
-    def __init__(self, limit: int, make_gap: Callable[[int], Event]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        make_gap: Callable[[int], Event],
+        make_trail_gap: Callable[[int], Entry] | None = None,
+    ) -> None:
         self.limit = limit
         self.ring: Callable[[], None] = _silent
         self._make_gap = make_gap
+        self._make_trail_gap = make_trail_gap or _trail_gap
         self._lock = threading.Lock()
-        # Invariant: all below is written under the lock. `_done` counts the events that were
-        # appended; the first that waits is number `_done` (from 0).
-        self._waiting: deque[tuple[Event, int] | Command] = deque()
+        # Invariant: all below is written under the lock. `_done` counts the events and entries that
+        # were appended; the first that waits is number `_done` (from 0).
+        self._waiting: deque[tuple[Event, int] | Entry | Command] = deque()
         self._events = 0  # among the waiting
+        self._entries = 0
+        self._entries_lost = 0
         self._done = 0
         self._rung = False
         self._latest: dict[tuple[str | None, str], list[Event]] = {}
@@ -119,6 +136,18 @@ class Intake:
                 self._events += 1
             else:
                 self._overflow(event)
+            ring, self._rung = not self._rung, True
+        if ring:
+            self.ring()
+
+    def note(self, entry: Entry) -> None:
+        """Queue an entry of the trail. Never waits and never raises."""
+        with self._lock:
+            if self._entries >= self.limit:
+                self._entries_lost += 1
+                return
+            self._waiting.append(entry)
+            self._entries += 1
             ring, self._rung = not self._rung, True
         if ring:
             self.ring()
@@ -164,18 +193,29 @@ class Intake:
             for item in islice(self._waiting, limit):
                 if isinstance(item, Command):
                     break
-                batch.events.append(item[0])
-                batch.versions.append(item[1])
+                if isinstance(item, tuple):
+                    batch.items.append(item[0])
+                    batch.versions.append(item[1])
+                else:
+                    batch.items.append(item)
             return batch
 
     def advance(self, number: int) -> None:
-        """All events before `number` are in the file. What is said twice changes nothing."""
+        """All before `number` are in the file. What is said twice changes nothing."""
         with self._lock:
             while self._done < number and self._waiting:
                 item = self._waiting.popleft()
-                if not isinstance(item, Command):
+                if isinstance(item, Command):
+                    continue
+                self._done += 1
+                if isinstance(item, tuple):
                     self._events -= 1
-                    self._done += 1
+                else:
+                    self._entries -= 1
+            if self._entries_lost and self._entries < self.limit:
+                self._waiting.append(self._make_trail_gap(self._entries_lost))
+                self._entries += 1
+                self._entries_lost = 0
             if (self._latest or self._lost) and self._events < self.limit:
                 self._let_in_latest()
             self._appended.notify_all()
@@ -203,6 +243,12 @@ class Intake:
             return self._events + sum(map(len, self._latest.values()))
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing waits: no event and no entry of the trail."""
+        with self._lock:
+            return not (self._events or self._entries or self._latest)
+
+    @property
     def lost(self) -> int:
         """Events that were dropped because too many waited."""
         return self._lost_ever
@@ -211,13 +257,13 @@ class Intake:
         """Wait until all that is queued now is in the file; False if that takes longer."""
         deadline = time.monotonic() + timeout
         with self._lock:
-            target = self._done + self._events
+            target = self._done + self._events + self._entries
             # What has overflown comes in behind, under numbers that nobody knows yet.
             overflown = bool(self._latest or self._lost)
 
             def done() -> bool:
                 if overflown:
-                    return not (self._events or self._latest or self._lost)
+                    return not (self._events or self._entries or self._latest or self._lost)
                 return self._done >= target
 
             return self._appended.wait_for(done, max(0.0, deadline - time.monotonic()))
@@ -227,10 +273,14 @@ class Intake:
         self._lock = threading.Lock()
         self._appended = threading.Condition(self._lock)
         self._waiting = deque(item for item in self._waiting if isinstance(item, Command))
-        self._events = self._done = 0
+        self._events = self._entries = self._entries_lost = self._done = 0
         self._latest = {}
         self._lost = 0
         self._rung = False
+
+
+def _trail_gap(lost: int) -> Entry:
+    return Entry(entry="trail_gap", at=time.time_ns() // 1000, data={"lost": lost})
 
 
 def _silent(*_: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -14,9 +16,10 @@ from typing import Any
 
 import attrs
 
-from brama.circuits import EVENTS, Event, Fields, check_name, seconds
+from brama.circuits import EVENTS, Event, Fields, Order, check_name, seconds
 from brama.telemetry import ConfigError
 
+from .entries import Entry, plain
 from .errors import JournalError
 from .file import Claim, JournalFile
 from .follower import Follower, Target
@@ -96,10 +99,10 @@ class Journal:
         self.file = JournalFile(options)
         self.positions = Positions(self.file)
         self.owner = Owner(options.path)
-        self.intake = Intake(options.backlog, self.gap)
+        self.intake = Intake(options.backlog, self.gap, self._trail_gap)
         self.tap = Tap(JOURNALED, self.intake)
         self.claim: Claim | None = None
-        self.base = 0
+        self.base = self.done = 0  # of what was taken in: before this place, and in the file
         self.appended = 0
         self.checked = False
         self.begun_anew = False
@@ -143,9 +146,9 @@ class Journal:
         """The claim on a place among the writers, made if there is none. Raises `JournalError`."""
         claim = self.claim
         if claim is None:
-            claim = self.file.claim(self.owner)
+            claim = self.file.claim(self.owner, self._joined())
             if claim.fresh:
-                self.base = self.appended
+                self.base = self.done
             self.claim = claim
         return claim
 
@@ -160,7 +163,9 @@ class Journal:
         """Give the place back: all that was published is in the file, if nothing waits."""
         claim, self.claim = self.claim, None
         if claim is not None:
-            self.file.leave(claim.source, self.owner, clean=not self.intake.waiting)
+            clean = self.intake.idle
+            left = self.entry("writer_left", subject=claim.source, clean=clean)
+            self.file.leave(claim.source, self.owner, clean=clean, entry=left)
         self.owner.release()
 
     def follow(self, name: str, target: Target) -> Follower:
@@ -258,6 +263,66 @@ class Journal:
             source=self.source,
         )
 
+    # The trail
+
+    def entry(
+        self,
+        entry: str,
+        *,
+        by: str | None = None,
+        subject: str | None = None,
+        scope: str | None = None,
+        connection: str | None = None,
+        event_id: str | None = None,
+        **fields: Any,
+    ) -> Entry:
+        """An entry of the audit trail, of now.
+
+        Args:
+            entry: a key of `ENTRIES`.
+            by, subject, scope, connection, event_id: see `Entry`.
+            fields: its data; what is None is left out.
+        """
+        return Entry(
+            entry=entry,
+            at=int(self.wall() * 1_000_000),
+            process=os.getpid(),
+            by=by,
+            subject=subject,
+            scope=scope,
+            connection=connection,
+            event_id=event_id,
+            data={name: plain(value) for name, value in fields.items() if value is not None},
+        )
+
+    def _joined(self) -> Entry:
+        rules = attrs.asdict(self.options, filter=lambda field, _: field.name != "path")
+        return self.entry(
+            "writer_joined",
+            host=os.uname().nodename if hasattr(os, "uname") else None,
+            program=Path(sys.argv[0]).name if sys.argv else None,
+            rules=rules,
+        )
+
+    def note(self, entry: str, **fields: Any) -> None:
+        """Put an entry on the trail, behind all that was published. Never waits."""
+        self.intake.note(self.entry(entry, **fields))
+
+    def ordered(self, order: Order) -> None:
+        """Put an order on the trail. Never waits."""
+        self.note(
+            "order_given",
+            by=order.by,
+            subject=order.order,
+            connection=order.connection,
+            scope=order.scope,
+            reason=order.reason,
+            options=order.options or None,
+        )
+
+    def _trail_gap(self, lost: int) -> Entry:
+        return self.entry("trail_gap", lost=lost)
+
     # Around a fork
 
     def before_fork(self) -> None:
@@ -275,7 +340,7 @@ class Journal:
         self.turn = threading.RLock()
         self.intake.clear()
         self.claim = None
-        self.base = self.appended = 0
+        self.base = self.done = self.appended = 0
         self.failing = None
         for follower in list(self.followers.values()):
             if follower.lasting:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from .connection import transaction
-from .file import JournalFile, last_id
+from .connection import last_id, transaction
+from .file import JournalFile
 from .owners import Owner, alive
 
 __all__ = ["Position", "Positions"]

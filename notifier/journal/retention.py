@@ -14,11 +14,11 @@ MINIMUM = 0.01
 
 @attrs.frozen
 class Extent:
-    """How much a journal holds.
+    """How much a table of a journal holds, the events or the trail.
 
     Attributes:
-        first, last: ids of its first and last event; `first` is last + 1 when it is empty.
-        expired: id of the last event that is older than the rules keep, 0 if none.
+        first, last: ids of its first and last row; `first` is last + 1 when it is empty.
+        expired: id of the last row that is older than the rules keep, 0 if none.
         bytes: used by the file, free pages within it left out.
     """
 

@@ -119,5 +119,121 @@ BEGIN
 END;
 """
 
-MIGRATIONS = (_TABLES, _REFUSALS)
+# The microsecond of now, as exactly as every SQLite knows it.
+_NOW = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+_END = "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events')"
+
+
+def _refuse(trigger: str, when: str, table: str, what: str, row: str, text: str) -> str:
+    """A trigger that refuses `what`, and puts the attempt on the trail.
+
+    RAISE(FAIL) keeps what the trigger has written before it.
+    """
+    return f"""
+CREATE TRIGGER {trigger} BEFORE {what.replace("REPLACE", "INSERT")} ON {table} {when}
+BEGIN
+    INSERT INTO trail (at, entry, subject, first, last, position, data)
+    VALUES ({_NOW}, 'change_refused', '{table}', {row}, {row}, {_END},
+            json_object('attempt', '{what}'));
+    SELECT RAISE(FAIL, 'the journal is append-only: {text}');
+END;
+"""
+
+
+def _tell(table: str, of: str) -> str:
+    """A trigger that puts what retention has removed on the trail."""
+    return f"""
+CREATE TRIGGER {table}_is_told AFTER INSERT ON {table}
+BEGIN
+    INSERT INTO trail (at, entry, source, process, subject, first, last, position, data)
+    VALUES (NEW.at, 'retention_ran', NEW.source, NEW.process, '{of}',
+            NEW.through - NEW.removed + 1, NEW.through, {_END},
+            json_object('removed', NEW.removed, 'reason', NEW.reason));
+END;
+"""
+
+
+# What happened around the events: who has ordered, subscribed, got, tried to change what.
+_TRAIL = f"""
+CREATE TABLE trail (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    at         INTEGER NOT NULL,                   -- microseconds since 1970
+    entry      TEXT    NOT NULL,
+    source     TEXT,                               -- the writer's place; NULL for the file itself
+    process    INTEGER,
+    person     TEXT,                               -- on whose behalf, if somebody has said so
+    subject    TEXT,
+    scope      TEXT,
+    connection TEXT,
+    event_id   TEXT,
+    first      INTEGER,                            -- the rows that it is about
+    last       INTEGER,
+    position   INTEGER NOT NULL,                   -- the last row of events when it was written
+    data       TEXT    NOT NULL                    -- JSON
+) STRICT;
+CREATE INDEX trail_at ON trail (at);
+
+CREATE TABLE trail_retention (
+    through INTEGER PRIMARY KEY,
+    at      INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    reason  TEXT    NOT NULL,
+    source  TEXT,
+    process INTEGER
+) STRICT;
+INSERT INTO trail_retention VALUES (0, 0, 0, 'the beginning', NULL, NULL);
+ALTER TABLE retention ADD COLUMN source TEXT;
+ALTER TABLE retention ADD COLUMN process INTEGER;
+
+DROP TRIGGER events_are_never_changed;
+DROP TRIGGER events_are_never_deleted;
+DROP TRIGGER events_are_never_replaced;
+DROP TRIGGER retention_is_never_changed;
+DROP TRIGGER retention_is_never_deleted;
+INSERT INTO trail (at, entry, subject, first, last, position, data)
+    SELECT at, 'change_refused', 'events', events, events, {_END}, json_object('attempt', what)
+    FROM refusals;
+DROP TABLE refusals;
+INSERT INTO trail (at, entry, subject, first, last, position, data)
+    SELECT at, 'retention_ran', 'events', through - removed + 1, through, {_END},
+           json_object('removed', removed, 'reason', reason)
+    FROM retention WHERE through > 0;
+""" + "".join(
+    (
+        _refuse("events_are_never_changed", "", "events", "UPDATE", "OLD.id",
+                "an event cannot be changed"),
+        _refuse("events_are_never_deleted", "WHEN OLD.id > (SELECT max(through) FROM retention)",
+                "events", "DELETE", "OLD.id", "only its retention removes events"),
+        # INSERT OR REPLACE would be a change by another name, and a number of one that is gone
+        # would be another past.
+        _refuse("events_are_never_replaced", f"WHEN NEW.id > 0 AND NEW.id <= {_END}",
+                "events", "REPLACE", "NEW.id", "an event cannot be replaced"),
+        _refuse("trail_is_never_changed", "", "trail", "UPDATE", "OLD.id",
+                "an entry of the trail cannot be changed"),
+        _refuse("trail_is_never_deleted",
+                "WHEN OLD.id > (SELECT max(through) FROM trail_retention)",
+                "trail", "DELETE", "OLD.id", "only its retention removes entries of the trail"),
+        _refuse("trail_is_never_replaced",
+                "WHEN NEW.id > 0 AND NEW.id <= "
+                "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'trail')",
+                "trail", "REPLACE", "NEW.id", "an entry of the trail cannot be replaced"),
+        *(
+            _refuse(f"{table}_is_never_{done}", when, table, what, row,
+                    f"what retention did cannot be {done}")
+            for table in ("retention", "trail_retention")
+            for done, when, what, row in (
+                ("changed", "", "UPDATE", "OLD.through"),
+                # Only the last one counts; what it replaces is on the trail.
+                ("deleted", f"WHEN OLD.through = (SELECT max(through) FROM {table})",
+                 "DELETE", "OLD.through"),
+                ("replaced", f"WHEN NEW.through <= (SELECT max(through) FROM {table})",
+                 "REPLACE", "NEW.through"),
+            )
+        ),
+        _tell("retention", "events"),
+        _tell("trail_retention", "trail"),
+    )
+)  # fmt: skip
+
+MIGRATIONS = (_TABLES, _REFUSALS, _TRAIL)
 VERSION = len(MIGRATIONS)

@@ -13,6 +13,7 @@ from brama.telemetry import Throttle
 from .appending import append_waiting
 from .errors import JournalDamagedError, JournalError, JournalGoneError
 from .feeding import Feeding
+from .file import RETENTION
 from .journal import Journal
 from .retention import plan
 
@@ -103,9 +104,11 @@ class Store(BlockingActor):
 
     def _sweep(self) -> None:
         journal = self._journal
-        todo = plan(journal.options, journal.file.extent(journal.wall()))
-        if todo is not None:
-            journal.file.remove(todo)
+        file = journal.file
+        for table in RETENTION:
+            todo = plan(journal.options, file.extent(journal.wall(), table))
+            if todo is not None:
+                file.remove(todo, table, journal.source)
 
     def _failed(self, error: JournalError) -> None:
         journal = self._journal

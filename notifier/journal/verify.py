@@ -11,7 +11,7 @@ import attrs
 from brama.circuits import Event, EventFormatError
 
 from ..numbers import Numbers
-from .connection import close, connect_readonly, described
+from .connection import close, connect_readonly, described, has_trail
 from .file import stored
 from .rows import Stored
 
@@ -120,9 +120,11 @@ def _read(row: Stored) -> Event:
 
 
 def _refusals(db: sqlite3.Connection) -> int:
-    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'refusals'").fetchone():
-        return 0  # a file of the first version, which no writer has brought up to date
-    return int(db.execute("SELECT count(*) FROM refusals").fetchone()[0])
+    asked = "SELECT count(*) FROM trail WHERE entry = 'change_refused'"
+    if not has_trail(db):  # a file of an earlier release, which no writer has brought up to date
+        table = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'refusals'").fetchone()
+        asked = "SELECT 0" if table is None else "SELECT count(*) FROM refusals"
+    return int(db.execute(asked).fetchone()[0])
 
 
 def verify(path: Path) -> Report:

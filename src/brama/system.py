@@ -42,6 +42,7 @@ from brama.circuits import (
     Groups,
     GroupStatus,
     Options,
+    Order,
     Policy,
     Publish,
     Shared,
@@ -58,6 +59,7 @@ from brama.circuits import (
 )
 from brama.notifier import (
     Choosing,
+    Event,
     EventStream,
     Journal,
     JournalOptions,
@@ -69,6 +71,7 @@ from brama.notifier import (
     Subscription,
     Subscriptions,
     SubscriptionStatus,
+    Trail,
     alarm,
     finish,
     keep,
@@ -144,6 +147,7 @@ class System(ByName):
         if kept is not None:
             self._journal = Journal(kept, self._shared.source, wall=self._shared.wall)
             self._shared.resume(self._journal.open())
+            self._shared.ordered = self._journal.ordered
             # Before any that the actors register, and so after them: exits go backwards.
             atexit.register(_finish_at_exit, weakref.ref(self))
         self._subscriptions = Subscriptions(
@@ -302,6 +306,7 @@ class System(ByName):
         cleanup = check_cleanup({k: v for k, v in options.items() if k in CLEANUP_OPTIONS})
         checked = check_options({k: v for k, v in options.items() if k not in CLEANUP_OPTIONS})
         Policy(**merge(self._defaults(), checked))
+        self._ordered("configure", options={**checked, **cleanup})
         self._cleanup.configure(**cleanup)
         self._configured = merge(self._configured, checked)
         self._catalogue.forget_defaults()
@@ -317,6 +322,18 @@ class System(ByName):
         """Take one `deactivate` back."""
         self._catalogue.activate()
 
+    def _ordered(
+        self,
+        order: str,
+        name: str | None = None,
+        scope: str | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._shared.ordered(
+            Order(order=order, connection=name, scope=scope, options=options or {})
+        )
+
     # Groups
 
     def register_group(
@@ -328,11 +345,17 @@ class System(ByName):
         mode: str = "all",
     ) -> Group:
         """Name some connections as a group; see `brama.register_group`."""
-        return self._groups.register(name, members, scope=scope, mode=mode)
+        made = self._groups.register(name, members, scope=scope, mode=mode)
+        named = ["/".join(filter(None, member)) for member in made.members]
+        self._ordered("register_group", name, scope, options={"members": named, "mode": mode})
+        return made
 
     def unregister_group(self, name: str, *, scope: str | None = None) -> bool:
         """Forget a group, not its members; False if there is none."""
-        return self._groups.unregister(name, scope=scope)
+        removed = self._groups.unregister(name, scope=scope)
+        if removed:
+            self._ordered("unregister_group", name, scope)
+        return removed
 
     def groups(self) -> tuple[Group, ...]:
         """All groups at this instant."""
@@ -447,24 +470,63 @@ class System(ByName):
         Raises:
             ConfigError: there is no journal, or a wrong argument.
         """
-        if self._journal is None:
-            raise ConfigError(
-                "journal",
-                "set where events are to be replayed",
-                None,
-                hint='Make one: brama.Settings(journal="sqlite:///path"), or set BRAMA_JOURNAL.',
-            )
+        journal = self._kept("events are to be replayed")
         made = Replay(
-            self._journal.options.path,
+            journal.options.path,
             since=since,
             until=until,
             events=events,
             connection=connection,
             scope=scope,
         )
-        if self._journal.failing is None:  # else it could be long until it works again
+        if journal.failing is None:  # else it could be long until it works again
             self.flush(timeout)
         return made
+
+    def trail(
+        self,
+        *,
+        since: datetime | timedelta | float | None = None,
+        until: datetime | timedelta | float | None = None,
+        entries: Iterable[str] | None = None,
+        connection: str | None = None,
+        scope: str | None = None,
+        subject: str | None = None,
+        by: str | None = None,
+        event: Event | str | None = None,
+        timeout: float | timedelta = 5.0,
+    ) -> Trail:
+        """The audit trail in the journal, oldest first; see `brama.trail`.
+
+        Raises:
+            ConfigError: there is no journal, or a wrong argument.
+        """
+        journal = self._kept("its trail is to be read")
+        made = Trail(
+            journal.options.path,
+            since=since,
+            until=until,
+            entries=entries,
+            connection=connection,
+            scope=scope,
+            subject=subject,
+            by=by,
+            event=event,
+        )
+        if journal.failing is None:
+            self.flush(timeout)
+        return made
+
+    def _kept(self, where: str) -> Journal:
+        """The journal. Raises `ConfigError` if there is none."""
+        if self._journal is None:
+            raise ConfigError(
+                "journal",
+                f"set where {where}",
+                None,
+                hint='Make one: brama.Settings(journal="sqlite:///path"), or set BRAMA_JOURNAL.',
+            )
+        return self._journal
 
     def flush(self, timeout: float | timedelta = 5.0) -> bool:
         """Wait until all that has happened so far is in the journal.

@@ -24,11 +24,13 @@ from brama.circuits import (
 )
 from brama.notifier import (
     Choosing,
+    Event,
     EventStream,
     Replay,
     Subscribing,
     Subscription,
     SubscriptionStatus,
+    Trail,
 )
 
 from .settings import RuntimeOptions
@@ -63,6 +65,7 @@ __all__ = [
     "subscribe",
     "subscriptions",
     "success",
+    "trail",
     "unregister",
     "unregister_group",
     "unsubscribe",
@@ -467,7 +470,9 @@ def replay(
         since: the first moment: a time with its zone, a POSIX time, or a duration before now. None
             is the beginning.
         until: the moment before which it ends; None is now.
-        events, connection, scope: what it is limited to; None is any.
+        events: names or wildcards, as for `subscribe`; None is any.
+        connection: a name or a glob; None is any.
+        scope: None is any.
         timeout: seconds to wait until what has happened so far is in the file.
 
     Raises:
@@ -480,6 +485,52 @@ def replay(
         events=events,
         connection=connection,
         scope=scope,
+        timeout=timeout,
+    )
+
+
+def trail(
+    *,
+    since: datetime | timedelta | float | None = None,
+    until: datetime | timedelta | float | None = None,
+    entries: Iterable[str] | None = None,
+    connection: str | None = None,
+    scope: str | None = None,
+    subject: str | None = None,
+    by: str | None = None,
+    event: Event | str | None = None,
+    timeout: float | timedelta = 5.0,
+) -> Trail:
+    """The audit trail in the journal: who has ordered, subscribed, got or tried to change what.
+
+    Example:
+        >>> for entry in brama.trail(since=timedelta(days=1), entries=["order_given"]):
+        ...     print(entry.timestamp, entry.by, entry.subject, entry.connection)
+
+    Args:
+        since, until: as for `replay`.
+        entries: names from `brama.notifier.ENTRIES`, or wildcards; None is all.
+        connection: a name or a glob; None is any.
+        scope: None is any.
+        subject: only of this: a durable subscription, an order, a table; see `ENTRIES`.
+        by: only on behalf of this person; see `acting_as`.
+        event: only what concerns this event, given as itself or by its id: which durable
+            subscription has got it, when and after how many tries, or why not.
+        timeout: seconds to wait until what has happened so far is in the file.
+
+    Raises:
+        ConfigError: there is no journal, or a wrong argument.
+        brama.notifier.JournalError: while iterating, the file cannot be read.
+    """
+    return default_system().trail(
+        since=since,
+        until=until,
+        entries=entries,
+        connection=connection,
+        scope=scope,
+        subject=subject,
+        by=by,
+        event=event,
         timeout=timeout,
     )
 

@@ -11,6 +11,7 @@ import pytest
 import brama
 from brama.circuits import Event, Fields, Severity, State
 from brama.notifier import JournalOptions
+from brama.notifier.journal.entries import Entry
 from brama.notifier.journal.file import JournalFile
 from brama.notifier.journal.owners import Owner
 
@@ -51,10 +52,10 @@ class Writer:
         self.claim = self.file.claim(self.owner)
         self.written = 0
 
-    def append(self, *events: Event) -> int:
-        ids = self.file.append(self.claim.source, self.owner, self.written, events)
-        self.written += len(events)
-        return ids[-1]
+    def append(self, *items: Event | Entry) -> int:
+        ids = self.file.append(self.claim.source, self.owner, self.written, items)
+        self.written += len(items)
+        return ids[-1] if ids else 0
 
     def close(self) -> None:
         self.file.close()

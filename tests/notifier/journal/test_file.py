@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from datetime import timedelta
 
 import attrs
 import pytest
 
-from brama.notifier import JournalDamagedError, JournalError, JournalForeignError, JournalGoneError
+from brama.notifier import (
+    JournalDamagedError,
+    JournalError,
+    JournalForeignError,
+    JournalGoneError,
+    Trail,
+)
 from brama.notifier.journal.connection import connect
 from brama.notifier.journal.folder import clear_leftovers
+from brama.notifier.journal.retention import plan
 from brama.notifier.journal.schema import MIGRATIONS, VERSION
 
 requirement = pytest.mark.requirement
@@ -40,39 +48,58 @@ def test_an_append_that_breaks_leaves_nothing(writer, event, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("attempt", "trace"),
+    ("attempt", "table", "kind", "row"),
     [
-        ("UPDATE events SET connection = 'other' WHERE id = 1", [("UPDATE", 1)]),
-        ("UPDATE events SET id = 9 WHERE id = 1", [("UPDATE", 1)]),
-        ("DELETE FROM events WHERE id = 2", [("DELETE", 2)]),
-        ("DELETE FROM events", [("DELETE", 1)]),
-        ("INSERT OR REPLACE INTO events SELECT * FROM events WHERE id = 1", []),
-        ("REPLACE INTO events SELECT * FROM events WHERE id = 1", []),
-        ("UPDATE retention SET through = 99", []),
-        ("DELETE FROM retention", []),
+        ("UPDATE events SET connection = 'other' WHERE id = 1", "events", "UPDATE", 1),
+        ("UPDATE events SET id = 9 WHERE id = 1", "events", "UPDATE", 1),
+        ("DELETE FROM events WHERE id = 2", "events", "DELETE", 2),
+        ("DELETE FROM events", "events", "DELETE", 1),
+        ("INSERT OR REPLACE INTO events SELECT * FROM events WHERE id = 1", "events", "REPLACE", 1),
+        ("REPLACE INTO events SELECT * FROM events WHERE id = 1", "events", "REPLACE", 1),
+        ("UPDATE OR REPLACE events SET id = 3 WHERE id = 1", "events", "UPDATE", 1),
+        ("UPDATE trail SET person = 'nobody' WHERE id = 1", "trail", "UPDATE", 1),
+        ("DELETE FROM trail", "trail", "DELETE", 1),
+        ("REPLACE INTO trail SELECT * FROM trail WHERE id = 1", "trail", "REPLACE", 1),
+        ("UPDATE retention SET through = 99", "retention", "UPDATE", 0),
+        ("DELETE FROM retention", "retention", "DELETE", 0),
+        ("REPLACE INTO retention SELECT * FROM retention", "retention", "REPLACE", 0),
+        ("UPDATE trail_retention SET through = 99", "trail_retention", "UPDATE", 0),
+        ("DELETE FROM trail_retention", "trail_retention", "DELETE", 0),
     ],
 )
-def test_the_store_itself_refuses_to_change_what_is_in_it(writer, event, path, attempt, trace):
+@requirement("AU-01")
+def test_the_store_itself_refuses_to_change_what_is_in_it(
+    writer, event, path, attempt, table, kind, row
+):
     writer.append(event(1), event(2), event(3))
-    before = writer.file.read(0, 10)
+    before = writer.file.read(0, 10), list(Trail(path))
     stranger = sqlite3.connect(path, isolation_level=None)
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
         stranger.execute(attempt)
-    assert writer.file.read(0, 10) == before
+    stranger.close()
+    assert writer.file.read(0, 10) == before[0]
     # The attempt itself is on record.
-    assert stranger.execute("SELECT what, events FROM refusals").fetchall() == trace
-    stranger.close()
+    *others, refused = Trail(path)
+    assert others == before[1]
+    assert (refused.entry, refused.subject, refused.first) == ("change_refused", table, row)
+    assert dict(refused.data) == {"attempt": kind}
+    assert abs(refused.timestamp.timestamp() - time.time()) < 60
 
 
-@pytest.mark.parametrize("attempt", ["DELETE FROM refusals", "UPDATE refusals SET events = 0"])
-def test_the_record_of_an_attempt_cannot_be_removed(writer, event, path, attempt):
-    writer.append(event(1))
+def test_an_event_cannot_be_put_in_the_place_of_one_that_retention_has_removed(
+    writers, options, event, path
+):
+    writer = writers(attrs.evolve(options, max_events=1))
+    writer.append(event(1), event(2), event(3))
+    writer.file.remove(plan(writer.file.options, writer.file.extent(0.0)))
     stranger = sqlite3.connect(path, isolation_level=None)
-    with pytest.raises(sqlite3.IntegrityError):
-        stranger.execute("DELETE FROM events")
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        stranger.execute(attempt)
+        stranger.execute(
+            "INSERT INTO events SELECT 1, source, scope, connection, event, at, epoch, seq, "
+            "event_id, body FROM events WHERE id = 3"
+        )
     stranger.close()
+    assert [row.id for row in writer.file.read(0, 9)] == [3]
 
 
 # Writers
@@ -130,19 +157,29 @@ def test_the_owner_of_a_dead_process_leaves_no_file_behind(options, writers, tmp
 # The file itself
 
 
-def test_a_file_of_the_first_version_is_brought_up_to_date(path, options, writers, event):
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_a_file_of_an_earlier_version_is_brought_up_to_date(path, options, writers, event, version):
     old = sqlite3.connect(path, isolation_level=None)
-    old.executescript(MIGRATIONS[0])
+    for script in MIGRATIONS[:version]:
+        old.executescript(script)
     old.execute(
         "INSERT INTO events (source, connection, event, at, epoch, event_id, body) "
         "VALUES ('brama-1', 'search', 'success', 1, 1, 'x', '{}')"
     )
-    old.executescript("PRAGMA application_id = 1114792301; PRAGMA user_version = 1;")
+    if version > 1:
+        with pytest.raises(sqlite3.IntegrityError):
+            old.execute("DELETE FROM events")
+    old.executescript(f"PRAGMA application_id = 1114792301; PRAGMA user_version = {version};")
+    assert list(Trail(path)) == []  # it has none yet, and whoever only reads makes none
     old.close()
     writer = writers(options)
     assert [row.id for row in writer.file.read(0, 9)] == [1]
     assert connect(path, 1.0).execute("PRAGMA user_version").fetchone() == (VERSION,)
     writer.append(event(1))
+    trail = [(entry.entry, dict(entry.data)) for entry in Trail(path)]
+    # What was refused before is on the trail, too.
+    assert trail[: version - 1] == [("change_refused", {"attempt": "DELETE"})] * (version - 1)
+    assert trail[version - 1] == ("schema_migrated", {"old": version, "new": VERSION})
 
 
 def test_a_file_of_a_later_release_is_left_alone(path, options, writers):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
+from datetime import timedelta
+
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brama.notifier import JournalOptions
+from brama.notifier import JournalOptions, Trail
+from brama.notifier.journal.entries import Entry
 from brama.notifier.journal.retention import Extent, plan
 
 ANY = JournalOptions("x", max_age=None, max_events=None, max_bytes=None)
@@ -94,20 +99,68 @@ def test_age_is_that_of_the_event_and_not_of_its_row(rules, writers, event):
 
 
 def test_many_are_removed_in_parts_that_others_can_write_between(
-    rules, writers, event, monkeypatch
+    rules, writers, event, path, monkeypatch
 ):
     monkeypatch.setattr("brama.notifier.journal.file.CHUNK", 7)
     writer = writers(attrs.evolve(rules, max_events=5))
     writer.append(*[event(number) for number in range(1, 31)])
     assert writer.file.remove(plan(writer.file.options, writer.file.extent(0.0))) == 25
-    with writer.file.use() as db:
-        parts = db.execute("SELECT through, removed, reason FROM retention").fetchall()
-    assert parts[1:] == [
-        (7, 7, "count"),
-        (14, 7, "count"),
-        (21, 7, "count"),
-        (25, 4, "count"),
+    parts = [
+        (entry.first, entry.last, entry.data["removed"], entry.data["reason"])
+        for entry in Trail(path, entries=["retention_ran"])
     ]
+    assert parts == [
+        (1, 7, 7, "count"),
+        (8, 14, 7, "count"),
+        (15, 21, 7, "count"),
+        (22, 25, 4, "count"),
+    ]
+    with writer.file.use() as db:  # which keeps no more than it needs
+        assert db.execute("SELECT through FROM retention").fetchall() == [(25,)]
+
+
+def test_an_event_from_the_future_does_not_keep_those_behind_it(rules, writers, event):
+    writer = writers(attrs.evolve(rules, max_age=50.0))
+    events = [event(number) for number in range(1, 101)]
+    # A clock that was wrong for a moment, once by a year ahead and once behind.
+    events[4] = event(5, timestamp=event(5).timestamp + timedelta(days=365))
+    events[90] = event(91, timestamp=event(91).timestamp - timedelta(days=365))
+    writer.append(*events)
+    now = event(100).timestamp.timestamp()
+    assert writer.file.extent(now).expired == 49
+    writer.file.remove(plan(writer.file.options, writer.file.extent(now)))
+    assert [row.id for row in writer.file.read(0, 99)] == list(range(50, 101))
+
+
+def test_events_from_the_future_alone_stay(rules, writers, event):
+    writer = writers(attrs.evolve(rules, max_age=50.0))
+    writer.append(*[event(number) for number in range(1, 11)])
+    assert writer.file.extent(event(1).timestamp.timestamp() - 10_000.0).expired == 0
+
+
+def test_the_trail_is_forgotten_by_the_same_rules_and_tells_of_it(
+    rules, writers, event, path, monkeypatch
+):
+    writer = writers(attrs.evolve(rules, max_events=10))
+    writer.append(*[Entry(entry="order_given", at=number, process=1) for number in range(1, 31)])
+    found = plan(writer.file.options, writer.file.extent(0.0, "trail"))
+    gone = writer.file.remove(found, "trail", "brama-1")
+    *kept, told = Trail(path)
+    assert gone == 31 - 10  # with the entry that the tables were made
+    assert [entry.at for entry in kept] == list(range(21, 31))
+    assert (told.entry, told.subject, told.first, told.last) == ("retention_ran", "trail", 1, 21)
+    assert (told.source, told.process) == ("brama-1", os.getpid())
+
+
+def test_a_trail_is_forgotten_by_age(rules, writers, path):
+    writer = writers(attrs.evolve(rules, max_age=50.0))
+    with writer.file.use() as db:
+        last = db.execute("SELECT max(id) FROM trail").fetchone()[0]
+    now = time.time()
+    writer.append(
+        *[Entry(entry="order_given", at=int((now + n) * 1_000_000)) for n in range(100, 200)]
+    )
+    assert writer.file.extent(now + 200.5, "trail").expired == last + 51
 
 
 def test_a_file_gives_back_the_room_of_what_was_removed(rules, writers, event, path):
