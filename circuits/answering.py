@@ -60,7 +60,7 @@ def _plain(function: Callable[..., Any], answer: Answer) -> Callable[..., Any]:
             if type(result) is CoroutineType:
                 return _awaited(permit, result, answer)
             return follow(permit, result)
-        return permit.judge(result)
+        return permit.conclude(result)
 
     return guarded
 
@@ -95,7 +95,7 @@ def _handing_on(function: Callable[..., Any], answer: Answer) -> Callable[..., A
         if inspect.isawaitable(result):
             permit.suspend()
             return _awaited(permit, result, answer)
-        return permit.judge(result)
+        return permit.conclude(result)
 
     return guarded
 
@@ -122,7 +122,7 @@ def _coroutine(function: Callable[..., Any], answer: Answer) -> Callable[..., An
             if not isinstance(error, answer.kinds):
                 raise
             return await settled(answer.failed(error))
-        return permit.judge(result)
+        return permit.conclude(result)
 
     return guarded
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from itertools import count
 from math import inf
 from typing import Any
@@ -47,9 +48,11 @@ from .options import spelt
 from .policy import Policy
 from .state import State
 from .status import Status, Window
-from .tracing import tell_failure, tell_refusal, tell_success
+from .tracing import note_outcome, report, tell_failure, tell_refusal, tell_success
 
 __all__ = ["Breaker"]
+
+NO_SPAN = nullcontext()
 
 
 def _caller() -> tuple[int, int]:
@@ -246,6 +249,12 @@ class Breaker(Controls):
             self._do(work)
         return probing
 
+    def standing(self, generation: Generation, number: int) -> tuple[State, bool]:
+        """The state that has just let that call in, and whether the call is a probe."""
+        with self.lock:
+            # Somebody may have moved it since; then it is no probe any more either.
+            return self.state, generation is self.current and number in (self._probes or ())
+
     def elapsed(self, generation: Generation, number: int) -> float | None:
         """Seconds since that call began, where that is known: to classify its outcome."""
         if type(generation) is Meter:
@@ -273,6 +282,8 @@ class Breaker(Controls):
             work = self._work()
         if work:
             self._do(work)
+        if watching.calls:
+            note_outcome(self, "success")
         if watching.successes:
             tell_success(self, state)
 
@@ -322,10 +333,20 @@ class Breaker(Controls):
             work = self._work()
         if work:
             self._do(work)
-        if not nested and (watching.probes or watching.calls):
+        if watching.calls:
+            note_outcome(self, "ignored" if nested or paused else "failure", reason)
+        if watching.probes and not nested:
             probe = state is State.HALF_OPEN and began is not None
             duration = None if began is None else now - began
-            tell_failure(self, state, reason, error, probe=probe, duration=duration)
+            tell_failure(
+                self,
+                state,
+                reason,
+                error,
+                generation=generation.number,
+                probe=probe,
+                duration=duration,
+            )
 
     def _paused(self, meter: Meter, number: int, now: float) -> float:
         """Seconds of a pause of our own that this call has met, if it was long enough; else 0."""
@@ -348,6 +369,8 @@ class Breaker(Controls):
             collected: whether it may be the collector that has ended the call. What is to be told
                 of such a one is told with the next thing that happens.
         """
+        if watching.calls and not collected:
+            note_outcome(self, "ignored")
         self.shared.leaked.append((self, generation, number))
         self._before(wait=False)
         if self.shared.watched and not collected:
@@ -368,7 +391,8 @@ class Breaker(Controls):
             self._succeed(self.current, None, now)
 
         if self.shared.bypass is None:
-            self._order(apply, ours=ours)
+            with report(self, "success") if watching.calls and not ours else NO_SPAN:
+                self._order(apply, ours=ours)
 
     def report_failure(
         self, reason: str | None, retry_after: float | None = None, *, ours: bool = False
@@ -384,7 +408,8 @@ class Breaker(Controls):
             self._fail(self.current, None, reason, now, retry_after)
 
         if self.shared.bypass is None:
-            self._order(apply, ours=ours)
+            with report(self, "failure", reason) if watching.calls and not ours else NO_SPAN:
+                self._order(apply, ours=ours)
 
     def bypassed(self) -> None:
         """Let calls in anew, as `Shared.bypass` was set or taken away."""

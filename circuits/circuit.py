@@ -34,10 +34,11 @@ from .options import check_probe, check_reason, seconds
 from .orders import Order
 from .permit import Bystander, Permit
 from .policy import Policy
-from .spanned import permit_for
+from .spanned import permit_for, try_acquire
 from .state import State
 from .status import Status
 from .stream import GuardedStream, is_stream
+from .tracing import tell_refusal
 
 __all__ = ["Circuit"]
 
@@ -248,13 +249,23 @@ class Circuit(Detecting):
             probe: whether this call may be a half-open circuit's probe; see `guard`.
         """
         breaker = self._breaker
-        if breaker.admission is None and breaker.shared.clock() < breaker.reopen_at:
-            next(breaker.refused)
-            if breaker.shared.watched_refusals:
-                breaker.rejected()
-            return None
+        if breaker.admission is None and not watching.calls:
+            wait = breaker.reopen_at - breaker.shared.clock()
+            if wait > 0.0:
+                next(breaker.refused)
+                if breaker.shared.watched_refusals:
+                    breaker.rejected()
+                if watching.refusals:
+                    tell_refusal(breaker, breaker.state, wait, breaker.reason)
+                return None
+        if watching.calls:
+            return try_acquire(breaker, probe=check_probe(probe))
         permit = Permit(breaker) if probe is True or check_probe(probe) else Bystander(breaker)
-        return permit if permit.acquire() else None
+        if permit.acquire():
+            return permit
+        if watching.refusals:
+            breaker.refusal()  # which tells of it
+        return None
 
     def guard_stream(
         self, source: Stream[T] | Callable[[], Stream[T]], *, probe: bool = True

@@ -226,11 +226,11 @@ def _coroutine(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., 
 
 
 def _generator(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]:
-    return generator(functools.partial(Permit, breaker), function)
+    return generator(functools.partial(permit_for, breaker), function)
 
 
 def _async_generator(breaker: Breaker, function: Callable[..., Any]) -> Callable[..., Any]:
-    return async_generator(functools.partial(Permit, breaker), function)
+    return async_generator(functools.partial(permit_for, breaker), function)
 
 
 KINDS: dict[Kind, Callable[[Breaker, Any], Callable[..., Any]]] = {

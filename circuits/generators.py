@@ -21,11 +21,12 @@ def generator(
     """`function`, guarded: a generator function whose calls take a permit each."""
 
     def guarded(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        with permits():
+        with permits() as permit:
             source = function(*args, **kwargs)
             if isinstance(source, Generator):
-                return (yield from source)
-            for item in source:  # noqa: UP028 - `yield from` would close a file or a cursor
+                return (yield from permit.steps(source))
+            items = permit.steps(source)
+            for item in items:  # noqa: UP028 - `yield from` would close a file or a cursor
                 yield item
             return None
 
@@ -48,7 +49,7 @@ def answering_generator(
             return (yield from answer.refused(refusal))
         source: _Begun | None = None
         try:
-            source = _Begun(function(*args, **kwargs))
+            source = _Begun(permit.steps(function(*args, **kwargs)))
             result = yield from source
         except BaseException as error:
             permit.__exit__(type(error), error, None)
@@ -66,7 +67,7 @@ class _Begun(Generator[Any, Any, Any]):
 
     __slots__ = ("_source", "begun")
 
-    def __init__(self, source: Generator[Any, Any, Any]) -> None:
+    def __init__(self, source: Any) -> None:
         self._source = source
         self.begun = False
 
@@ -105,7 +106,7 @@ def async_generator(
             try:
                 source = function(*args, **kwargs)
                 if isinstance(source, AsyncGenerator):
-                    items = source
+                    items: Any = permit.asteps(source)
                     item = await items.__anext__()
                     while True:
                         begun = True
@@ -119,7 +120,7 @@ def async_generator(
                         else:
                             item = await items.asend(sent)
                 else:
-                    async for item in source:
+                    async for item in permit.asteps(source):
                         begun = True
                         yield item
             except StopAsyncIteration:

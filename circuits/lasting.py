@@ -76,6 +76,7 @@ def run(
     if lasts(type(result)):
         if not awaitable and isawaitable(result) and not asyncio.isfuture(result):
             permit.ignore()
+            permit.__exit__(None, None, None)
             if type(result) is CoroutineType:
                 result.close()
             raise TypeError(
@@ -83,7 +84,7 @@ def run(
             )
         permit.suspend()
         return follow(permit, result)
-    return permit.judge(result)
+    return permit.conclude(result)
 
 
 def follow(permit: Permit, result: Any) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterable, Iterable
 from contextvars import ContextVar
 from datetime import timedelta
 from types import FrameType, TracebackType
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from .breaker import Breaker
 from .generation import Generation, Meter
@@ -19,6 +20,9 @@ __all__ = ["Bystander", "Permit"]
 T = TypeVar("T")
 
 FRESH, ACQUIRED, ENTERED, SETTLED = range(4)
+
+ENTERING = (__name__, f"{__package__}.spanned")
+"""The modules through which others enter a permit."""
 
 RIDING = Generation(0)
 """The generation of a nested entry: the probe that it rides on answers for it."""
@@ -196,7 +200,7 @@ class Permit:
     def success(self) -> None:
         """The call went well."""
         self._check_entered()
-        self.__exit__(None, None, None)
+        self._leave(None, None, None)
 
     def failure(
         self, reason: str | None = None, *, retry_after: float | timedelta | None = None
@@ -230,10 +234,20 @@ class Permit:
         self._check_entered()
         policy = self._breaker.policy
         if policy.classify is None and policy.record_result is None:
-            self.__exit__(None, None, None)
+            self._leave(None, None, None)
         elif self._take() and self._generation is not RIDING:
             settle_result(self._breaker, self._generation, self._number, result)
         return result
+
+    conclude = judge  # where no block is left behind it
+
+    def steps(self, source: Iterable[Any]) -> Iterable[Any]:
+        """`source`, as a guarded generator is to go through it."""
+        return source
+
+    def asteps(self, source: AsyncIterable[Any]) -> AsyncIterable[Any]:
+        """The same of an async one."""
+        return source
 
     def _check_entered(self) -> None:
         if self._stage == FRESH:
@@ -272,6 +286,8 @@ class Permit:
             next(generation.succeeded)
         else:
             self._settle(error)
+
+    _leave = __exit__  # to settle inside of a block, whatever a subclass does at its end
 
     def _settle(self, error: BaseException | None) -> None:
         self._leave_context()
@@ -326,9 +342,9 @@ class Bystander(Permit):
 
 
 def _entering_frame() -> FrameType | None:
-    """The frame whose ``with`` enters a permit: the first outside of this module."""
+    """The frame whose ``with`` enters a permit: the first outside of the permits' own modules."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__") == __name__:
+    while frame is not None and frame.f_globals.get("__name__") in ENTERING:
         frame = frame.f_back
     return frame
 

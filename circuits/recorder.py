@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from brama.telemetry import capture
+from brama.telemetry import capture, watching
 
 from .events import CRITICAL, EVENTS
 from .fields import Fields
 from .log import Log, Record
 from .shared import Shared
 from .state import State
+from .tracing import note_move
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -127,6 +128,8 @@ class Recorder:
         log.append(record)
         if "new_state" in fields:
             self._turn(record, fields["new_state"])
+            if watching.calls:
+                note_move(self, record)
         self._events += len(events)
         if critical:
             self._critical += len(events)

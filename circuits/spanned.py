@@ -1,89 +1,200 @@
-"""Permits whose call has a span: what guards are while every call has one (`spans="calls"`)."""
+"""Permits whose call has a span: what guards are while every call has one (`spans="calls"`).
+
+The span begins before the circuit is asked, so that what is waited for is part of it, and ends when
+the call is settled and its block, if there is one, is left. It is current inside the block, so that
+what a client library records becomes its child, and while the circuit lets the call in and hears of
+its end; nowhere else. Between two items of a generator, or while a future is waited for, whoever
+runs finds nothing of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from contextvars import Token
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from brama.telemetry import Call, call, watching
 
 from .breaker import Breaker
-from .errors import CircuitOpenError
-from .permit import Bystander, Permit
-from .tracing import reject, under_way
+from .permit import RIDING, Bystander, Permit
+from .tracing import UnderWay
 
-__all__ = ["SpannedBystander", "SpannedPermit", "permit_for"]
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+__all__ = ["SpannedBystander", "SpannedPermit", "permit_for", "try_acquire"]
+
+T = TypeVar("T")
 
 
 class SpannedPermit(Permit):
-    """A permit that begins a span when it is entered and ends it when it is left.
+    """A permit whose call has a span, if it is one of the share that is to have one."""
 
-    The span is current inside the block, so that what the client library records becomes its
-    child. How the call ended is said by the circuit, which judges it.
-    """
-
-    __slots__ = ("_call", "_token")
+    __slots__ = ("_call", "_inside", "_token")
 
     _call: Call | None
-    _token: Token[Call | None] | None
+    _inside: bool  # the block, with which the span ends
+    _token: Token[Context] | None  # of the span that is current there
 
     def __init__(self, breaker: Breaker) -> None:
         super().__init__(breaker)
         self._call = self._token = None
+        self._inside = False
 
-    def _begin(self) -> None:
-        if self._call is None:
+    # Entering
+
+    def _begin(self) -> Call | None:
+        """The call; it begins when the circuit is asked, and where."""
+        if self._call is None and not self._stage:
             breaker = self._breaker
             self._call = call(
                 connection=breaker.name, scope=breaker.scope, state=str(breaker.state)
             )
-        if self._call is not None and self._token is None:
-            self._call.__enter__()
-            self._token = under_way.set(self._call)
+        return self._call
 
     def __enter__(self) -> Self:
-        self._begin()
-        try:
+        asks = not self._stage
+        mine = self._begin()
+        if mine is None:
             return super().__enter__()
+        try:
+            with UnderWay(self._breaker, mine):
+                super().__enter__()
         except BaseException as error:
-            self._refused(error)
+            self._not_entered(error)
             raise
+        self._enter_block(mine, asked=asks)
+        return self
 
     async def __aenter__(self) -> Self:
-        self._begin()
-        try:
+        asks = not self._stage
+        mine = self._begin()
+        if mine is None:
             return await super().__aenter__()
+        try:
+            with UnderWay(self._breaker, mine):
+                await super().__aenter__()
         except BaseException as error:
-            self._refused(error)
+            self._not_entered(error)
             raise
+        self._enter_block(mine, asked=asks)
+        return self
 
-    def _refused(self, error: BaseException) -> None:
-        if self._call is not None:
-            if isinstance(error, CircuitOpenError):
-                reject(self._call, self._breaker, error)
+    def _not_entered(self, error: BaseException) -> None:
+        if not self._inside:  # else it was entered twice, and the first block goes on
             self._end(error)
+
+    def _enter_block(self, mine: Call, *, asked: bool) -> None:
+        if asked:
+            self._note_admission(mine)
+        self._inside = True
+        self._token = mine.attach()
+
+    def ask(self) -> bool:
+        """Whether the call may be made: for `Circuit.try_acquire`, which enters no block."""
+        mine = self._begin()
+        if mine is None:
+            if self.acquire():
+                return True
+            self._breaker.refusal()  # which tells of it
+            return False
+        error: BaseException | None = None
+        with UnderWay(self._breaker, mine):
+            admitted = self.acquire()
+            if not admitted:
+                error = self._breaker.refusal()
+        if admitted:
+            self._note_admission(mine)
+        else:
+            self._end(error)
+        return admitted
+
+    def _note_admission(self, mine: Call) -> None:
+        generation, number = self._generation, self._number
+        if generation is RIDING:
+            generation, number = self._breaker.current, -1  # the outer one is the probe
+        state, probe = self._breaker.standing(generation, number)
+        mine.admitted(str(state), generation.number, probe=probe)
+
+    # Where the call goes on elsewhere
 
     def suspend(self) -> None:
         """The call goes on elsewhere: there its span is current again."""
         super().suspend()
-        if self._call is not None:
-            self._release()
-            self._call.leave()
+        self._leave_block()
 
-    def ignore(self) -> None:
-        """The call says nothing about the connection."""
-        if self._call is not None:
-            self._call.outcome("ignored")
-        super().ignore()
+    def steps(self, source: Iterable[Any]) -> Iterable[Any]:
+        """`source`, in whose steps the span is current, and no longer so between them."""
+        mine = self._call
+        if mine is None:
+            return source
+        made: Iterable[Any]
+        if isinstance(source, Generator):
+            made = _Steps(mine, source)
+        else:
+            made = _Items(mine, iter(source))
+        self._leave_block()
+        return made
+
+    def asteps(self, source: AsyncIterable[Any]) -> AsyncIterable[Any]:
+        """The same of an async one."""
+        mine = self._call
+        if mine is None:
+            return source
+        made: AsyncIterable[Any]
+        if isinstance(source, AsyncGenerator):
+            made = _AsyncSteps(mine, source)
+        else:
+            made = _AsyncItems(mine, aiter(source))
+        self._leave_block()
+        return made
+
+    # Settling
+
+    def success(self) -> None:
+        """The call went well."""
+        self._settled(super().success)
 
     def failure(
         self, reason: str | None = None, *, retry_after: float | timedelta | None = None
     ) -> None:
         """The call failed; see `Permit.failure`."""
-        super().failure(reason, retry_after=retry_after)
-        if self._call is not None and self._token is None:
+        self._settled(lambda: super(SpannedPermit, self).failure(reason, retry_after=retry_after))
+
+    def ignore(self) -> None:
+        """The call says nothing about the connection."""
+        self._settled(super().ignore)
+
+    def judge(self, result: T) -> T:
+        """The call returned `result`; see `Permit.judge`."""
+        self._settled(lambda: super(SpannedPermit, self).judge(result))
+        return result
+
+    def conclude(self, result: T) -> T:
+        """The same where no block is left behind it."""
+        try:
+            return self.judge(result)
+        finally:
+            self._end(None)
+
+    def _settled(self, settle: Callable[[], object]) -> None:
+        mine = self._call
+        if mine is None:
+            settle()
+            return
+        with UnderWay(self._breaker, mine):
+            settle()
+        if not self._inside:
             self._end(None)
 
     def __exit__(
@@ -92,26 +203,36 @@ class SpannedPermit(Permit):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
+        mine = self._call
+        if mine is None:
             super().__exit__(kind, error, traceback)
+            return
+        try:
+            with UnderWay(self._breaker, mine):
+                super().__exit__(kind, error, traceback)
         finally:
             self._end(error)
 
-    def _end(self, error: BaseException | None) -> None:
-        mine, self._call = self._call, None
-        if mine is None:
-            return
-        self._release()
-        mine.settle("success" if error is None else "ignored")
-        mine.__exit__(None if error is None else type(error), error, None)
-
-    def _release(self) -> None:
+    def _leave_block(self) -> None:
         token, self._token = self._token, None
-        if token is not None:
-            try:
-                under_way.reset(token)
-            except ValueError:
-                pass  # left in another context than it was entered in, which is over by itself
+        self._inside = False
+        if token is not None and self._call is not None:
+            self._call.detach(token)
+
+    def _end(self, error: BaseException | None) -> None:
+        self._leave_block()
+        mine, self._call = self._call, None
+        if mine is not None:
+            if error is not None:
+                mine.settle("ignored")  # the circuit has said nothing of it
+            mine.end(error)
+
+    def __del__(self) -> None:
+        super().__del__()
+        mine = getattr(self, "_call", None)
+        if mine is not None:
+            mine.settle("ignored")
+            mine.abandon()
 
 
 class SpannedBystander(SpannedPermit, Bystander):
@@ -121,8 +242,106 @@ class SpannedBystander(SpannedPermit, Bystander):
     _may_probe = False
 
 
+class _Steps(Generator[Any, Any, Any]):
+    """A generator in whose steps a call's span is current."""
+
+    __slots__ = ("_call", "_source")
+
+    def __init__(self, mine: Call, source: Generator[Any, Any, Any]) -> None:
+        self._call, self._source = mine, source
+
+    def send(self, value: Any) -> Any:
+        token = self._call.attach()
+        try:
+            return self._source.send(value)
+        finally:
+            self._call.detach(token)
+
+    def throw(self, *error: Any) -> Any:
+        token = self._call.attach()
+        try:
+            return self._source.throw(*error)
+        finally:
+            self._call.detach(token)
+
+    def close(self) -> None:
+        token = self._call.attach()
+        try:
+            self._source.close()
+        finally:
+            self._call.detach(token)
+
+
+class _Items(Iterator[Any]):
+    """The same of an iterator that is no generator."""
+
+    __slots__ = ("_call", "_source")
+
+    def __init__(self, mine: Call, source: Iterator[Any]) -> None:
+        self._call, self._source = mine, source
+
+    def __next__(self) -> Any:
+        token = self._call.attach()
+        try:
+            return next(self._source)
+        finally:
+            self._call.detach(token)
+
+
+class _AsyncSteps(AsyncGenerator[Any, Any]):
+    """An async generator in whose steps a call's span is current."""
+
+    __slots__ = ("_call", "_source")
+
+    def __init__(self, mine: Call, source: AsyncGenerator[Any, Any]) -> None:
+        self._call, self._source = mine, source
+
+    async def asend(self, value: Any) -> Any:
+        token = self._call.attach()
+        try:
+            return await self._source.asend(value)
+        finally:
+            self._call.detach(token)
+
+    async def athrow(self, *error: Any) -> Any:
+        token = self._call.attach()
+        try:
+            return await self._source.athrow(*error)
+        finally:
+            self._call.detach(token)
+
+    async def aclose(self) -> None:
+        token = self._call.attach()
+        try:
+            await self._source.aclose()
+        finally:
+            self._call.detach(token)
+
+
+class _AsyncItems(AsyncIterator[Any]):
+    """The same of an async iterator that is no generator."""
+
+    __slots__ = ("_call", "_source")
+
+    def __init__(self, mine: Call, source: AsyncIterator[Any]) -> None:
+        self._call, self._source = mine, source
+
+    async def __anext__(self) -> Any:
+        token = self._call.attach()
+        try:
+            return await anext(self._source)
+        finally:
+            self._call.detach(token)
+
+
 def permit_for(breaker: Breaker, *, probe: bool = True) -> Permit:
     """A fresh permit, with a span if calls have spans."""
     if watching.calls:
         return SpannedPermit(breaker) if probe else SpannedBystander(breaker)
     return Permit(breaker) if probe else Bystander(breaker)
+
+
+def try_acquire(breaker: Breaker, *, probe: bool) -> Permit | None:
+    """A permit with a span that the circuit has let in, or None, of which the span tells."""
+    permit = SpannedPermit(breaker) if probe else SpannedBystander(breaker)
+    return permit if permit.ask() else None

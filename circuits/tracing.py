@@ -8,35 +8,40 @@ thread of the call, and only while `brama.telemetry.watching` says that anybody 
 from __future__ import annotations
 
 import threading
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar, Token
 from math import isfinite
-from typing import TYPE_CHECKING, Final, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from brama.telemetry import Call, Change, failed, refused, succeeded, watching
+from brama.telemetry import Call, Change, call, failed, refused, succeeded, watching
 
-from .errors import CircuitOpenError
+from .generation import Generation
 from .log import Record
+from .state import State
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 __all__ = [
     "Traced",
-    "reject",
+    "UnderWay",
+    "note_move",
+    "note_outcome",
     "renew",
+    "report",
+    "spanned",
     "tell_failure",
     "tell_refusal",
     "tell_success",
     "tell_transition",
     "trace",
-    "under_way",
 ]
 
 PATIENCE: Final = 0.05
 """Seconds to wait for the thread that makes the very span that a refused call is to link to."""
 
-under_way: Final[ContextVar[Call | None]] = ContextVar("brama_call", default=None)
-"""The span of the guarded call that runs in this context, while all calls have one."""
+Settled = Literal["success", "failure", "ignored"]
 
 
 class Traced(Protocol):
@@ -45,6 +50,8 @@ class Traced(Protocol):
     name: str
     scope: str | None
     turn: Record | None
+    state: State
+    current: Generation
 
 
 # Invariant: whoever makes the span of a record holds it. Not to be waited for without end, for
@@ -112,16 +119,28 @@ def _cause(breaker: Traced) -> Context | None:
 def tell_refusal(breaker: Traced, state: str, wait: float, reason: str | None) -> None:
     """A call was refused. Ask `watching.refusals` first.
 
-    Inside a span of its own the refusal is that span's outcome.
+    Of a call that has a span the refusal is that span's outcome.
     """
+    gate = watching.gate
+    if gate is not None and gate.holds_back():
+        return
+    mine = spanned(breaker)
+    cause = _cause(breaker)
+    number = breaker.current.number
+    seconds = wait if isfinite(wait) else None
+    if mine is not None:
+        mine.outcome("rejected", reason)
+        mine.admitted(str(state), number, probe=False)
+        mine.refused(seconds, cause)
     refused(
         connection=breaker.name,
         scope=breaker.scope,
         state=str(state),
         reason=reason,
-        retry_after=wait if isfinite(wait) else None,
-        cause=_cause(breaker),
-        span=under_way.get() is None,
+        retry_after=seconds,
+        generation=number,
+        cause=cause,
+        span=mine is None,
     )
 
 
@@ -131,13 +150,11 @@ def tell_failure(
     reason: str | None,
     error: BaseException | None,
     *,
+    generation: int,
     probe: bool,
     duration: float | None,
 ) -> None:
     """A call has failed and was counted so. Ask `watching` first."""
-    call = under_way.get()
-    if call is not None:
-        call.outcome("failure", reason)
     if watching.failures or (probe and watching.probes):
         failed(
             connection=breaker.name,
@@ -147,7 +164,9 @@ def tell_failure(
             error=error,
             probe=probe,
             duration=duration,
+            generation=generation,
             cause=_cause(breaker),
+            span=spanned(breaker) is None,
         )
 
 
@@ -156,7 +175,93 @@ def tell_success(breaker: Traced, state: str) -> None:
     succeeded(connection=breaker.name, scope=breaker.scope, state=str(state))
 
 
-def reject(call: Call, breaker: Traced, error: CircuitOpenError) -> None:
-    """The call that has a span was refused."""
-    call.outcome("rejected", error.reason)
-    call.link(_cause(breaker))
+# Calls that have a span of their own. Ask `watching.calls` first.
+
+_under_way: Final[ContextVar[tuple[object, Call] | None]] = ContextVar("brama_call", default=None)
+
+
+class UnderWay(AbstractContextManager[None]):
+    """A circuit lets a call in, or hears of its end: what it says now is about this call.
+
+    Meanwhile the call's span is current, so that a transition becomes its child, and a failure that
+    is kept as evidence leads to it.
+    """
+
+    __slots__ = ("_breaker", "_call", "_former", "_token")
+
+    def __init__(self, breaker: Traced, mine: Call) -> None:
+        self._breaker = breaker
+        self._call = mine
+
+    def __enter__(self) -> None:
+        self._token: Token[Context] | None = self._call.attach()
+        self._former = _under_way.set((self._breaker, self._call))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            _under_way.reset(self._former)
+        except ValueError:
+            pass  # left in another context than it was entered in, which is over by itself
+        self._call.detach(self._token)
+        moves, self._call.moves = self._call.moves, []
+        for record in moves:
+            if record.data["previous_state"] is not record.data["new_state"]:
+                self._call.moved(_change(record))
+
+
+def spanned(breaker: object) -> Call | None:
+    """The call of that circuit which is under way here, if it has a span."""
+    found = _under_way.get()
+    return found[1] if found is not None and found[0] is breaker else None
+
+
+def note_outcome(breaker: object, outcome: Settled, reason: str | None = None) -> None:
+    """What a call was counted as."""
+    mine = spanned(breaker)
+    if mine is not None:
+        mine.outcome(outcome, reason)
+
+
+def note_move(breaker: object, record: Record) -> None:
+    """A call has moved its circuit.
+
+    Threads: under the lock of the breaker, so it is only noted.
+    """
+    mine = spanned(breaker)
+    if mine is not None:
+        mine.moves.append(record)
+
+
+def report(
+    breaker: Traced, outcome: Settled, reason: str | None = None
+) -> AbstractContextManager[object]:
+    """Around a report from elsewhere: its span has no length, for its call is over already."""
+    mine = call(
+        connection=breaker.name,
+        scope=breaker.scope,
+        state=str(breaker.state),
+        generation=breaker.current.number,
+        probe=False,
+    )
+    if mine is None:
+        return nullcontext()
+    mine.outcome(outcome, reason)
+    return _Report(breaker, mine)
+
+
+class _Report(UnderWay):
+    """The span of a report ends with it."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        super().__exit__(kind, error, traceback)
+        self._call.end(error)

@@ -155,7 +155,7 @@ def shown(value: Any) -> str:
 
 def spans() -> str:
     return markdown(
-        ("span", "kind", "when", "attributes", "links to"),
+        ("span", "kind", "when", "attributes", "links to", "events"),
         [
             (
                 f"`{span.verb}` *{span.word}*",
@@ -163,6 +163,7 @@ def spans() -> str:
                 span.when,
                 code(span.attributes),
                 span.links,
+                span.events,
             )
             for span in names.SPANS
         ],

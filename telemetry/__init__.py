@@ -52,7 +52,8 @@ from . import hook_names, metric_names, names
 from .actors import listen as _listen
 from .beacon import beacon
 from .bus import Attachment
-from .calls import Call, call, failed, refused, succeeded
+from .call import Call, call
+from .calls import failed, refused, succeeded
 from .context import capture, context_of, traceparent
 from .enrichers import Enricher, MetricEnricher, enrich, enrich_metrics
 from .errors import BramaError, ConfigError, unknown

@@ -71,7 +71,6 @@ def _restarted(measurements: Measurements, metadata: Metadata) -> None:
         return
     held_back = admit("restart")
     if held_back is None:
-        metrics.held_back.add("restart")
         return
     from opentelemetry.context import Context
 

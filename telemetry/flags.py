@@ -14,7 +14,7 @@ from weakref import WeakMethod
 
 import attrs
 
-from . import hooks, providers
+from . import hooks, metrics, providers
 from .errors import ConfigError, unknown
 from .hook_names import CALL_FAILED, CALL_REFUSED, CALL_SUCCEEDED, EVENT_PROCESS
 from .throttle import Throttle
@@ -75,11 +75,13 @@ class Watching:
         successes: the same of calls that went well.
         calls: every call is to be wrapped in `call`.
         deliveries: every delivery is to be wrapped in `process`, traced or not.
+        gate: while a span is all that a refusal is looked at for, the bucket of those spans: what
+            it holds back need not be reported at all.
 
     Threads: read from any without a lock; written by `refresh`, whose last run holds.
     """
 
-    __slots__ = ("calls", "deliveries", "failures", "probes", "refusals", "successes")
+    __slots__ = ("calls", "deliveries", "failures", "gate", "probes", "refusals", "successes")
 
     def __init__(self) -> None:
         self.refusals = False
@@ -88,6 +90,7 @@ class Watching:
         self.successes = False
         self.calls = False
         self.deliveries = False
+        self.gate: Throttle | None = None
 
 
 watching: Final = Watching()
@@ -125,24 +128,28 @@ def reset() -> None:
 
 
 def admit(kind: str) -> int | None:
-    """Whether a span of this kind may be made: how many were held back before it, or None."""
+    """Whether a span of this kind may be made: how many were held back before it, or None.
+
+    What is held back is counted in `brama.telemetry.held_back`.
+    """
+    bucket = _bucket(kind)
+    return 0 if bucket is None else bucket.admit()
+
+
+def _bucket(kind: str) -> Throttle | None:
+    """The bucket of this kind; None if there is no limit."""
     rate = _current.options.rate
     if rate is None:
-        return 0
+        return None
     bucket = _current.buckets.get(kind)
     if bucket is None:
-        made = Throttle(1 / rate, burst=max(1, int(rate * BURST)))
+        made = Throttle(
+            1 / rate,
+            burst=max(1, int(rate * BURST)),
+            held_back=metrics.held_back.ticks(kind),
+        )
         bucket = _current.buckets.setdefault(kind, made)
-    return bucket.admit()
-
-
-def holds_back(kind: str) -> bool:
-    """Whether the bucket of this kind is empty; if so, one more is held back.
-
-    For paths on which it costs too much to find out first whether there would be a span at all.
-    """
-    bucket = _current.buckets.get(kind)
-    return bucket is not None and bucket.holds_back()
+    return bucket
 
 
 def follow(changed: Callable[[], object]) -> None:
@@ -177,10 +184,12 @@ def refresh() -> None:
     watching.calls = tracing and _current.options.spans == "calls" and _current.options.sample > 0
     watching.failures = hooks.attached(CALL_FAILED)
     watching.successes = hooks.attached(CALL_SUCCEEDED)
-    # Also with every call in a span: a share of them leaves out most of the refused ones, which
-    # are looked for first, and streams have none.
-    watching.refusals = exceptional or watching.calls or hooks.attached(CALL_REFUSED)
-    watching.probes = exceptional or watching.failures
+    # Also with every call in a span: a share of them leaves out most of those which are looked for
+    # first.
+    heard = hooks.attached(CALL_REFUSED)
+    watching.refusals = exceptional or watching.calls or heard
+    watching.probes = exceptional or watching.calls or watching.failures
+    watching.gate = _bucket("refused") if exceptional and not heard else None
     watching.deliveries = providers.current_meter_provider() is not None or any(
         hooks.attached(f"{EVENT_PROCESS}.{end}") for end in ("start", "stop", "exception")
     )

@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Final
 
-from . import metrics, names
+from . import names
 from .enrichers import adorn
 from .faults import error_type, swallow
 from .flags import admit
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .hooks import Metadata
 
-__all__ = ["emit", "record_exception"]
+__all__ = ["emit", "record_exception", "wants_span_events"]
 
 TEXTS: Final = {
     "debug": "DEBUG",
@@ -70,7 +70,6 @@ def emit(
         if severity == "off":
             return
         if admit(event.name) is None:
-            metrics.held_back.add(event.name)
             return
         adorn(attributes, occurrence, metadata)
         from opentelemetry._logs import LogRecord, SeverityNumber
@@ -93,6 +92,19 @@ def emit(
         swallow("emitting a log event", error)
 
 
+def _wanted() -> set[str]:
+    return {word.strip() for word in os.environ.get(OPT_IN, "").split(",")}
+
+
+def wants_span_events() -> bool:
+    """Whether what happens during a span is to be an event of it.
+
+    With `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN=logs` it is a log event alone, as the conventions
+    will have it.
+    """
+    return "logs" not in _wanted()
+
+
 def record_exception(
     error: BaseException,
     span: Span | None,
@@ -109,10 +121,9 @@ def record_exception(
     it is an event of the span, for most viewers show nothing else; that will change with the
     conventions.
     """
-    wanted = {word.strip() for word in os.environ.get(OPT_IN, "").split(",")}
-    if span is not None and "logs" not in wanted:
+    if span is not None and wants_span_events():
         span.record_exception(error)
-    if wanted & {"logs", "logs/dup"}:
+    if _wanted() & {"logs", "logs/dup"}:
         emit(
             names.EXCEPTION,
             occurrence=occurrence,

@@ -22,6 +22,7 @@ from .faults import errors, swallow
 from .forks import renew_after_fork
 from .histograms import Histogram
 from .metric_names import MetricName
+from .ticks import Ticks
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
@@ -47,7 +48,9 @@ class Counts:
     def __init__(self, metric: MetricName) -> None:
         self.metric = metric
         self._counts: dict[Values, int] = {}
-        self._lock = threading.Lock()  # Invariant: _counts is touched under it only.
+        self._ticks: dict[Values, Ticks] = {}
+        # Invariant: both dicts are touched under it only, but not the numbers of `_ticks`.
+        self._lock = threading.Lock()
         renew_after_fork(self)
 
     def add(self, *values: str, count: int = 1) -> None:
@@ -55,15 +58,26 @@ class Counts:
         with self._lock:
             self._counts[values] = self._counts.get(values, 0) + count
 
+    def ticks(self, *values: str) -> Ticks:
+        """What counts for these `values` without a lock; the same one each time."""
+        with self._lock:
+            return self._ticks.setdefault(values, Ticks())
+
     def snapshot(self) -> dict[Values, int]:
         """The counts by attribute values."""
         with self._lock:
-            return self._counts.copy()
+            found = self._counts.copy()
+            for values, ticks in self._ticks.items():
+                if number := ticks.value:
+                    found[values] = found.get(values, 0) + number
+            return found
 
     def after_fork(self) -> None:
         """Start over: what the parent counted, the parent reports."""
         self._lock = threading.Lock()
         self._counts.clear()
+        for ticks in self._ticks.values():
+            ticks.forget()
 
 
 transitions: Final = Counts(names.TRANSITIONS)
@@ -97,6 +111,16 @@ processed: Final = Histogram(names.PROCESSED, names.BOUNDARIES)
 histograms: Final = (durations, lags, processed)
 
 
+class _Source:
+    """One of those who have figures, and what it said last."""
+
+    __slots__ = ("last", "read")
+
+    def __init__(self, read: Reading) -> None:
+        self.read: weakref.WeakMethod[Reading] = weakref.WeakMethod(read)
+        self.last: Mapping[Values, float] = {}
+
+
 class _Sources:
     """Who else has figures: functions that read them, by metric.
 
@@ -105,44 +129,48 @@ class _Sources:
     """
 
     def __init__(self) -> None:
-        self._readings: dict[str, list[weakref.WeakMethod[Reading]]] = {}
-        self._last: dict[tuple[str, int], Mapping[Values, float]] = {}
+        self._readings: dict[str, list[_Source]] = {}
         self._gone: dict[str, dict[Values, float]] = {}
-        self._lock = threading.Lock()  # Invariant: guards the three above.
+        self._lock = threading.Lock()  # Invariant: guards both, and `last` of each source.
         renew_after_fork(self)
 
     def add(self, metric: MetricName, read: Reading) -> None:
         with self._lock:
-            self._readings.setdefault(metric.name, []).append(weakref.WeakMethod(read))
+            self._readings.setdefault(metric.name, []).append(_Source(read))
 
     def read(self, metric: MetricName) -> dict[Values, float]:
         with self._lock:
+            known = self._readings.get(metric.name, ())
             # Readings are not made under the lock: they look at what has locks of its own.
-            known = self._readings.get(metric.name, [])
-            found = [(number, ref()) for number, ref in enumerate(known)]
+            found = [(source, source.read()) for source in known]
         total: dict[Values, float] = {}
-        for number, read in found:
+        for source, read in found:
             if read is None:
-                self._bury(metric, number)
+                self._bury(metric, source)
                 continue
             reading = read()
             if metric.kind == "counter":
-                self._last[metric.name, number] = reading
+                with self._lock:
+                    source.last = reading
             _add(total, reading)
-        _add(total, self._gone.get(metric.name, {}))
+        with self._lock:
+            _add(total, self._gone.get(metric.name, {}))
         return total
 
-    def _bury(self, metric: MetricName, number: int) -> None:
+    def _bury(self, metric: MetricName, source: _Source) -> None:
         with self._lock:
-            last = self._last.pop((metric.name, number), None)
-            if last:
-                _add(self._gone.setdefault(metric.name, {}), last)
+            known = self._readings[metric.name]
+            if source in known:  # two readers may find it gone at the same time
+                known.remove(source)
+                _add(self._gone.setdefault(metric.name, {}), source.last)
 
     def after_fork(self) -> None:
         """Whoever held the lock is not there to release it; the parent reports what it counted."""
         self._lock = threading.Lock()
-        self._last.clear()
         self._gone.clear()
+        for known in self._readings.values():
+            for source in known:
+                source.last = {}
 
 
 def _add(total: dict[Values, float], more: Mapping[Values, float]) -> None:

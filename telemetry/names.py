@@ -83,6 +83,8 @@ CIRCUIT_NAME: Final = "brama.circuit.name"
 CIRCUIT_SCOPE: Final = "brama.circuit.scope"
 STATE_DURATION: Final = "brama.circuit.state.duration"
 REASON: Final = "brama.circuit.reason"
+GENERATION: Final = "brama.circuit.generation"
+PROBE: Final = "brama.circuit.probe"
 FAILURES: Final = "brama.circuit.failure_count"
 RETRY_AFTER: Final = "brama.circuit.retry_after"
 HELD_BACK: Final = "brama.held_back"
@@ -106,11 +108,13 @@ ATTRIBUTES: Final = MappingProxyType(
         POOL: "the connection's name while there are at most 200 of them, then `other`",
         CIRCUIT_NAME: "the connection",
         CIRCUIT_SCOPE: "its scope; absent for the default scope",
-        STATE: "the state; of a transition, the new one",
+        STATE: "the state; of a transition, the new one; of a call, the one that let it in or not",
         STATE_FROM: "the state that a transition left",
         STATE_DURATION: "seconds that the circuit had been in the state it left",
         REASON: "why, in the words of whoever caused it",
         FAILURES: "failures that were counted when the state changed",
+        GENERATION: "number of the stay in that state; a result of an earlier one is late",
+        PROBE: "true when the call is a probe of a half-open circuit",
         OUTCOME: "`success`, `failure`, `ignored` or `rejected`",
         RETRY_AFTER: "seconds until a call may be admitted again",
         HELD_BACK: "spans of this kind that were not made since the last one",
@@ -143,7 +147,7 @@ ATTRIBUTES: Final = MappingProxyType(
 class SpanName:
     """A kind of span. Its name is `verb` and one word of a bounded list, never a connection's id.
 
-    `links` says what it points at besides its parent.
+    `links` says what it points at besides its parent, `events` what happens during it.
     """
 
     verb: str
@@ -153,6 +157,7 @@ class SpanName:
     when: str
     attributes: tuple[str, ...]
     links: str = ""
+    events: str = ""
 
     def of(self, word: str) -> str:
         """The name of a span: ``TRANSITION.of("open")`` is ``"transition open"``."""
@@ -164,12 +169,15 @@ CALL: Final = SpanName(
     word="pool",
     scope=CIRCUIT,
     kind="INTERNAL",
-    when='a guarded call was refused, or a probe failed; every call with `spans="calls"`',
+    when="a guarded call was refused, or a probe failed; every call and every report with "
+    '`spans="calls"`',
     attributes=(
         CIRCUIT_NAME,
         CIRCUIT_SCOPE,
         POOL,
         STATE,
+        GENERATION,
+        PROBE,
         OUTCOME,
         REASON,
         RETRY_AFTER,
@@ -177,6 +185,7 @@ CALL: Final = SpanName(
         ERROR_TYPE,
     ),
     links="of a refused call: the transition that closed the gate",
+    events="`exception`; `brama.circuit.state.changed`, once the call has moved the circuit",
 )
 TRANSITION: Final = SpanName(
     verb="transition",

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from .forks import renew_after_fork
+from .ticks import Ticks
 
 __all__ = ["Throttle"]
 
@@ -21,10 +22,26 @@ class Throttle:
         >>> throttle.admit(), throttle.admit()
         (0, None)
 
-    Threads: any; about 0.3 µs.
+    Args:
+        interval: seconds.
+        burst: how many at once.
+        clock: seconds; monotonic.
+        held_back: counts those that are held back, for whoever shows their number.
+
+    Threads: any; 0.3 µs to ask `admit`, half of that to be held back by `holds_back`.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_held_back", "_interval", "_lock", "_next", "_slack")
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_held_back",
+        "_interval",
+        "_lock",
+        "_next",
+        "_opens_at",
+        "_slack",
+        "_told",
+    )
 
     def __init__(
         self,
@@ -32,35 +49,45 @@ class Throttle:
         *,
         burst: int = 1,
         clock: Callable[[], float] = time.monotonic,
+        held_back: Ticks | None = None,
     ) -> None:
         self._interval = interval
         self._slack = interval * (burst - 1)
         self._clock = clock
-        # When the bucket will be full again, less its slack (the "theoretical arrival time").
-        self._next = float("-inf")
-        self._held_back = 0
-        self._lock = threading.Lock()  # Invariant: guards _next and _held_back.
+        # When the bucket will be full again (the "theoretical arrival time"); and less its slack,
+        # which is when the next one is admitted.
+        self._next = self._opens_at = float("-inf")
+        self._held_back = Ticks() if held_back is None else held_back
+        self._told = self._held_back.value  # of those: known to whoever was admitted last
+        # Invariant: guards what is written of _next, _opens_at and _told.
+        self._lock = threading.Lock()
         renew_after_fork(self)
 
     def admit(self) -> int | None:
         """How many were held back since the last one, or None when this one is to be."""
         now = self._clock()
         with self._lock:
-            if now < self._next - self._slack:
-                self._held_back += 1
+            if now < self._opens_at:
+                next(self._held_back.count)
                 return None
-            held_back, self._held_back = self._held_back, 0
+            seen = self._held_back.value
+            held_back, self._told = seen - self._told, seen
             self._next = max(now, self._next) + self._interval
-            return held_back
+            self._opens_at = self._next - self._slack
+            return max(0, held_back)
 
     def holds_back(self) -> bool:
-        """Whether the next one would be held back; if so, it is counted so.
+        """Whether one is held back now; if so, it is counted so. Takes no lock, and no token.
 
-        A first look without the lock: whoever is wrong by a moment is admitted or held back by
-        `admit` all the same.
+        Whoever is not held back has still to ask `admit`.
         """
-        return self._clock() < self._next - self._slack and self.admit() is None
+        if self._clock() < self._opens_at:
+            next(self._held_back.count)
+            return True
+        return False
 
     def after_fork(self) -> None:
-        """Whoever held the lock is not there to release it."""
+        """Whoever held the lock is not there to release it; the parent tells what it held back."""
         self._lock = threading.Lock()
+        self._held_back.forget()
+        self._told = 0

@@ -81,7 +81,6 @@ class Change:
             if not is_unsampled(parent):
                 held_back = admit("transition")
                 if held_back is None:
-                    metrics.held_back.add("transition")
                     return None
             from opentelemetry.trace import set_span_in_context
 

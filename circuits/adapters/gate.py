@@ -166,6 +166,9 @@ class Gate(Generic[R]):
             permit.__exit__(type(error), error, None)  # the policy has its word, too
         else:
             permit.ignore()  # a bug on this side of the connection
+        permit.__exit__(
+            type(error), error, None
+        )  # it may have been entered, and is not settled twice
 
 
 class Wrapper(Gate[R], Generic[R, A]):

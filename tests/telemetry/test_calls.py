@@ -18,6 +18,7 @@ from brama.telemetry import (
     capture,
     configure,
     detach,
+    enrich,
     failed,
     flags,
     hook_names,
@@ -35,11 +36,23 @@ CIRCUIT = {"connection": "payment_api", "scope": "payments"}
 
 
 def refuse(**changes: Any) -> None:
-    refused(**(CIRCUIT | {"state": "open", "reason": "Timeout", "retry_after": 1.5} | changes))
+    refused(
+        **(
+            CIRCUIT
+            | {"state": "open", "reason": "Timeout", "retry_after": 1.5, "generation": 7}
+            | changes
+        )
+    )
 
 
 def fail_probe(error: BaseException | None = None, **changes: Any) -> None:
-    arguments = {"state": "half_open", "reason": "Timeout", "probe": True, "duration": 0.5}
+    arguments = {
+        "state": "half_open",
+        "reason": "Timeout",
+        "probe": True,
+        "duration": 0.5,
+        "generation": 3,
+    }
     failed(**(CIRCUIT | arguments | changes), error=error)
 
 
@@ -67,6 +80,8 @@ def test_a_refused_call_is_an_error_of_its_caller_and_links_to_the_transition(
         "brama.circuit.scope": "payments",
         "pool": "payment_api",
         "brama.circuit.state": "open",
+        "brama.circuit.generation": 7,
+        "brama.circuit.probe": False,
         "brama.circuit.call.outcome": "rejected",
         "brama.circuit.reason": "Timeout",
         "brama.circuit.retry_after": 1.5,
@@ -180,6 +195,8 @@ def test_a_failed_probe_has_a_span_of_its_whole_time(
     assert probe.status == "ERROR"
     assert probe.attributes["error.type"] == "TimeoutError"
     assert probe.attributes["brama.circuit.call.outcome"] == "failure"
+    assert probe.attributes["brama.circuit.probe"] is True
+    assert probe.attributes["brama.circuit.generation"] == 3
     assert [event.name for event in probe.events] == ["exception"]
     assert [link.span_id for link in probe.links] == [spans["transition half_open"].span_id]
 
@@ -279,3 +296,32 @@ def test_span_names_are_bounded_however_many_connections_there_are(
     assert len(found) == 300
     assert len({span.name for span in found}) == 201
     assert len({span.attributes["brama.circuit.name"] for span in found}) == 300
+
+
+# Enrichers
+
+
+def test_the_span_of_a_call_is_enriched_by_the_name_of_its_outcome(
+    telemetry: Telemetry, receiver: OtlpReceiver
+) -> None:
+    enrich("mine", "brama.circuit.call.*", lambda event, about: {"shop": event, "pool": "theirs"})
+    try:
+        refuse()
+        fail_probe(TimeoutError())
+        with begin_in("calls"):
+            pass
+    finally:
+        detach("mine")
+    shops = [
+        (span.attributes["shop"], span.attributes["pool"]) for span in spans_of(telemetry, receiver)
+    ]
+    assert shops == [
+        ("brama.circuit.call.refused", "payment_api"),
+        ("brama.circuit.call.failed", "payment_api"),
+        ("brama.circuit.call.succeeded", "payment_api"),
+    ]
+
+
+def begin_in(spans: Any) -> Any:
+    flags.use(flags.Options(spans=spans))
+    return begin()

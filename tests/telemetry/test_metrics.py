@@ -321,3 +321,39 @@ def test_a_few_times_reach_a_provider_of_the_application_s_completely() -> None:
                 metrics.lags.record(0.2, "state_change")
             (point,) = points(reader, "brama.notification.lag")
     assert point.count == 200
+
+
+def test_a_source_that_is_gone_leaves_its_counts_and_nothing_else() -> None:
+    sources = metrics._Sources()
+
+    class Figures:
+        def calls(self) -> dict[tuple[str, ...], float]:
+            return {("search", "success"): 2.0}
+
+    for number in range(1, 101):
+        one = Figures()
+        sources.add(names.METRICS[0], one.calls)
+        assert sources.read(names.METRICS[0]) == {("search", "success"): 2.0 * number}
+        del one
+    assert sources.read(names.METRICS[0]) == {("search", "success"): 200.0}
+    assert sources._readings[names.METRICS[0].name] == []
+
+
+def test_what_is_counted_without_a_lock_is_exact_and_adds_up_with_the_rest() -> None:
+    counts = metrics.Counts(names.METRICS[0])
+    counts.add("search", "success", count=5)
+    ticks = counts.ticks("search", "success")
+    assert counts.ticks("search", "success") is ticks
+
+    def count() -> None:
+        for _ in range(10_000):
+            next(ticks.count)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts.snapshot() == {("search", "success"): 40_005}
+    counts.after_fork()
+    assert counts.snapshot() == {}
