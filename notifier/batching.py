@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-import trio
-
 from brama.circuits import Event, seconds
 
 from .bell import BELL
-from .losses import Letter, say_dead
+from .losses import Letter, say_dead, say_ended
 from .subscription import Subscription
 
 __all__ = ["Batch", "BatchingSubscription"]
@@ -183,8 +180,8 @@ class BatchingSubscription(Subscription):
     def close(self, wait: bool | float | timedelta = False) -> bool:
         """End it after what waits has been handled, for which it waits 5 s, or `wait`.
 
-        Called by the handler itself, or on a loop, which waiting would hold up, it returns at once,
-        and the last list comes after it.
+        The handler itself, and code on the loop that it runs on, cannot wait for it: closed from
+        there, what waits is given up, and a log line says so. On a loop, await `aclose`.
         """
         limit = DRAIN if isinstance(wait, bool) else max(DRAIN, seconds("wait", wait, zero=True))
         with self._lock:
@@ -192,12 +189,13 @@ class BatchingSubscription(Subscription):
             here = threading.get_ident() in (self._runner, self._thread)
             self._closing = True
             self._due = self._due or drains
-        if drains:
+        if drains and not (here or self.target.needs_caller() or self._around.on_own_loop()):
             self.tell(BELL)
-            if here or _on_a_loop():
-                return False
             self._ended.wait(limit)
-        return super().close(wait)
+        lost = len(self._backlog) if self._runner is not None else self.queued
+        ended = super().close(wait)
+        say_ended(self.name, "it was closed before its last list was handled", lost)
+        return ended
 
     def _end(self, state: str, timeout: float | None) -> bool:
         try:
@@ -210,13 +208,3 @@ class BatchingSubscription(Subscription):
         super().after_fork()
         self._batch = Batch()
         self._ends = 0
-
-
-def _on_a_loop() -> bool:
-    if trio.lowlevel.in_trio_run():
-        return True
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -126,7 +126,7 @@ class WorkerDeliverer(OutsideDeliverer):
         self._workers = workers
 
     def _begin(self, subscription: Subscription) -> None:
-        self._workers.submit(partial(_work, subscription))
+        self._workers.submit(partial(_work, subscription), subscription.name)
 
 
 def _work(subscription: Subscription) -> None:
@@ -151,7 +151,7 @@ def work_once(subscription: Subscription, workers: Workers) -> bool:
         return False
     subscription.occupied = True
     try:
-        workers.submit(partial(_work, subscription))
+        workers.submit(partial(_work, subscription), subscription.name)
     except RuntimeError:
         subscription.occupied = False
         return False

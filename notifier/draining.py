@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
 
-import trio
-
 from .subscription import Subscription
-from .target import AsyncioHandler, TrioHandler
 
 __all__ = ["drain"]
 
@@ -33,20 +29,10 @@ def drain(
     Threads: any but that of the tree's loop. It does not wait for a loop that it holds up itself.
     """
     for one in subscriptions:
-        if one.durable is not None or _here(one):
+        if one.durable is not None or one.target.needs_caller():
             continue
         one.flush()
         while (one.occupied or one.waits) and time.monotonic() < deadline:
             if not one.occupied and not run(one):
                 break
             time.sleep(LOOK_EVERY)  # the end of a run is told to an actor, which is no more
-
-
-def _here(subscription: Subscription) -> bool:
-    """Whether the handler needs the loop that the caller runs on."""
-    handler = subscription.handler
-    if isinstance(handler, AsyncioHandler):
-        return asyncio._get_running_loop() is handler.loop
-    if isinstance(handler, TrioHandler) and trio.lowlevel.in_trio_run():
-        return trio.lowlevel.current_trio_token() is handler.token
-    return False

@@ -5,16 +5,20 @@ It belongs to the system, and outlives whoever delivers from it.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Hashable
 from datetime import timedelta
+from functools import partial
 from typing import Self
 
 import attrs
+import trio
 
 from brama.circuits import seconds
 
+from .delivering import delivering
 from .entering import wait_entered
 from .inbox import Inbox
 from .losses import say_disconnected, say_ended, say_quarantined
@@ -33,15 +37,17 @@ class Surroundings:
         on_end: it has ended.
         spill: its queue of critical events is full; whether the journal feeds it from now on.
         on_overwhelmed: states of connections were lost to it (True), or it has caught up (False).
+        on_own_loop: whether the caller is on Brama's own loop.
     """
 
     on_end: Callable[[Subscription], None] = lambda _subscription: None
     spill: Callable[[Subscription, int], bool] = lambda _subscription, _waiting: False
     on_overwhelmed: Callable[[Subscription, bool], None] = lambda _subscription, _overwhelmed: None
+    on_own_loop: Callable[[], bool] = lambda: False
 
 
 class Subscription(Inbox):
-    """A handle on what `brama.subscribe` returned; also a context manager that closes it.
+    """A handle on what `brama.subscribe` returned; closed by ``with`` and ``async with``, too.
 
     Critical events are delivered at least once, the others at most once; `Event.n` numbers the
     deliveries without a gap.
@@ -134,6 +140,25 @@ class Subscription(Inbox):
         )
         return self._end("closed", timeout)
 
+    async def aclose(self, wait: bool | float | timedelta = False) -> bool:
+        """As `close`, awaited on asyncio or trio, so that it holds up no one.
+
+        Args:
+            wait: as there. Where `close` cannot wait for a handler on the same loop, this does.
+
+        Returns:
+            Whether no invocation is running any more.
+        """
+        closing = partial(self.close, wait)
+        if delivering.get() is self:  # the handler itself
+            return closing()
+        try:
+            if trio.lowlevel.in_trio_run():
+                return await trio.to_thread.run_sync(closing, abandon_on_cancel=True)
+            return await asyncio.to_thread(closing)
+        finally:
+            self._end("closed", 0.0)  # also if it was cancelled on the way
+
     def quarantine(self) -> None:
         """Its handler failed too often: end it and say so."""
         lost = self.queued
@@ -183,6 +208,12 @@ class Subscription(Inbox):
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()
 
     def __repr__(self) -> str:
         wants = "all events" if self.events is None else ", ".join(self.events)

@@ -27,6 +27,7 @@ from brama.actors import (
 from brama.circuits import Event, Shared
 from brama.telemetry import ConfigError
 
+from .alarms import Alarms
 from .batching import BatchingSubscription
 from .deliverers import HandlerSupervisor, work_once
 from .draining import drain
@@ -87,9 +88,9 @@ class Subscriptions:
         self._call_soon = call_soon
         self._on_own_loop = on_own_loop
         self._snapshots = snapshots
-        self._alarm = alarm
-        self._around = Surroundings(self._ended, self.spill, self._overwhelmed)
-        self._workers = Workers()
+        self._alarms = Alarms(alarm)
+        self._around = Surroundings(self._ended, self.spill, self._alarms.overwhelmed, on_own_loop)
+        self._workers = Workers(on_hanging=self._alarms.hanging)
         self._quarantined: deque[str] = deque(maxlen=REMEMBERED)
         self._ids = count(1)
         self._lock = threading.Lock()
@@ -260,7 +261,7 @@ class Subscriptions:
     def after_fork(self) -> None:
         """In the child: the actors and threads stayed behind; the table is still good."""
         self._lock = threading.Lock()
-        self._workers = Workers()
+        self._workers = Workers(on_hanging=self._alarms.hanging)
         self.supervisor = None
         self.index.after_fork()
         self._tally.after_fork()
@@ -317,23 +318,6 @@ class Subscriptions:
             )
             subscription.end("its handler could not be started")
 
-    def _overwhelmed(self, subscription: Subscription, overwhelmed: bool) -> None:
-        """States of connections are lost to it, because there is no journal; or it is over."""
-        waiting = subscription.queued
-        reason = f"the handler {subscription.name} does not keep up: {waiting} events wait"
-        if overwhelmed:
-            logger.error("%s; of further ones the latest state of each connection is kept", reason)
-        else:
-            logger.warning("the handler %s has caught up", subscription.name)
-        self._alarm(
-            {
-                "subject": f"subscription {subscription.id}",
-                "status": "failing" if overwhelmed else "recovered",
-                "reason": reason,
-                "since": 0.0,
-            }
-        )
-
     def quarantined(self) -> tuple[str, ...]:
         """The names of the handlers that failed too often and get nothing any more."""
         return tuple(self._quarantined)
@@ -349,6 +333,7 @@ class Subscriptions:
                 self._alike.pop(_alike(subscription), None)
             self._shared.subscribe(self.index.wants_anywhere)
         self._tally.end(subscription)
+        self._alarms.overwhelmed(subscription, False)
         if follower is not None and self._journal is not None:
             self._journal.unfollow(follower)
         if hosted:

@@ -50,6 +50,15 @@ class Target:
     name: str
     lossy: bool = False
 
+    def needs_caller(self) -> bool:
+        """Whether the handler runs on the very loop of the user's that this is called on."""
+        handler = self.handler
+        if isinstance(handler, AsyncioHandler):
+            return asyncio._get_running_loop() is handler.loop
+        if isinstance(handler, TrioHandler) and trio.lowlevel.in_trio_run():
+            return trio.lowlevel.current_trio_token() is handler.token
+        return False
+
     def same(self) -> tuple[object, ...]:
         """Equal for targets of which the second would only make doubles of the first."""
         loop: object = None

@@ -15,6 +15,7 @@ __all__ = ["Workers"]
 logger = logging.getLogger("brama.notifier")
 
 LIMIT = 64
+Job = tuple[Callable[[], None], str]
 HANGS = 5.0
 """Seconds after which a job counts as one that hangs."""
 
@@ -30,24 +31,39 @@ class Workers:
     Args:
         limit: of threads whose jobs do not hang.
         hangs: seconds.
+        on_hanging: told when jobs wait behind others that hang, and when that is over: whether it
+            is so, the names of those that hang, and since how many seconds.
 
     Threads: `submit` from any.
     """
 
-    def __init__(self, limit: int = LIMIT, hangs: float = HANGS) -> None:
+    def __init__(
+        self,
+        limit: int = LIMIT,
+        hangs: float = HANGS,
+        on_hanging: Callable[[bool, tuple[str, ...], float], object] = lambda *_: None,
+    ) -> None:
         self._limit = limit
         self._hangs = hangs
+        self._on_hanging = on_hanging
         self._lock = threading.Lock()
         # Invariant: all below is read and written under the lock.
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._since: dict[object, float] = {}  # the threads, and when each began its job
+        self._waiting: deque[Job] = deque()
+        # The threads, when each began its job, and the name of that.
+        self._since: dict[object, tuple[float, str]] = {}
         self._crowded = False
 
-    def submit(self, job: Callable[[], None]) -> None:
-        """Run `job`, which must not raise, on a thread as soon as one may be had."""
+    def submit(self, run: Callable[[], None], name: str = "") -> None:
+        """Run a job, which must not raise, on a thread as soon as one may be had.
+
+        Args:
+            run: the job.
+            name: for people.
+        """
         watch = False
+        job = run, name
         with self._lock:
-            thread = self._thread()
+            thread = self._thread(name)
             if thread is None:
                 self._waiting.append(job)
                 watch = not self._crowded
@@ -62,19 +78,21 @@ class Workers:
             )
             start_thread_soon(self._watch, _delivered, "brama worker")
 
-    def _thread(self) -> object | None:
-        """A thread that may be had now, by its key. Under the lock."""
+    def _thread(self, name: str) -> object | None:
+        """A thread that may be had now for this job, by its key. Under the lock."""
         now = time.monotonic()
-        hanging = 0
-        if len(self._since) >= self._limit:
-            hanging = sum(now - since >= self._hangs for since in self._since.values())
+        hanging = len(self._hanging(now)) if len(self._since) >= self._limit else 0
         if len(self._since) >= self._limit + min(hanging, self._limit):
             return None
         thread = object()
-        self._since[thread] = now
+        self._since[thread] = now, name
         return thread
 
-    def _start(self, thread: object, job: Callable[[], None]) -> None:
+    def _hanging(self, now: float) -> list[tuple[float, str]]:
+        """Since when jobs hang, and which. Under the lock."""
+        return [began for began in self._since.values() if now - began[0] >= self._hangs]
+
+    def _start(self, thread: object, job: Job) -> None:
         try:
             start_thread_soon(lambda: self._run(thread, job), _delivered, "brama worker")
         except BaseException:
@@ -82,13 +100,13 @@ class Workers:
                 del self._since[thread]
             raise
 
-    def _run(self, thread: object, job: Callable[[], None] | None) -> None:
+    def _run(self, thread: object, job: Job | None) -> None:
         while job is not None:
-            job()
+            job[0]()
             with self._lock:
                 if self._waiting:
                     job = self._waiting.popleft()
-                    self._since[thread] = time.monotonic()
+                    self._since[thread] = time.monotonic(), job[1]
                 else:
                     job = None
                     del self._since[thread]
@@ -96,17 +114,28 @@ class Workers:
     def _watch(self) -> None:
         """While jobs wait, look for others that hang."""
         pause = threading.Event()
+        told: tuple[str, ...] = ()
+        since = 0.0
         while True:
             pause.wait(self._hangs / 5)
+            now = time.monotonic()
             with self._lock:
+                hanging = self._hanging(now)
+                thread = job = None
                 if not self._waiting:
                     self._crowded = False
-                    return
-                thread = self._thread()
+                    break
+                thread = self._thread(self._waiting[0][1])
                 job = None if thread is None else self._waiting.popleft()
+            if hanging and not told:
+                told = tuple(name for _, name in hanging)
+                since = min(hanging)[0]
+                self._on_hanging(True, told, now - since)
             if thread is not None and job is not None:
                 logger.warning("handlers hang: one more worker thread makes up for one of them")
                 self._start(thread, job)
+        if told:
+            self._on_hanging(False, told, now - since)
 
 
 def _delivered(_outcome: object) -> None:

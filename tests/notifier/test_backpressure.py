@@ -64,6 +64,26 @@ def test_beyond_the_critical_backlog_an_alarm_tells_the_others_and_then_that_it_
 
 
 @requirement("DT-08")
+def test_the_alarm_over_a_handler_that_does_not_keep_up_is_over_when_that_has_ended(
+    system, recorder, monkeypatch, stuck
+):
+    monkeypatch.setattr("brama.notifier.inbox.CRITICAL_BACKLOG", 20)
+    alarms = recorder()
+    system.subscribe(inline(alarms), events=["alarm"])
+    subscription = system.subscribe(stuck, events=["state_change"])
+    circuit = system.circuit("search")
+    for _ in range(30):
+        circuit.open_circuit()
+        circuit.close_circuit()
+    alarms.wait(1)
+    subscription.close()
+    failing, recovered = (one.data for one in alarms.wait(2))
+    assert (failing["status"], recovered["status"]) == ("failing", "recovered")
+    assert failing["subject"] == recovered["subject"]
+    assert "has ended" in recovered["reason"]
+
+
+@requirement("DT-08")
 def test_what_a_flood_costs_a_stuck_handler_arrives_as_one_gap(system, recorder, until, stuck):
     heard = recorder()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -150,20 +151,102 @@ def test_a_filter_chooses_what_is_in_a_batch(system, until):
     assert seen.numbers == [1, 2, 3, 4]
 
 
-def test_asyncio_handlers_get_batches_and_a_close_on_the_loop_flushes_behind_it(system):
+def on_asyncio(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def on_trio(main: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        with trio.fail_after(10):
+            await main()
+
+    trio.run(bounded)
+
+
+async def pause() -> None:
+    await (trio.sleep(0.001) if trio.lowlevel.in_trio_run() else asyncio.sleep(0.001))
+
+
+both = pytest.mark.parametrize("run", [on_asyncio, on_trio], ids=["asyncio", "trio"])
+
+
+async def three_and_one(system: brama.System, given: Any, seen: Batches) -> brama.Subscription:
+    """One list has been handled, and one event waits for its time."""
+    subscription = system.subscribe(given, events=WANTED, batch=3, batch_age=60.0)
+    flip(system, 2)
+    while not seen.got or subscription.queued != 1:
+        await pause()
+    return subscription
+
+
+@both
+@requirement("SB-06", "SB-09")
+def test_no_list_begins_after_a_close_on_the_loop_of_its_handler_and_what_is_lost_is_told(
+    system, caplog, run
+):
     seen = Batches()
 
     async def main() -> None:
-        subscription = system.subscribe(seen.awaited, events=WANTED, batch=3, batch_age=60.0)
-        flip(system, 2)
-        while not seen.got or subscription.queued != 1:
-            await asyncio.sleep(0.001)
+        subscription = await three_and_one(system, seen.awaited, seen)
         subscription.close()
-        while not subscription.closed:
-            await asyncio.sleep(0.001)
+        assert subscription.closed
+        for _ in range(20):
+            await pause()
 
-    asyncio.run(asyncio.wait_for(main(), 10))
+    run(main)
+    assert seen.sizes == [3]
+    assert "closed before its last list was handled; 1 events are dead letters" in caplog.text
+
+
+@both
+@requirement("SB-06", "SB-09")
+def test_a_close_that_is_awaited_has_the_last_list_handled_first(system, run):
+    seen = Batches()
+
+    async def main() -> None:
+        subscription = await three_and_one(system, seen.awaited, seen)
+        assert await subscription.aclose() is True
+        assert seen.sizes == [3, 1]
+        flip(system)
+
+    run(main)
     assert seen.sizes == [3, 1]
+
+
+@both
+def test_leaving_async_with_has_the_last_list_handled_first(system, run):
+    seen = Batches()
+
+    async def main() -> None:
+        async with system.subscribe(seen.awaited, events=WANTED, batch=9, batch_age=60.0):
+            flip(system)
+            while system.subscriptions()[0].queued != 2:
+                await pause()
+        assert seen.sizes == [2]
+
+    run(main)
+
+
+@both
+@requirement("SB-06")
+def test_a_close_on_a_loop_still_has_a_worker_thread_handle_the_last_list(system, run):
+    seen = Batches()
+
+    async def main() -> None:
+        subscription = await three_and_one(system, seen, seen)
+        subscription.close()
+        assert seen.sizes == [3, 1]
+
+    run(main)
+
+
+async def test_a_cancelled_aclose_still_ends_the_subscription(system):
+    subscription = system.subscribe(Batches(), events=WANTED, batch=9, batch_age=60.0)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async with subscription:
+            flip(system)
+    assert subscription.closed
 
 
 def test_a_handler_may_close_its_batching_subscription(system, until):
@@ -178,5 +261,5 @@ def test_a_handler_may_close_its_batching_subscription(system, until):
     subscription = system.subscribe(closing, events=WANTED, batch=2, batch_age=60.0)
     flip(system)
     assert done.wait(10)
-    until(lambda: subscription.closed)
+    assert subscription.closed
     assert seen.sizes == [2]

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import trio
@@ -268,17 +269,28 @@ def test_jobs_that_hang_are_made_up_for_and_no_more_than_once_each(until):
 def test_plain_handlers_that_all_hang_hold_up_no_other_for_long(until, monkeypatch):
     monkeypatch.setattr("brama.notifier.workers.LIMIT", 4)
     free, heard = threading.Event(), threading.Event()
+    alarms: list[Event] = []
+
+    def hanging(_event: Event) -> None:
+        free.wait(WITHIN)
+
     with brama.System(brama.Settings()) as system:
-        system._subscriptions._workers = Workers(limit=4, hangs=0.05)
-        for _ in range(4):
-            system.subscribe(lambda _event: free.wait(WITHIN), events=["circuit_opened"])
+        table = system._subscriptions
+        table._workers = Workers(limit=4, hangs=0.05, on_hanging=table._alarms.hanging)
+        system.subscribe(inline(alarms.append), events=["alarm"])
+        for number in range(4):
+            system.subscribe(partial(hanging), events=["circuit_opened"], backlog=number + 1)
         circuit = system.circuit("search")
         circuit.open_circuit()
         until(lambda: len(system._subscriptions._workers._since) == 4)
         system.subscribe(lambda _event: heard.set(), events=["circuit_closed"])
         circuit.close_circuit()
         assert heard.wait(WITHIN)
+        until(lambda: [one.data["status"] for one in alarms] == ["failing", "recovered"])
         free.set()
+    assert {one.data["subject"] for one in alarms} == {"workers"}
+    assert hanging.__qualname__ in alarms[0].data["reason"]
+    assert 0.05 <= alarms[0].data["since"] <= alarms[1].data["since"]
 
 
 async def test_a_stream_awaited_with_a_time_gives_up_after_it(system):
