@@ -32,6 +32,7 @@ from .connection import (
     Publish,
     tell_of_cleanup,
 )
+from .connection_kind import ConnectionKind, check_kind
 from .controls import Isolation
 from .errors import CircuitOpenError, EventFormatError, UnknownConnectionError, UnknownGroupError
 from .event_data import ALWAYS_ALLOWED, DATA, DataField
@@ -94,6 +95,7 @@ __all__ = [
     "Circuits",
     "Cleanup",
     "ConnectionActor",
+    "ConnectionKind",
     "ConsecutiveFailures",
     "CountWindow",
     "DataField",
@@ -144,6 +146,7 @@ __all__ = [
     "any_of",
     "check_cleanup",
     "check_events",
+    "check_kind",
     "check_name",
     "check_options",
     "check_scope",

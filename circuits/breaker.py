@@ -36,6 +36,7 @@ import trio
 
 from brama.telemetry import watching
 
+from .connection_kind import ConnectionKind
 from .controls import Controls
 from .errors import CircuitOpenError
 from .events import Event, severity_of, utc
@@ -88,9 +89,13 @@ class Breaker(Controls):
     __slots__ = ("__weakref__", "_mark", "_used_at")
 
     def install(
-        self, policy: Policy, options: Mapping[str, Any], metadata: Mapping[str, Any]
+        self,
+        policy: Policy,
+        options: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        kind: ConnectionKind = ConnectionKind.OTHER,
     ) -> None:
-        super().install(policy, options, metadata)
+        super().install(policy, options, metadata, kind)
         # Of the cleanup alone: what had been counted when it last looked, and when it last saw
         # that something had happened.
         self._mark = 0
@@ -609,6 +614,7 @@ class Breaker(Controls):
                     }
                 ),
                 source=self.shared.source,
+                kind=self.kind,
             )
 
     def status(self) -> Status:
@@ -648,6 +654,7 @@ class Breaker(Controls):
                     0, totals.calls - totals.successes - totals.failures - totals.ignored
                 ),
                 window=self._window(now),
+                kind=self.kind,
                 metadata=self.metadata,
             )
 

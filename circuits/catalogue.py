@@ -12,6 +12,7 @@ from brama.telemetry import ConfigError
 
 from .breaker import Breaker
 from .circuit import Circuit
+from .connection_kind import ConnectionKind, UnknownKinds
 from .errors import UnknownConnectionError
 from .events import Event
 from .fields import Fields
@@ -27,6 +28,7 @@ from .tracing import renew as renew_tracing
 
 __all__ = ["Catalogue"]
 
+Wanted = Callable[[str, "str | None", ConnectionKind], bool]
 CACHED_POLICIES = 256
 NOTHING: Mapping[str, Any] = {}
 
@@ -54,6 +56,7 @@ class Catalogue:
         self._gone: WeakValueDictionary[Key, Breaker] = WeakValueDictionary()
         self._pinned: set[Key] = set()
         self._deactivated = 0
+        self.unknown_kinds = UnknownKinds()
         self.held: Callable[[Key], bool] = _by_nobody
         self._policies: dict[tuple[tuple[str, Any], ...], tuple[Policy, Mapping[str, Any]]] = {}
         shared.revive = self._revive
@@ -64,6 +67,7 @@ class Catalogue:
         *,
         scope: str | None = None,
         policy: Policy | None = None,
+        kind: ConnectionKind | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         pinned: bool = False,
         **options: Any,
@@ -75,12 +79,14 @@ class Catalogue:
             scope: equal names in different scopes are different connections.
             policy: all the rules at once; or
             options: single ones, see `Policy`; the others follow the defaults.
+            kind: what kind of connection it is: a `ConnectionKind`, ``"other"`` if it is not
+                told. One that is unknown is ``"other"``, too, and is counted.
             metadata: whatever the status and the handlers should see along.
             pinned: never removed for being idle; it holds until the circuit is unregistered.
 
         Raises:
-            ConfigError: a wrong name or option, `policy` together with options, or an option
-                that contradicts those of the circuit that is there.
+            ConfigError: a wrong name or option, `policy` together with options, or an option or a
+                kind that contradicts those of the circuit that is there.
         """
         check_name("name", name)
         key = (check_scope(scope), name)
@@ -94,12 +100,13 @@ class Catalogue:
             raise ConfigError("metadata", "a mapping", metadata)
         if not isinstance(pinned, bool):
             raise ConfigError("pinned", "True or False", pinned)
+        told = None if kind is None else self.unknown_kinds.read(kind)
         if not pinned or key in self._pinned:
-            return self._have(key, policy, options, metadata)
+            return self._have(key, policy, options, metadata, told)
         with self._lock:
             self._pinned.add(key)  # first: the cleanup must not come in between
         try:
-            return self._have(key, policy, options, metadata)
+            return self._have(key, policy, options, metadata, told)
         except ConfigError:
             with self._lock:
                 self._pinned.discard(key)
@@ -111,15 +118,23 @@ class Catalogue:
         policy: Policy | None,
         options: Mapping[str, Any],
         metadata: Mapping[str, Any] | None,
+        kind: ConnectionKind | None,
     ) -> Circuit:
         """The circuit of that key, which agrees with the options."""
         circuit = self._circuits.get(key)
         if circuit is None:
-            circuit, ring = self._create(key, policy, options, metadata)
+            circuit, ring = self._create(key, policy, options, metadata, kind)
             if ring:
                 self.shared.bell(circuit._breaker)
                 return circuit
         _check_agreement(circuit, policy, options)
+        if kind is not None and kind is not circuit.kind:
+            raise ConfigError(
+                f"kind of circuit {circuit.name!r}",
+                f"{circuit.kind.value!r}, which it has",
+                kind.value,
+                hint="Say it where the circuit is made, or leave it out here.",
+            )
         return circuit
 
     def _create(
@@ -128,6 +143,7 @@ class Catalogue:
         policy: Policy | None,
         options: Mapping[str, Any],
         metadata: Mapping[str, Any] | None,
+        kind: ConnectionKind | None,
     ) -> tuple[Circuit, bool]:
         rules, given = self._policy({"policy": policy} if policy is not None else options)
         with self._lock:
@@ -138,7 +154,7 @@ class Catalogue:
             if breaker is None:
                 breaker = Breaker(key[1], key[0], rules, self.shared)
             with breaker.lock:
-                breaker.install(rules, given, metadata or NOTHING)
+                breaker.install(rules, given, metadata or NOTHING, kind or ConnectionKind.OTHER)
             self.shared.begun(*key)
             circuit = Circuit(breaker)
             self._circuits.put(breaker.key, circuit)
@@ -285,7 +301,7 @@ class Catalogue:
                 return
             self._gone.pop(key, None)
             with breaker.lock:
-                breaker.install(breaker.policy, breaker.options, breaker.metadata)
+                breaker.install(breaker.policy, breaker.options, breaker.metadata, breaker.kind)
             self._circuits.put(key, Circuit(breaker))
             ring = breaker.open_gate()
         if ring:
@@ -311,10 +327,12 @@ class Catalogue:
         """The registered circuits in no order, each shard at the instant in which it is reached."""
         return iter(self._circuits)
 
-    def snapshots(self, wanted: Callable[[str, str | None], bool]) -> list[Event]:
-        """An event `snapshot` of each registered circuit whose name and scope are `wanted`."""
+    def snapshots(self, wanted: Wanted) -> list[Event]:
+        """An event `snapshot` of each circuit that is `wanted` by its name, scope and kind."""
         return [
-            circuit._breaker.snapshot() for circuit in self if wanted(circuit.name, circuit.scope)
+            circuit._breaker.snapshot()
+            for circuit in self
+            if wanted(circuit.name, circuit.scope, circuit.kind)
         ]
 
     def __iter__(self) -> Iterator[Circuit]:

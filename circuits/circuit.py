@@ -25,6 +25,7 @@ from brama.telemetry import watching
 
 from .answer import NOTHING, Refused, terms
 from .breaker import Breaker
+from .connection_kind import ConnectionKind
 from .controls import Isolation
 from .decorator import decorate
 from .detection import Detecting
@@ -307,6 +308,11 @@ class Circuit(Detecting):
     def scope(self) -> str | None:
         """The scope that the name belongs to, or None."""
         return self._breaker.scope
+
+    @property
+    def kind(self) -> ConnectionKind:
+        """What kind of connection it is, as it was registered."""
+        return self._breaker.kind
 
     @property
     def key(self) -> tuple[str | None, str]:

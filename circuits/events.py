@@ -15,6 +15,7 @@ import attrs
 
 from brama.telemetry import ConfigError, unknown
 
+from .connection_kind import ConnectionKind
 from .errors import EventFormatError
 from .state import State
 from .wire import VERSION, dump, dump_json, load, load_json
@@ -268,6 +269,7 @@ class Event:
         data: what `EVENTS` documents for the kind; shared, not to be changed.
         trace: W3C ``traceparent`` of its cause while tracing is on, else None.
         source: the system that it happened in; stable across restarts where there is a journal.
+        kind: what kind of connection it is, as `brama.circuit` was told.
         n: number of this delivery in its subscription, without a gap; 0 outside one.
         redelivered: an earlier attempt at this delivery did not end well.
     """
@@ -284,6 +286,7 @@ class Event:
     data: Mapping[str, Any] = attrs.field(hash=False)
     trace: str | None = None
     source: str = ""
+    kind: ConnectionKind = ConnectionKind.OTHER
     schema_version: str = SCHEMA_VERSION
     n: int = 0
     redelivered: bool = False

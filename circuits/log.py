@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .connection_kind import ConnectionKind
 from .events import SCHEMA_VERSION, Event, assembled, severity_of, utc
 from .fields import Fields
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Log", "Record"]
 
 LIMIT = 1024
+OTHER = ConnectionKind.OTHER
 
 
 class Record:
@@ -20,7 +22,7 @@ class Record:
 
     Attributes:
         source: names the system that it happened in.
-        connection, scope: whom it happened to.
+        connection, scope, kind: whom it happened to; it has no kind if it is of no connection.
         events: the names, in the order of their numbers; none if it only tells of a loss.
         number: number of the first event in its epoch.
         seq: number of the first event among the critical ones; None if they are not.
@@ -42,6 +44,7 @@ class Record:
         "epoch",
         "events",
         "evidence",
+        "kind",
         "lost",
         "monotonic",
         "number",
@@ -61,6 +64,7 @@ class Record:
         source: str,
         connection: str,
         scope: str | None,
+        kind: ConnectionKind | None = None,
         events: tuple[str, ...],
         epoch: int,
         number: int,
@@ -74,6 +78,7 @@ class Record:
         self.source = source
         self.connection = connection
         self.scope = scope
+        self.kind = kind
         self.events = events
         self.epoch = epoch
         self.number = number
@@ -116,6 +121,7 @@ class Record:
                 "data": self.data,
                 "trace": trace,
                 "source": source or self.source,
+                "kind": self.kind or OTHER,
                 "schema_version": SCHEMA_VERSION,
                 "n": 0,
                 "redelivered": False,
@@ -137,6 +143,7 @@ class Record:
             data=Fields({"lost": self.lost}),
             trace=None,
             source=source or self.source,
+            kind=self.kind or OTHER,
         )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from brama.telemetry import capture
 
+from .connection_kind import ConnectionKind
 from .evidence import KEPT, Seen
 from .expiry import open_for
 from .fields import Fields
@@ -172,7 +173,11 @@ class Machine(Recorder):
         self.install(policy, {}, {})
 
     def install(
-        self, policy: Policy, options: Mapping[str, Any], metadata: Mapping[str, Any]
+        self,
+        policy: Policy,
+        options: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        kind: ConnectionKind = ConnectionKind.OTHER,
     ) -> None:
         """Start from nothing, not yet admitting: `open_gate` lets calls in.
 
@@ -181,6 +186,9 @@ class Machine(Recorder):
         self.policy = policy
         self.options = options
         self.metadata = Fields(metadata) if metadata else metadata  # a copy that nobody may change
+        if kind is not self.kind:
+            self.kind = kind
+            self._mask_version = -1  # others may want to hear of it
         self._begin_epoch(*self.shared.begin(self.scope, self.name))
         self.registered_at = self.shared.wall()
         self.refused = count()

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, Protocol, Unpack
 
 from .circuit import Circuit
+from .connection_kind import ConnectionKind
 from .events import Event
 from .keywords import Options
 from .policy import Policy
@@ -25,6 +26,7 @@ class Provider(Protocol):
         *,
         scope: str | None = None,
         policy: Policy | None = None,
+        kind: ConnectionKind | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         pinned: bool = False,
         **options: Unpack[Options],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from brama.telemetry import capture, watching
 
+from .connection_kind import ConnectionKind
 from .events import CRITICAL, EVENTS
 from .fields import Fields
 from .log import Log, Record
@@ -37,6 +38,7 @@ class Recorder:
         "_mask_version",
         "epoch",
         "key",
+        "kind",
         "lock",
         "log",
         "name",
@@ -48,6 +50,7 @@ class Recorder:
     def __init__(self, name: str, scope: str | None, shared: Shared) -> None:
         self.name = name
         self.scope = scope
+        self.kind = ConnectionKind.OTHER
         # Under which everybody who keeps a table of circuits finds it: one tuple for them all.
         self.key = (scope, name)
         self.shared = shared
@@ -102,7 +105,7 @@ class Recorder:
         if version != self._mask_version:
             # The version is read before the mask: a change in between only makes the next
             # look refresh once more.
-            self._mask = interest.mask(self.name, self.scope)
+            self._mask = interest.mask(self.name, self.scope, self.kind)
             self._mask_version = version
         return bool(self._mask & EVENTS[name].bit)
 
@@ -115,6 +118,7 @@ class Recorder:
             source=self.shared.source,
             connection=self.name,
             scope=self.scope,
+            kind=self.kind,
             events=events,
             epoch=self.epoch,
             number=self._events + 1,

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from brama.telemetry import follow, watching
 
+from .connection_kind import ConnectionKind
 from .generation import Generation
 from .orders import Ordered
 from .pulse import Pulses
@@ -33,7 +34,7 @@ class Interest(Protocol):
     version: int
     """Grows with every change of the subscriptions."""
 
-    def mask(self, connection: str, scope: str | None) -> int:
+    def mask(self, connection: str, scope: str | None, kind: ConnectionKind | None) -> int:
         """The kinds of events (`EventKind.bit`) that anybody wants of this connection."""
         ...
 
@@ -43,7 +44,7 @@ class Nobody:
 
     version = 0
 
-    def mask(self, connection: str, scope: str | None) -> int:
+    def mask(self, connection: str, scope: str | None, kind: ConnectionKind | None) -> int:
         return 0
 
 
@@ -193,5 +194,5 @@ def _silent(_breaker: Any) -> None:
 def _admit(breaker: Any) -> None:
     """No catalogue is there to register it in: it starts from nothing by itself."""
     with breaker.lock:
-        breaker.install(breaker.policy, breaker.options, breaker.metadata)
+        breaker.install(breaker.policy, breaker.options, breaker.metadata, breaker.kind)
     breaker.open_gate()

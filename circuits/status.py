@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from .connection_kind import ConnectionKind
 from .state import State
 
 __all__ = ["Status", "Window"]
@@ -57,6 +58,7 @@ class Status:
         in_flight: calls that have started and not settled.
         window: what the window of `Policy.trip` holds, the first of several; None without one,
             and while nothing is judged by it.
+        kind: what kind of connection it is.
         metadata: what the registration gave along.
     """
 
@@ -88,6 +90,7 @@ class Status:
     late: int
     in_flight: int
     window: Window | None
+    kind: ConnectionKind
     metadata: Mapping[str, Any]
 
     @property

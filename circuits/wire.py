@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
-from brama.telemetry import truncations
+from brama.telemetry import truncations, unknown_kinds
 
+from .connection_kind import ConnectionKind, kind_named
 from .errors import EventFormatError
 from .fields import Fields
 from .state import State
@@ -107,6 +108,7 @@ def _converter() -> Converter:
     made = Converter()
     for kind, words in ((str, "a text"), (int, "a whole number"), (bool, "true or false")):
         made.register_structure_hook(kind, _exactly(kind, words))
+    made.register_structure_hook(ConnectionKind, _kind)
     made.register_structure_hook(float, _number)
     made.register_structure_hook(datetime, _time)
     made.register_unstructure_hook(datetime, _iso)
@@ -128,6 +130,16 @@ def _exactly(kind: type, words: str) -> Any:
         return value
 
     return check
+
+
+def _kind(value: Any, _type: Any) -> ConnectionKind:
+    if not isinstance(value, str) or not value:
+        raise EventFormatError("", "one of " + ", ".join(ConnectionKind), value)
+    found = kind_named(value)
+    if found is None:  # of a later 1.x, or of somebody else's
+        unknown_kinds.add()
+        return ConnectionKind.OTHER
+    return found
 
 
 def _number(value: Any, _type: Any) -> float:

@@ -1,14 +1,15 @@
 """Sphinx directives that make the tables of the documentation from the code's own lists.
 
-``{brama-events}``, ``{brama-event-data}``, ``{brama-policy}``, ``{brama-drawings}``,
-``{brama-spans}``, ``{brama-metrics}``: each list stands in one place of the code, and a page cannot
-fall behind it.
+``{brama-events}``, ``{brama-event-data}``, ``{brama-connection-kinds}``, ``{brama-policy}``,
+``{brama-drawings}``, ``{brama-spans}``, ``{brama-metrics}``: each list stands in one place of the
+code, and a page cannot fall behind it.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from docutils import nodes
@@ -19,6 +20,7 @@ from brama.circuits import (
     DATA,
     EVENTS,
     OPTIONS,
+    ConnectionKind,
     CountWindow,
     Policy,
     TimeWindow,
@@ -61,6 +63,19 @@ def events() -> str:
 
 def event_data() -> str:
     return markdown(("key", ""), [(f"`{field.name}`", field.meaning) for field in DATA.values()])
+
+
+def connection_kinds() -> str:
+    # An enumeration keeps no docstring of its members: they are where they are defined.
+    lines = inspect.getsource(ConnectionKind).splitlines()
+    meanings = {
+        line.partition('"')[2].rstrip('"'): below.strip().strip('".').replace("``", "`")
+        for line, below in pairwise(lines)
+        if " = " in line
+    }
+    return markdown(
+        ("kind", ""), [(f"`{kind.value}`", meanings[kind.value]) for kind in ConnectionKind]
+    )
 
 
 def policy() -> str:
@@ -230,6 +245,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for name, table in (
         ("brama-events", events),
         ("brama-event-data", event_data),
+        ("brama-connection-kinds", connection_kinds),
         ("brama-policy", policy),
         ("brama-drawings", drawings),
         ("brama-spans", spans),

@@ -6,7 +6,7 @@ from collections import deque
 from itertools import count
 from typing import Literal, cast, get_args
 
-from brama.circuits import EVENTS, Event, Fields
+from brama.circuits import EVENTS, ConnectionKind, Event, Fields
 
 __all__ = ["OVERFLOWS", "Backlog", "Gap", "Overflow"]
 
@@ -31,12 +31,15 @@ class Gap:
         self.lost = 1
         self.last = last
 
-    def event(self, connection: str | None, scope: str | None, number: str) -> Event:
-        """What tells of it to a handler that asked for this connection and scope.
+    def event(
+        self, connection: str | None, scope: str | None, kind: ConnectionKind | None, number: str
+    ) -> Event:
+        """What tells of it to a handler that asked for this connection, scope and kind.
 
         Args:
             connection: None is any.
             scope: None is any.
+            kind: None is any.
             number: tells it from all others that the newest of the lost is the last of.
         """
         last = self.last
@@ -52,6 +55,7 @@ class Gap:
             severity=EVENTS["gap"].severity,
             data=Fields({"lost": self.lost}),
             source=last.source,
+            kind=kind or ConnectionKind.OTHER,
         )
 
 

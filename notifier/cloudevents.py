@@ -48,6 +48,7 @@ def _attributes(event: Event) -> dict[str, str]:
         "datacontenttype": "application/json",
         "dataschema": SCHEMA_ID,
         "severity": str(event.severity),
+        "kind": str(event.kind),
         # The epoch has more than the 32 bits that the Integer of CloudEvents may have.
         "epoch": str(event.epoch),
         "sequence": "" if event.seq is None else str(event.seq),

@@ -8,7 +8,15 @@ from typing import Any, cast, get_type_hints
 
 import attrs
 
-from brama.circuits import ALWAYS_ALLOWED, DATA, EVENTS, Event, EventKind, Severity
+from brama.circuits import (
+    ALWAYS_ALLOWED,
+    DATA,
+    EVENTS,
+    ConnectionKind,
+    Event,
+    EventKind,
+    Severity,
+)
 
 __all__ = ["SCHEMA_ID", "event_schema"]
 
@@ -24,6 +32,7 @@ _PLAIN: Mapping[Any, Mapping[str, Any]] = {
     int | None: {"type": ["integer", "null"]},
     datetime: {"type": "string", "format": "date-time"},
     Severity: {"enum": [severity.value for severity in Severity]},
+    ConnectionKind: {"enum": [kind.value for kind in ConnectionKind]},
     Mapping[str, Any]: {"type": "object"},
 }
 

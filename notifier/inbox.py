@@ -64,6 +64,7 @@ class Inbox:
         self.events = options.events
         self.connection = options.connection
         self.scope = options.scope
+        self.kind = options.kind
         self.durable = options.durable
         self.born = 0
         self.deliverer: Deliverer | None = None
@@ -306,7 +307,7 @@ class Inbox:
         if not isinstance(found, Gap):
             return found
         self._gaps += 1
-        self._gap = found.event(self.connection, self.scope, f"{self.id}-{self._gaps}")
+        self._gap = found.event(self.connection, self.scope, self.kind, f"{self.id}-{self._gaps}")
         return self._gap
 
     def _done(self) -> None:

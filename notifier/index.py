@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from typing import Generic, Protocol, TypeVar
 
-from brama.circuits import ALL, EVENTS, Event, mask_of
+from brama.circuits import ALL, EVENTS, ConnectionKind, Event, mask_of
 
 from .patterns import Globs, is_glob
 
@@ -29,6 +29,9 @@ class Wants(Protocol):
     @property
     def scope(self) -> str | None: ...
 
+    @property
+    def kind(self) -> ConnectionKind | None: ...
+
 
 class Listener(Wants, Protocol):
     """What the registry asks of whoever wants events: a subscription, or the journal."""
@@ -44,7 +47,9 @@ class Listener(Wants, Protocol):
 S = TypeVar("S", bound=Wants)
 Name = str | tuple[str] | None
 """Of a connection: its name, a glob (apart, for a connection may be called like one), or any."""
-Place = tuple[str | None, Name, str | None]
+Place = tuple[str | None, Name, str | None] | tuple[str | None, Name, str | None, ConnectionKind]
+"""Event, name and scope; and the kind of connection, of those who ask for one."""
+Where = tuple[Name, str | None] | tuple[Name, str | None, ConnectionKind]
 
 
 class Bucket(Generic[S]):
@@ -68,8 +73,9 @@ class Index(Generic[S]):
 
     A subscription stands in one bucket for each of its events: (event, connection, scope), where
     None stands for any, and a glob for those that fit it. An event looks into the eight buckets
-    that it may match, and four more for each glob that its connection fits. A bucket is listed
-    again after a change, so a reader sees it before that or after, never in between.
+    that it may match, and four more for each glob that its connection fits; into as many again
+    while anybody asks for a kind of connection. A bucket is listed again after a change, so a
+    reader sees it before that or after, never in between.
 
     Threads: from any. `add` and `remove` take one lock, `match` takes it for a bucket that has
     changed since it was last looked into, `mask` never.
@@ -83,8 +89,9 @@ class Index(Generic[S]):
         self._lock = threading.Lock()
         # Invariant: written under the lock.
         self._buckets: dict[Place, Bucket[S]] = {}
-        self._masks: dict[tuple[Name, str | None], int] = {}
-        self._counts: dict[tuple[Name, str | None], Counter[int]] = {}
+        self._masks: dict[Where, int] = {}
+        self._counts: dict[Where, Counter[int]] = {}
+        self._kinds = 0  # how many ask for a kind of connection
         self._globs = Globs()
         self._everywhere: Counter[int] = Counter()
 
@@ -96,6 +103,7 @@ class Index(Generic[S]):
             name = _name(subscription)
             if isinstance(name, tuple):
                 self._globs.add(name[0])
+            self._kinds += subscription.kind is not None
             for place in _places(subscription):
                 bucket = self._buckets.get(place)
                 if bucket is None:
@@ -122,11 +130,25 @@ class Index(Generic[S]):
                 name = _name(subscription)
                 if isinstance(name, tuple):
                     self._globs.remove(name[0])
+                self._kinds -= subscription.kind is not None
                 self._count(subscription, -1)
                 self.version += 1
 
-    def match(self, event: str, connection: str, scope: str | None, version: int) -> list[S]:
-        """The subscriptions to this event that were there at `version`, each once."""
+    def match(
+        self,
+        event: str,
+        connection: str,
+        scope: str | None,
+        version: int,
+        kind: ConnectionKind | None = None,
+    ) -> list[S]:
+        """The subscriptions to this event that were there at `version`, each once.
+
+        Args:
+            event: its name.
+            connection, scope, kind: whose it is; one of no connection has no kind.
+            version: of the index, when it happened.
+        """
         get = self._buckets.get
         names: tuple[Name, ...] = (connection, None)
         if self._globs:
@@ -142,6 +164,16 @@ class Index(Generic[S]):
                 bucket = get(place)
                 if bucket is not None:
                     found += bucket.listed or self._list(bucket)
+            if self._kinds and kind is not None:
+                for special in (
+                    (event, name, None, kind),
+                    (None, name, None, kind),
+                    (event, name, scope, kind),
+                    (None, name, scope, kind),
+                )[: 2 if scope is None else 4]:
+                    bucket = get(special)
+                    if bucket is not None:
+                        found += bucket.listed or self._list(bucket)
         return [subscription for subscription in found if subscription.born <= version]
 
     def _list(self, bucket: Bucket[S]) -> tuple[S, ...]:
@@ -149,7 +181,7 @@ class Index(Generic[S]):
             bucket.listed = tuple(bucket.members)
             return bucket.listed
 
-    def mask(self, connection: str, scope: str | None) -> int:
+    def mask(self, connection: str, scope: str | None, kind: ConnectionKind | None = None) -> int:
         """The kinds of events that anybody wants of this connection, as bits."""
         masks = self._masks
         names: tuple[Name, ...] = (connection, None)
@@ -160,6 +192,10 @@ class Index(Generic[S]):
             found |= masks.get((name, None), 0)
             if scope is not None:
                 found |= masks.get((name, scope), 0)
+            if self._kinds and kind is not None:
+                found |= masks.get((name, None, kind), 0)
+                if scope is not None:
+                    found |= masks.get((name, scope, kind), 0)
         return found
 
     def wants_anywhere(self, event: str) -> bool:
@@ -171,7 +207,7 @@ class Index(Generic[S]):
         self._lock = threading.Lock()
 
     def _count(self, subscription: S, step: int) -> None:
-        place = (_name(subscription), subscription.scope)
+        place = _where(subscription)
         wanted = mask_of(subscription.events)
         counts = self._counts.setdefault(place, Counter())
         mask = 0
@@ -192,8 +228,13 @@ class Index(Generic[S]):
 
 def _places(subscription: Wants) -> list[Place]:
     names: tuple[str | None, ...] = subscription.events or (None,)
-    connection = _name(subscription)
-    return [(name, connection, subscription.scope) for name in names]
+    where = _where(subscription)
+    return [(name, *where) for name in names]
+
+
+def _where(subscription: Wants) -> Where:
+    name, scope, kind = _name(subscription), subscription.scope, subscription.kind
+    return (name, scope) if kind is None else (name, scope, kind)
 
 
 def _name(subscription: Wants) -> Name:

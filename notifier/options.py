@@ -8,7 +8,16 @@ from typing import Any, TypedDict
 
 import attrs
 
-from brama.circuits import EVENTS, Event, check_name, check_scope, seconds, whole
+from brama.circuits import (
+    EVENTS,
+    ConnectionKind,
+    Event,
+    check_kind,
+    check_name,
+    check_scope,
+    seconds,
+    whole,
+)
 from brama.telemetry import ConfigError, unknown
 
 from .backlog import OVERFLOWS, Overflow
@@ -28,6 +37,7 @@ class Choosing(TypedDict, total=False):
     events: Iterable[str] | None
     connection: str | None
     scope: str | None
+    kind: ConnectionKind | str | None
     filter: Callable[[Event], object] | None
     backlog: int
     overflow: Overflow
@@ -99,6 +109,8 @@ class Options:
         connection: the name of a circuit, which need not exist yet, or a glob: in ``payment_*`` the
             ``*`` is any text, and ``?`` any one character; None is any.
         scope: None is any.
+        kind: of connection, as it was registered: a `brama.ConnectionKind` or its word; None is
+            any.
         filter: a further condition, called with the event. Over one at which it raises or takes
             longer than 0.25 s there is no match.
         backlog: how many events that are not critical may wait. Critical ones, 10 000 of them, wait
@@ -119,6 +131,7 @@ class Options:
     events: tuple[str, ...] | None = attrs.field(default=None, converter=_events)
     connection: str | None = attrs.field(default=None, converter=_connection)
     scope: str | None = attrs.field(default=None, converter=check_scope)
+    kind: ConnectionKind | None = attrs.field(default=None, converter=check_kind)
     filter: Callable[[Event], object] | None = attrs.field(default=None, converter=_filter)
     backlog: int = attrs.field(default=BACKLOG, converter=_backlog)
     overflow: Overflow = attrs.field(default="drop_oldest", converter=_overflow)
@@ -129,11 +142,11 @@ class Options:
     batch_age: float | None = attrs.field(default=None, converter=_batch_age)
 
     def __attrs_post_init__(self) -> None:
-        connected = self.connection is not None or self.scope is not None
+        connected = not (self.connection is self.scope is self.kind is None)
         if connected and self.events is not None and set(self.events) <= UNCONNECTED:
             raise ConfigError(
                 "events",
-                "events of connections where a connection or a scope is given",
+                "events of connections where a connection, a scope or a kind is given",
                 ", ".join(self.events),
                 hint="These are of the whole system, so that nothing could match.",
             )

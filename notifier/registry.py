@@ -58,7 +58,9 @@ class Registry(InlineActor):
                 )
                 self._tell_of_gap(record)
             for place, name in enumerate(record.events):
-                matched = self._index.match(name, record.connection, record.scope, record.version)
+                matched = self._index.match(
+                    name, record.connection, record.scope, record.version, record.kind
+                )
                 if matched:
                     self._queue(record, place, matched)
             record.published = True
@@ -106,7 +108,7 @@ def _concerned(record: Record, index: Index[Listener]) -> dict[Listener, None]:
     """Whoever may miss something of what is missing before `record`."""
     found: dict[Listener, None] = {}
     for name in EVENTS:
-        matched = index.match(name, record.connection, record.scope, record.version)
+        matched = index.match(name, record.connection, record.scope, record.version, record.kind)
         found.update(dict.fromkeys(matched))
     return found
 
@@ -140,7 +142,9 @@ def keep(records: Iterable[Record], index: Index[Listener], journal: Journal) ->
             journal.intake.take_in(record.version)
         for place, name in enumerate(record.events):
             event: Event | None = None
-            for one in index.match(name, record.connection, record.scope, record.version):
+            for one in index.match(
+                name, record.connection, record.scope, record.version, record.kind
+            ):
                 if isinstance(one, Tap | Follower):
                     event = event or record.event(
                         place, traceparent(record.context), journal.source

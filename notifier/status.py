@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from brama.circuits import ConnectionKind
+
 __all__ = ["SubscriptionStatus"]
 
 
@@ -14,7 +16,7 @@ class SubscriptionStatus:
     Attributes:
         id: unique in its system.
         name: of the handler, for people.
-        events, connection, scope: what it asks for; None is any.
+        events, connection, scope, kind: what it asks for; None is any.
         filtered: it has a filter of its own, too.
         durable: the name under which the journal keeps its position, or None.
         state: ``"active"``, ``"closed"``, ``"quarantined"`` (its handler failed too often) or
@@ -32,6 +34,7 @@ class SubscriptionStatus:
     events: tuple[str, ...] | None
     connection: str | None
     scope: str | None
+    kind: ConnectionKind | None
     filtered: bool
     durable: str | None
     state: str

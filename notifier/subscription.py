@@ -114,6 +114,7 @@ class Subscription(Inbox):
             events=self.events,
             connection=self.connection,
             scope=self.scope,
+            kind=self.kind,
             filtered=self.filter is not None,
             durable=self.durable,
             state=self.state,

@@ -24,7 +24,7 @@ from brama.actors import (
     terminate_child,
     watch,
 )
-from brama.circuits import Event, Shared
+from brama.circuits import ConnectionKind, Event, Shared
 from brama.telemetry import ConfigError
 
 from .alarms import Alarms
@@ -49,6 +49,7 @@ __all__ = ["Subscribers", "Subscriptions"]
 
 logger = logging.getLogger("brama.notifier")
 
+Wanted = Callable[[str, "str | None", ConnectionKind], bool]
 REMEMBERED = 100  # quarantined handlers that the health names
 
 
@@ -66,7 +67,8 @@ class Subscriptions:
             not running yet. It must not wait.
         on_own_loop: whether the caller is on that loop.
         journal: keeps events, for those who ask to be fed from it; None if there is none.
-        snapshots: makes an event `snapshot` of each circuit whose name and scope it is asked for.
+        snapshots: makes an event `snapshot` of each circuit whose name, scope and kind it is asked
+            for.
         alarm: publishes an event `alarm` with these data.
 
     Threads: from any.
@@ -78,7 +80,7 @@ class Subscriptions:
         call_soon: Callable[..., object],
         on_own_loop: Callable[[], bool],
         journal: Journal | None = None,
-        snapshots: Callable[[Callable[[str, str | None], bool]], Iterable[Event]] = _none,
+        snapshots: Callable[[Wanted], Iterable[Event]] = _none,
         alarm: Callable[[dict[str, Any]], object] = _none,
     ) -> None:
         self.index: Index[Listener] = Index()
@@ -135,8 +137,10 @@ class Subscriptions:
         if made.options.snapshot:
             made.begin_with(
                 self._snapshots(
-                    lambda name, scope: (
-                        covers(made.connection, name) and made.scope in (None, scope)
+                    lambda name, scope, kind: (
+                        covers(made.connection, name)
+                        and made.scope in (None, scope)
+                        and made.kind in (None, kind)
                     )
                 )
             )

@@ -72,7 +72,7 @@ from .hooks import (
 )
 from .lines import line
 from .lines import quieten as _quieten
-from .metrics import source
+from .metrics import source, unknown_kinds
 from .metrics import truncated as truncations
 from .pools import pool
 from .processing import Process, process
@@ -133,6 +133,7 @@ __all__ = [
     "transition",
     "truncations",
     "unknown",
+    "unknown_kinds",
     "watching",
 ]
 

@@ -234,6 +234,13 @@ TRUNCATED: Final = MetricName(
     description="Events whose data was cut to 20 kB when they left the process or were stored.",
     attributes=(),
 )
+UNKNOWN_KINDS: Final = MetricName(
+    name="brama.circuit.unknown_kinds",
+    scope=CIRCUIT,
+    unit="{circuit}",
+    description="Kinds of connections that there are not, and that were taken for `other`.",
+    attributes=(),
+)
 METRICS: Final = (
     CALLS,
     DURATION,
@@ -255,4 +262,5 @@ METRICS: Final = (
     ERRORS,
     SKEWED,
     TRUNCATED,
+    UNKNOWN_KINDS,
 )

@@ -90,6 +90,7 @@ held_back: Final = Counts(names.HELD_BACK)
 lost: Final = Counts(names.LOST)
 skewed: Final = Counts(names.SKEWED)
 truncated: Final = Counts(names.TRUNCATED)
+unknown_kinds: Final = Counts(names.UNKNOWN_KINDS)
 
 _counts: Final = (
     transitions,
@@ -102,6 +103,7 @@ _counts: Final = (
     lost,
     skewed,
     truncated,
+    unknown_kinds,
 )
 
 durations: Final = Histogram(names.DURATION, names.BOUNDARIES)
@@ -200,7 +202,7 @@ def reading(metric: MetricName) -> dict[Values, float]:
     for counts in _counts:
         if counts.metric is metric:
             _add(total, counts.snapshot())
-    if metric in {names.SKEWED, names.DELIVERED, names.TRUNCATED}:
+    if metric in {names.SKEWED, names.DELIVERED, names.TRUNCATED, names.UNKNOWN_KINDS}:
         total.setdefault((), 0)  # without any figure a reader would not export at all
     if metric is names.ERRORS:
         _add(total, {(kind,): number for kind, number in errors().items()})

@@ -32,7 +32,7 @@ class Everybody:
 
     version = 1 << 60
 
-    def mask(self, connection: str, scope: str | None) -> int:
+    def mask(self, connection: str, scope: str | None, kind: str | None) -> int:
         return 0
 
 

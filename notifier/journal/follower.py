@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from brama.circuits import Event
+from brama.circuits import ConnectionKind, Event
 
 from ..patterns import covers
 from .intake import JOURNALED, Intake
@@ -37,6 +37,9 @@ class Target(Protocol):
 
     @property
     def scope(self) -> str | None: ...
+
+    @property
+    def kind(self) -> ConnectionKind | None: ...
 
     @property
     def closed(self) -> bool: ...
@@ -115,6 +118,10 @@ class Follower:
     def scope(self) -> str | None:
         return self.target.scope
 
+    @property
+    def kind(self) -> ConnectionKind | None:
+        return self.target.kind
+
     def offer(self, event: Event) -> bool:
         """The registry has an event for it: have it journaled."""
         self._intake.want(event)
@@ -159,7 +166,9 @@ class Follower:
                 break
             self._read_to = row.id
             if self._wants(row):
-                chosen.append((row.id, row.read(redelivered=row.id <= self._repeat_to)))
+                event = row.read(redelivered=row.id <= self._repeat_to)
+                if self.kind in (None, event.kind) or not event.connection:
+                    chosen.append((row.id, event))
         with self._lock:
             if not chosen and not self._out and self._read_to > self._position:
                 self._position = self._read_to  # all that it has seen it does not want

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from brama.circuits import EVENTS, Event, Fields, Order, check_name, seconds
+from brama.circuits import EVENTS, ConnectionKind, Event, Fields, Order, check_name, seconds
 from brama.telemetry import ConfigError
 
 from .entries import Entry, plain
@@ -64,6 +64,7 @@ class Tap:
     name = "the journal"
     connection: str | None = None
     scope: str | None = None
+    kind: ConnectionKind | None = None
 
     def __init__(self, events: tuple[str, ...] | None, intake: Intake) -> None:
         self.events = events

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brama.circuits import Event
+from brama.circuits import ConnectionKind, Event, check_kind
 
 from ..patterns import event_names
 from .file import stored
@@ -36,6 +36,7 @@ class Replay(Reading[Stored, Event]):
         events: names or wildcards, as for `brama.subscribe`; None is any.
         connection: a name or a glob; None is any.
         scope: None is any.
+        kind: of connection; None is any.
 
     Raises:
         ConfigError: a wrong argument.
@@ -51,9 +52,14 @@ class Replay(Reading[Stored, Event]):
         events: Iterable[str] | None = None,
         connection: str | None = None,
         scope: str | None = None,
+        kind: ConnectionKind | str | None = None,
     ) -> None:
         super().__init__(path, since=since, until=until, connection=connection, scope=scope)
         self._among("event", event_names(events))
+        wanted = check_kind(kind)
+        if wanted is not None:  # what was written before there were kinds is of none that was told
+            said = f"coalesce(json_extract(body, '$.kind'), '{ConnectionKind.OTHER}')"
+            self._limit(f"connection != '' AND {said} = ?", wanted.value)
 
     def find(self, event_id: str) -> Stored | None:
         """The one with that id; it reads the whole range for it."""

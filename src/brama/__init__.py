@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from brama.circuits import (
         Circuit,
         CircuitOpenError,
+        ConnectionKind,
         ConsecutiveFailures,
         CountWindow,
         Finding,
@@ -100,6 +101,7 @@ __all__ = [
     "Circuit",
     "CircuitOpenError",
     "ConfigError",
+    "ConnectionKind",
     "ConsecutiveFailures",
     "CountWindow",
     "Event",
@@ -170,6 +172,7 @@ _HOMES = {
     "ConfigError": "telemetry",
     "Circuit": "circuits",
     "CircuitOpenError": "circuits",
+    "ConnectionKind": "circuits",
     "ConsecutiveFailures": "circuits",
     "CountWindow": "circuits",
     "Finding": "circuits",

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
+from brama.circuits import ConnectionKind
 from brama.notifier import (
     Event,
     JournalError,
@@ -42,6 +43,9 @@ def add_to(app: Any) -> None:
     kinds = typer.Option([], "--event", "-e", help="Only this kind; may be repeated.")
     connection = typer.Option(None, "--connection", "-c", help="Only this connection.")
     scope = typer.Option(None, "--scope", "-s", help="Only this scope.")
+    kind = typer.Option(
+        None, "--kind", "-k", help="Only this kind of connection: " + ", ".join(ConnectionKind)
+    )
     since = typer.Option(None, help="From here on: an ISO time with its zone, or 30s, 15m, 2h, 7d.")
     until = typer.Option(None, help="Up to here; as --since.")
     as_json = typer.Option(False, "--json", help="One JSON object per line.")
@@ -53,6 +57,7 @@ def add_to(app: Any) -> None:
         event: list[str] = kinds,
         connection: str = connection,
         scope: str = scope,
+        kind: str = kind,
         since: str = since,
         until: str = until,
         limit: int = typer.Option(100, "--limit", "-n", min=1, help="At most so many, the last."),
@@ -61,7 +66,7 @@ def add_to(app: Any) -> None:
         """Show the last events, or one of them."""
 
         def work() -> int:
-            replay = _replay(journal, event, connection, scope, since, until)
+            replay = _replay(journal, event, connection, scope, kind, since, until)
             if id:
                 return _show_one(replay, id)
             for found in _last(replay, limit):
@@ -76,6 +81,7 @@ def add_to(app: Any) -> None:
         event: list[str] = kinds,
         connection: str = connection,
         scope: str = scope,
+        kind: str = kind,
         lines: int = typer.Option(10, "--lines", "-n", min=0, help="Of what was before."),
         follow: bool = typer.Option(True, help="Go on with what other processes append."),
         json: bool = as_json,
@@ -83,7 +89,7 @@ def add_to(app: Any) -> None:
         """Show the last events, then every further one as it is appended."""
 
         def work() -> int:
-            replay = _replay(journal, event, connection, scope, None, None)
+            replay = _replay(journal, event, connection, scope, kind, None, None)
             last = 0
             for row_id, found in _last_rows(replay, lines):
                 _print(found, json=json)
@@ -104,6 +110,7 @@ def add_to(app: Any) -> None:
         event: list[str] = kinds,
         connection: str = connection,
         scope: str = scope,
+        kind: str = kind,
         since: str = since,
         until: str = until,
         form: str = typer.Option("jsonl", "--format", "-f", help=" or ".join(FORMATS) + "."),
@@ -114,7 +121,7 @@ def add_to(app: Any) -> None:
         def work() -> int:
             if form not in FORMATS:
                 raise ConfigError("--format", " or ".join(FORMATS), form)
-            replay = _replay(journal, event, connection, scope, since, until)
+            replay = _replay(journal, event, connection, scope, kind, since, until)
             replay.rows(limit=1)  # before a file is made: is there a journal at all?
             _check_output(output, _path(journal))
             if output == "-":
@@ -171,6 +178,7 @@ def _replay(
     events: list[str],
     connection: str | None,
     scope: str | None,
+    kind: str | None,
     since: str | None,
     until: str | None,
 ) -> Replay:
@@ -181,6 +189,7 @@ def _replay(
         events=events or None,
         connection=connection,
         scope=scope,
+        kind=kind,
     )
 
 

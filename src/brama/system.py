@@ -38,6 +38,7 @@ from brama.circuits import (
     Circuit,
     Circuits,
     Cleanup,
+    ConnectionKind,
     Group,
     Groups,
     GroupStatus,
@@ -226,13 +227,14 @@ class System(ByName):
         *,
         scope: str | None = None,
         policy: Policy | None = None,
+        kind: ConnectionKind | str | None = None,
         metadata: Mapping[str, Any] | None = None,
         pinned: bool = False,
         **options: Unpack[Options],
     ) -> Circuit:
         """The circuit of that name, made and registered if there is none; see `brama.circuit`."""
         return self._catalogue.circuit(
-            name, scope=scope, policy=policy, metadata=metadata, pinned=pinned, **options
+            name, scope=scope, policy=policy, kind=kind, metadata=metadata, pinned=pinned, **options
         )
 
     register = circuit
@@ -248,6 +250,11 @@ class System(ByName):
         if removed:
             tell_of_cleanup(self._cleanup.record(removed), self.actors.names)
         return removed
+
+    @property
+    def unknown_kinds(self) -> Mapping[str, int]:
+        """The kinds that circuits were given and that there are not: how often each."""
+        return self._catalogue.unknown_kinds.counts.copy()
 
     def circuits(self) -> tuple[Circuit, ...]:
         """All registered circuits at this instant."""
@@ -463,6 +470,7 @@ class System(ByName):
         events: Iterable[str] | None = None,
         connection: str | None = None,
         scope: str | None = None,
+        kind: ConnectionKind | str | None = None,
         timeout: float | timedelta = 5.0,
     ) -> Replay:
         """The events in the journal, oldest first; see `brama.replay`.
@@ -478,6 +486,7 @@ class System(ByName):
             events=events,
             connection=connection,
             scope=scope,
+            kind=kind,
         )
         if journal.failing is None:  # else it could be long until it works again
             self.flush(timeout)

@@ -13,6 +13,7 @@ from typing import Any, Unpack, overload
 
 from brama.circuits import (
     Circuit,
+    ConnectionKind,
     Group,
     GroupStatus,
     Isolation,
@@ -78,6 +79,7 @@ def circuit(
     *,
     scope: str | None = None,
     policy: Policy | None = None,
+    kind: ConnectionKind | str | None = None,
     metadata: Mapping[str, Any] | None = None,
     pinned: bool = False,
     **options: Unpack[Options],
@@ -95,17 +97,21 @@ def circuit(
         policy: all the rules at once, a `Policy`; or
         options: single ones, see `Policy`. What is not given follows `configure`, then the
             environment (``BRAMA_EXPIRY``, …), then the defaults.
-        metadata: whatever `Circuit.status` should carry along.
+        kind: what kind of connection it is: ``"session"``, ``"device"``, ``"service"``,
+            ``"database"`` or ``"other"`` (the default), see `ConnectionKind`. Events carry it, and
+            are filtered by it. One that is unknown is taken for ``"other"`` and counted
+            (`System.unknown_kinds`).
+        metadata: what `Circuit.status` and the data of its events should carry along.
         pinned: never removed for being idle.
 
     Raises:
-        ConfigError: a wrong name or option, or one that contradicts those of the circuit that is
-            there.
+        ConfigError: a wrong name, kind or option, or one that contradicts those of the circuit that
+            is there.
 
     Threads: any; so for all functions here.
     """
     return default_system().circuit(
-        name, scope=scope, policy=policy, metadata=metadata, pinned=pinned, **options
+        name, scope=scope, policy=policy, kind=kind, metadata=metadata, pinned=pinned, **options
     )
 
 
@@ -412,9 +418,9 @@ def subscribe(handler: Any = None, **options: Unpack[Subscribing]) -> Subscripti
             event itself), a trio send channel, an asyncio queue or one of `queue`. Without one,
             the actor that calls this.
         options: those of `brama.notifier.Options`: what to match (``events``, ``connection``,
-            ``scope``, ``filter``), how much may wait (``backlog``, ``overflow``), how to begin
-            (``snapshot``, ``durable``), how often to try (``max_redeliveries``), and how many at a
-            time (``batch``, ``batch_age``).
+            ``scope``, ``kind``, ``filter``), how much may wait (``backlog``, ``overflow``), how to
+            begin (``snapshot``, ``durable``), how often to try (``max_redeliveries``), and how many
+            at a time (``batch``, ``batch_age``).
 
     Returns:
         The subscription; ``close()`` ends it, as does leaving it as a context manager.
@@ -458,6 +464,7 @@ def replay(
     events: Iterable[str] | None = None,
     connection: str | None = None,
     scope: str | None = None,
+    kind: ConnectionKind | str | None = None,
     timeout: float | timedelta = 5.0,
 ) -> Replay:
     """The events in the journal, in the order in which they were appended, to iterate over.
@@ -473,6 +480,7 @@ def replay(
         events: names or wildcards, as for `subscribe`; None is any.
         connection: a name or a glob; None is any.
         scope: None is any.
+        kind: of connection; None is any.
         timeout: seconds to wait until what has happened so far is in the file.
 
     Raises:
@@ -485,6 +493,7 @@ def replay(
         events=events,
         connection=connection,
         scope=scope,
+        kind=kind,
         timeout=timeout,
     )
 
@@ -544,6 +553,7 @@ def events(**options: Unpack[Choosing]) -> EventStream:
 
     Args:
         options: those of `brama.notifier.Options` that need no handler: ``events``, ``connection``,
-            ``scope``, ``filter``, ``backlog``, ``overflow`` and ``snapshot``.
+            ``scope``,
+            ``kind``, ``filter``, ``backlog``, ``overflow`` and ``snapshot``.
     """
     return default_system().events(**options)

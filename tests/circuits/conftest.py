@@ -15,7 +15,7 @@ class Everything:
 
     version = 1
 
-    def mask(self, connection: str, scope: str | None) -> int:
+    def mask(self, connection: str, scope: str | None, kind: str | None) -> int:
         return ALL
 
 

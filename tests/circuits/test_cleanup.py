@@ -202,7 +202,7 @@ def test_removing_is_an_event_of_the_connection(world):
     class Everything:
         version = 1
 
-        def mask(self, _connection, _scope):
+        def mask(self, _connection, _scope, _kind):
             return ALL
 
     world.shared.interest = Everything()

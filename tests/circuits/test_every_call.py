@@ -26,7 +26,7 @@ class Kinds:
     def __init__(self, *names):
         self._mask = sum(EVENTS[name].bit for name in names)
 
-    def mask(self, connection, scope):
+    def mask(self, connection, scope, kind):
         return self._mask
 
 

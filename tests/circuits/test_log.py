@@ -144,7 +144,7 @@ def test_an_event_that_nobody_wants_is_not_built(watched, records):
     class Opened:
         version = 2
 
-        def mask(self, connection, scope):
+        def mask(self, connection, scope, kind):
             return EVENTS["failure"].bit
 
     watched.shared.interest = Opened()
@@ -161,7 +161,7 @@ def test_interest_is_looked_up_again_only_when_its_version_has_changed(watched):
     class Counting:
         version = 7
 
-        def mask(self, connection, scope):
+        def mask(self, connection, scope, kind):
             asked.append((connection, scope))
             return ALL
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from brama.circuits import Circuit, State, Status, TimeWindow
+from brama.circuits import Circuit, ConnectionKind, State, Status, TimeWindow
 from brama.circuits.breaker import Breaker
 from brama.circuits.policy import Policy
 
@@ -41,6 +41,7 @@ def test_every_value_of_a_new_circuit(world):
         late=0,
         in_flight=0,
         window=None,
+        kind=ConnectionKind.OTHER,
         metadata={},
     )
 

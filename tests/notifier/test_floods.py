@@ -17,7 +17,7 @@ class Books:
     """Adds up what the registry gives out, and what it says is lost."""
 
     name = "books"
-    connection = scope = None
+    connection = scope = kind = None
 
     def __init__(self) -> None:
         self.born = 0

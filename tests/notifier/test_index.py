@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brama.circuits import ALL, EVENTS, mask_of
+from brama.circuits import ALL, EVENTS, ConnectionKind, mask_of
 from brama.notifier import Index
 
 requirement = pytest.mark.requirement
@@ -22,13 +22,17 @@ class Want:
     events: tuple[str, ...] | None = None
     connection: str | None = None
     scope: str | None = None
+    kind: ConnectionKind | None = None
     born: int = 0
 
-    def matches(self, event: str, connection: str, scope: str | None) -> bool:
+    def matches(
+        self, event: str, connection: str, scope: str | None, kind: ConnectionKind | None = None
+    ) -> bool:
         return (
             (self.events is None or event in self.events)
             and self.connection in (None, connection)
             and self.scope in (None, scope)
+            and self.kind in (None, kind)
         )
 
 

@@ -53,6 +53,20 @@ def test_show_prints_a_line_for_each_event_and_nothing_that_moves_the_cursor(fil
     assert "\x1b" not in done.stdout
 
 
+@requirement("EV-08")
+def test_every_command_is_limited_to_a_kind_of_connection(systems, run):
+    system = systems()
+    system.circuit("pump-7", kind="device").open_circuit()
+    system.circuit("orders", kind="database").open_circuit()
+    assert system.flush()
+    for command in (["show", "--json"], ["tail", "--json", "--no-follow"], ["export"]):
+        lines = run(*command, "--kind", "device").stdout.splitlines()
+        assert {json.loads(line)["connection"] for line in lines} == {"pump-7"}
+    wrong = run("show", "--kind", "pigeon")
+    assert wrong.exit_code == 2
+    assert "database" in wrong.stderr
+
+
 def test_show_takes_the_last_ones_and_what_they_are_limited_to(filled, run):
     def shown(*limits: str) -> list[str]:
         done = run("show", "--json", *limits)
