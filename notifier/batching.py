@@ -10,7 +10,8 @@ from typing import Any
 from brama.circuits import Event, seconds
 
 from .bell import BELL
-from .losses import Letter, say_dead, say_ended
+from .inbox import End
+from .losses import Letter, say_ended
 from .subscription import Subscription
 
 __all__ = ["Batch", "BatchingSubscription"]
@@ -44,7 +45,9 @@ class BatchingSubscription(Subscription):
         self._ended = threading.Event()
         # Invariant: written under the lock.
         self._batch = Batch()  # shown to the handler, and not finished
-        self._ends = 0  # events that come to their end together with the batch
+        # The ids of events that come to their end together with the batch; None stands for one that
+        # the filter has refused.
+        self._ends: list[str | None] = []
         self._due = False  # what waits is to go out, though it fills no batch
 
     # The registry's side
@@ -109,7 +112,7 @@ class BatchingSubscription(Subscription):
             over = self.state != "active" or self.lingers is not None
             if over:
                 self._idle(rung=self.waits)
-        say_dead(self.name, letters)
+        self._post(letters)
         if over:
             return None
         while not repeated and len(self._batch) < self._size:
@@ -118,14 +121,15 @@ class BatchingSubscription(Subscription):
                 break
             with self._lock:
                 self._batch.append(event)
-                self._ends += self._current is not self._gap
+                if self._current is not self._gap:
+                    self._ends.append(event.event_id)
                 self._current = None
         with self._lock:
             if self._batch and self.state == "active":
                 self._runner = self._thread = threading.get_ident()
                 return Batch(self._batch)
             self._due = False
-            self._come_to_end()
+            self._come_to_end("filtered", 0)
             ended = self._closing and self.state == "active"
             self._idle(rung=self.waits)
         if ended:
@@ -145,31 +149,41 @@ class BatchingSubscription(Subscription):
     def _handled(self) -> None:
         if self._batch:
             self.delivered += len(self._batch)
+            tries = self._attempts + 1
             self._failed_in_row = self._attempts = 0
-            self._come_to_end()
+            self._come_to_end("delivered", tries)
 
-    def _come_to_end(self) -> None:
-        ends, self._ends = self._ends, 0
+    def _come_to_end(self, end: End, tries: int) -> None:
+        ends, self._ends = self._ends, []
+        shown = {event.event_id for event in self._batch}
         self._batch = Batch()
         if self.on_finished is not None:
-            for _ in range(ends):
-                self.on_finished(self._n)
+            for id in ends:
+                if id is None:
+                    self.on_finished(self._n, "filtered", 0)
+                else:  # some may have been given up when the batch came again
+                    self.on_finished(self._n, end if id in shown else "given_up", tries)
 
-    def _finished(self) -> None:
+    def _finished(self, end: End, tries: int = 0) -> None:
         # What the filter has refused ends with those that stand before it in the batch.
-        self._ends += self._current is not self._gap
+        if self._current is not None and self._current is not self._gap:
+            self._ends.append(None if end == "filtered" else self._current.event_id)
         self._current = None
 
     def failed(self, error: BaseException) -> None:
         """The handler raised over the present batch: it comes again, or it is given up."""
         with self._lock:
             report = self._count_failure()
-            if self._attempts > self.max_redeliveries:
-                self._give_up_all(self._batch, error)
+            batch, tries = self._batch, self._attempts
+            again = tries <= self.max_redeliveries
+            if not again:
+                self._give_up_all(batch, error)
                 self._attempts = 0
-                self._come_to_end()
+                self._come_to_end("given_up", tries)
             letters, self._letters = self._letters, []
             self._idle(rung=True)
+        if self.witness is not None:
+            self.witness.failed(self, batch, tries, error, again=again)
         self._report_failure(error, letters, report=report)
 
     def _oldest(self) -> Event | None:
@@ -207,4 +221,4 @@ class BatchingSubscription(Subscription):
         """In the child: what was gathered is the parent's to deliver."""
         super().after_fork()
         self._batch = Batch()
-        self._ends = 0
+        self._ends = []

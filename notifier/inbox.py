@@ -7,8 +7,8 @@ that was being delivered is delivered again, before any later one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
 
 from pykka import ActorDeadError
 
@@ -22,8 +22,12 @@ from .losses import Letter, say_dead, say_failing, say_overflow, say_spilled
 from .options import Options
 from .snapshots import Snapshots
 from .target import Target
+from .witness import Witness
 
-__all__ = ["REPORT_AFTER", "Inbox"]
+__all__ = ["REPORT_AFTER", "End", "Inbox"]
+
+End = Literal["delivered", "filtered", "given_up"]
+"""How an event has come to its end: handled, not wanted by the filter, or a dead letter."""
 
 CRITICAL_BACKLOG = 10_000
 REPORT_AFTER = 3
@@ -52,7 +56,10 @@ class Inbox:
         occupied: a thread or a task outside of Brama's loop delivers from it now.
         delivered, failures, dropped: counts of events.
         on_finished: called, under the lock, when an event that was offered has come to its end:
-            handled, given up, or not wanted by the filter; with the deliveries so far.
+            with the deliveries so far, the `End`, and how often it was tried.
+        witness: told of failures and losses; None where there is no trail.
+        left: events that waited when it ended.
+        why: what ended it, if its owner did not.
         state: ``"active"``, ``"closed"``, ``"quarantined"`` (its handler failed too often) or
             ``"disconnected"`` (its backlog was full).
     """
@@ -75,7 +82,10 @@ class Inbox:
         self.failures = 0
         self.dropped = 0
         self.state = "active"
-        self.on_finished: Callable[[int], None] | None = None
+        self.on_finished: Callable[[int, End, int], None] | None = None
+        self.witness: Witness | None = None
+        self.left = 0
+        self.why: str | None = None
         # Read for every event, so without a way through `options` and `target`.
         self.handler = target.handler
         self.name = target.name
@@ -291,7 +301,7 @@ class Inbox:
             recovered = self._overwhelmed and not self._backlog.missing_states
             if recovered:
                 self._overwhelmed = False
-        say_dead(self.name, letters)
+        self._post(letters)
         if recovered:
             self._report_overwhelmed(False)
         return event
@@ -307,6 +317,8 @@ class Inbox:
         if not isinstance(found, Gap):
             return found
         self._gaps += 1
+        if self.witness is not None:
+            self.witness.lost(self, found.lost)
         self._gap = found.event(self.connection, self.scope, self.kind, f"{self.id}-{self._gaps}")
         return self._gap
 
@@ -314,13 +326,13 @@ class Inbox:
         if self._current is not None:
             self.delivered += 1
             self._failed_in_row = 0
-            self._finished()
+            self._finished("delivered", self._attempts + 1)
 
-    def _finished(self) -> None:
+    def _finished(self, end: End, tries: int = 0) -> None:
         offered = self._current is not self._gap
         self._current = None
         if self.on_finished is not None and offered:
-            self.on_finished(self._n)
+            self.on_finished(self._n, end, tries)
 
     def _filtered(self, event: Event | None) -> Event | None:
         """The first from `event` on that the filter lets through, as a delivery."""
@@ -333,7 +345,7 @@ class Inbox:
                 self._shown = event
                 return event.delivery(self._n)
             with self._lock:
-                self._finished()
+                self._finished("filtered")
             event = self._take(finished=False)
         return None
 
@@ -351,13 +363,16 @@ class Inbox:
         """The handler raised over the current event: it comes again, or it is given up."""
         with self._lock:
             report = self._count_failure()
-            event = self._current
-            if event is not None and not (
-                self._comes_again(event) and self._attempts <= self.max_redeliveries
-            ):
-                self._give_up(event, error)
+            event, tries = self._current, self._attempts
+            again = False
+            if event is not None:
+                again = self._comes_again(event) and tries <= self.max_redeliveries
+                if not again:
+                    self._give_up(event, error)
             letters, self._letters = self._letters, []
             self._idle(rung=True)
+        if self.witness is not None and event is not None:
+            self.witness.failed(self, [event], tries, error, again=again)
         self._report_failure(error, letters, report=report)
 
     def _count_failure(self) -> bool:
@@ -369,14 +384,20 @@ class Inbox:
         return self._failed_in_row == REPORT_AFTER
 
     def _report_failure(
-        self, error: BaseException, letters: Iterable[Letter], *, report: bool
+        self, error: BaseException, letters: Sequence[Letter], *, report: bool
     ) -> None:
-        say_dead(self.name, letters)
+        self._post(letters)
         if report:
             say_failing(self.name, error, REPORT_AFTER)
 
+    def _post(self, letters: Sequence[Letter]) -> None:
+        if letters:
+            say_dead(self.name, letters)
+            if self.witness is not None:
+                self.witness.dead(self, letters)
+
     def _give_up(self, event: Event, error: BaseException | None) -> None:
-        self._finished()
+        self._finished("given_up", self._attempts)
         self.dropped += 1
         self._letters.append(Letter((event,), error, self._attempts))
 

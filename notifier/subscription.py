@@ -169,6 +169,7 @@ class Subscription(Inbox):
     def end(self, why: str) -> None:
         """Whoever it delivered to is gone."""
         lost = self.queued
+        self.why = why
         self._end("closed", 0.0)
         say_ended(self.name, why, lost)
 
@@ -179,6 +180,7 @@ class Subscription(Inbox):
             if first:
                 self.state = state
                 self._ready = self._plain = False
+                self.left = self.queued
                 self._backlog.clear()
             runner = self._runner
             # The handler itself, or its loop: waiting for itself would be for ever.

@@ -43,6 +43,7 @@ from .stream import EventStream
 from .subscription import Subscription, Surroundings
 from .tally import Tally
 from .target import Target, key_of
+from .witness import Witness
 from .workers import Workers
 
 __all__ = ["Subscribers", "Subscriptions"]
@@ -102,6 +103,7 @@ class Subscriptions:
         self._alike: dict[tuple[object, ...], Subscription] = {}
         # Invariant: written under the lock. What feeds the durable ones among them.
         self._followers: dict[Subscription, Follower] = {}
+        self._witness = None if journal is None else Witness(journal.note)
         self._tally = Tally(lambda: tuple(self._table))
         shared.interest = self.index
         if journal is not None:
@@ -126,12 +128,18 @@ class Subscriptions:
                 follower = self._followers[made] = journal.follow(asked.durable, made)
             self._alike[alike] = made
             self._admit(made, follower, hosted=True)
+        self._see(made)
         self._begin(made)
         self._call_soon(self._start, made)
         if journal is not None and follower is not None:
             order(journal, follower)
         self._end_with_actor(made)
         return made
+
+    def _see(self, made: Subscription) -> None:
+        made.witness = self._witness
+        if self._witness is not None:
+            self._witness.subscribed(made)
 
     def _begin(self, made: Subscription) -> None:
         if made.options.snapshot:
@@ -201,6 +209,7 @@ class Subscriptions:
             made.deliverer = stream
             with self._lock:
                 self._admit(made, None, hosted=False)
+            self._see(made)
             self._begin(made)
             return made
 
@@ -269,6 +278,8 @@ class Subscriptions:
         self.supervisor = None
         self.index.after_fork()
         self._tally.after_fork()
+        if self._witness is not None:
+            self._witness.after_fork()
         for subscription, follower in list(self._followers.items()):
             if not follower.lasting:  # what it was behind with is the parent's
                 del self._followers[subscription]
@@ -338,6 +349,8 @@ class Subscriptions:
             self._shared.subscribe(self.index.wants_anywhere)
         self._tally.end(subscription)
         self._alarms.overwhelmed(subscription, False)
+        if self._witness is not None:
+            self._witness.ended(subscription)
         if follower is not None and self._journal is not None:
             self._journal.unfollow(follower)
         if hosted:

@@ -80,7 +80,7 @@ _KINDS = (
         "unsubscribed",
         "a subscription has ended",
         "the subscription",
-        ("handler", "durable", "state", "why", "delivered", "failures", "dropped"),
+        ("handler", "durable", "state", "why", "left", "delivered", "failures", "dropped"),
     ),
     EntryKind(
         "resumed",
@@ -104,19 +104,19 @@ _KINDS = (
         "delivery_failed",
         "a handler has raised over an event",
         "the subscription or durable name",
-        ("event", "handler", "tries", "error", "again", "count"),
+        ("event", "handler", "durable", "tries", "error", "again"),
     ),
     EntryKind(
         "dead_letter",
         "an event was given up",
         "the subscription or durable name",
-        ("event", "handler", "tries", "error", "count"),
+        ("event", "handler", "durable", "tries", "error"),
     ),
     EntryKind(
         "events_lost",
         "a subscription has lost events otherwise",
         "the subscription or durable name",
-        ("handler", "count", "why"),
+        ("handler", "durable", "count", "why"),
     ),
     EntryKind("position_forgotten", "`forget` was called", "the durable name", ("position",)),
     EntryKind(

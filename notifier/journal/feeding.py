@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from .follower import Follower
@@ -54,7 +55,7 @@ class Feeding:
         journal = self._journal
         changed = [one for one in _lasting(journal) if one.changed]
         if changed:
-            journal.positions.save(journal.owner, [(one.name, one.position()) for one in changed])
+            _keep(journal, [(one, one.position()) for one in changed])
 
     def _show(self, follower: Follower) -> bool:
         file = self._journal.file
@@ -65,15 +66,24 @@ class Feeding:
             rows = file.read(follower.read_to, READ)
             if not rows:
                 return False
+            seen = follower.read_to
             lost = follower.skip_to(rows[0].id - 1)
             if lost:  # retention was faster than the handler, which may have been away for weeks
                 follower.gap(self._journal.gap(lost))
+                if follower.lasting:
+                    self._journal.note(
+                        "events_lost",
+                        subject=follower.name,
+                        first=seen + 1,
+                        last=seen + lost,
+                        count=lost,
+                        why="retention",
+                    )
             chosen = follower.choose(rows, room)
             if chosen:
                 # Kept before they are given out: after a kill it can be told what may be a repeat.
                 if follower.lasting:
-                    at = follower.position()
-                    self._journal.positions.save(self._journal.owner, [(follower.name, at)])
+                    _keep(self._journal, [(follower, follower.position())])
                 follower.give(chosen)
         return True
 
@@ -87,7 +97,9 @@ def claim(journal: Journal, follower: Follower) -> None:
         follower.ordered = True
         follower.start(Position(last, last, 0), fresh=False)
     elif not follower.claimed:
-        found = journal.positions.claim(follower.name, journal.owner, anew=journal.begun_anew)
+        found = journal.positions.claim(
+            follower.name, journal.owner, journal.source, anew=journal.begun_anew
+        )
         follower.ordered = True
         if found is not None:
             position, fresh = found
@@ -102,7 +114,7 @@ def _dismiss(journal: Journal) -> None:
         if not follower.ordered:
             continue  # even one that ends at once has said from where on it wants to hear
         if follower.claimed and follower.lasting:
-            journal.positions.save(journal.owner, [(follower.name, follower.farewell())])
+            _keep(journal, [(follower, follower.farewell())])
             journal.positions.release(follower.name, journal.owner)
             follower.claimed = False
         journal.leaving.remove(follower)
@@ -116,8 +128,17 @@ def order(journal: Journal, follower: Follower) -> None:
 def farewell(journal: Journal) -> None:
     """The system ends: keep every position as it is."""
     _dismiss(journal)
-    positions = [(one.name, one.farewell()) for one in _lasting(journal)]
-    journal.positions.save(journal.owner, positions)
+    _keep(journal, [(one, one.farewell()) for one in _lasting(journal)])
+
+
+def _keep(journal: Journal, positions: Iterable[tuple[Follower, Position]]) -> None:
+    """Write positions into the file, with what has become of the events up to there."""
+    positions = list(positions)
+    journal.positions.save(
+        journal.owner, journal.source, [(one.name, position) for one, position in positions]
+    )
+    for one, position in positions:
+        one.kept(position)
 
 
 def _lasting(journal: Journal) -> list[Follower]:

@@ -7,15 +7,17 @@ and nothing can be lost or doubled at one.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from brama.circuits import ConnectionKind, Event
 
+from ..inbox import End
 from ..patterns import covers
 from .intake import JOURNALED, Intake
-from .positions import Position
+from .positions import Position, Told
 from .rows import Stored
 
 __all__ = ["WINDOW", "Follower", "Target"]
@@ -47,7 +49,7 @@ class Target(Protocol):
     @property
     def running(self) -> bool: ...
 
-    on_finished: Callable[[int], None] | None
+    on_finished: Callable[[int, End, int], None] | None
 
     def offer(self, event: Event) -> bool: ...
 
@@ -76,7 +78,14 @@ class Follower:
     """
 
     def __init__(
-        self, name: str, target: Target, intake: Intake, *, lasting: bool = True, waiting: int = 0
+        self,
+        name: str,
+        target: Target,
+        intake: Intake,
+        *,
+        lasting: bool = True,
+        waiting: int = 0,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
         self.target = target
@@ -87,6 +96,7 @@ class Follower:
         self.changed = False
         self.ended = False
         self._intake = intake
+        self._wall = wall
         self._fresh = False
         self._excluded: set[int] = set()
         self._read_to = 0
@@ -95,6 +105,10 @@ class Follower:
         # Invariant: under the lock. The ids that were given out and not yet handled, in order; the
         # subscription handles them in the same order, one at a time.
         self._out: deque[int] = deque()
+        # How the last of them have come to their ends; not more than `WINDOW`, because no more is
+        # given out before this is on the trail.
+        self._told: deque[Told] = deque()
+        self._gaps: set[int] = set()  # among those that were given out
         self._position = self._handed = self._n = 0
         # Those that the subscription has to handle first: queued before it was fed from here, or
         # given out before the file was begun anew.
@@ -140,6 +154,8 @@ class Follower:
             self._position, self._handed, self._n = at.position, at.handed, at.n
             self._stale += len(self._out)
             self._out.clear()
+            self._told.clear()
+            self._gaps.clear()
         self._fresh = fresh
         self._excluded.clear()
         self._read_to = at.position
@@ -216,40 +232,55 @@ class Follower:
     def gap(self, event: Event) -> None:
         """Tell the subscription of events that retention has removed before it came to them."""
         with self._lock:
-            self._out.append(self._read_to)
+            self._out.append(self._read_to)  # as what is missing: nothing else has that number
+            self._gaps.add(self._read_to)
         self.target.offer(event)
 
     def skip_to(self, id: int) -> int:
-        """All up to `id` is gone; how many of them it had not seen."""
+        """All up to `id` is gone; how many of them, before it, it had not seen."""
         lost = id - self._read_to
         self._read_to = max(self._read_to, id)
         return max(0, lost)
 
     def position(self) -> Position:
-        """How far it has come; what is kept in the file."""
+        """How far it has come; what is kept in the file. When it is, say so by `kept`."""
         with self._lock:
             self.changed = False
-            return Position(self._position, self._handed, self._n)
+            return Position(self._position, self._handed, self._n, tuple(self._told))
+
+    def kept(self, position: Position) -> None:
+        """`position` is in the file, and what it tells is on the trail."""
+        with self._lock:
+            for _ in position.told:
+                self._told.popleft()
 
     def farewell(self) -> Position:
         """The last position: nothing was given out beyond what is being handled now."""
         with self._lock:
             handed = self._out[0] if self._out and self.target.running else self._position
-            return Position(self._position, handed, self._n)
+            return Position(self._position, handed, self._n, tuple(self._told))
 
     # The deliverer's side
 
-    def finished(self, n: int) -> None:
-        """The first event that was given out has been handled, given up, or filtered out.
+    def finished(self, n: int, end: End, tries: int) -> None:
+        """The first event that was given out has come to its end.
 
         Args:
             n: deliveries of the subscription so far.
+            end: handled, given up, or filtered out.
+            tries: how often it was shown to the handler.
         """
         with self._lock:
             if self._stale:
                 self._stale -= 1
             elif self._out:
-                self._position = max(self._position, self._out.popleft())
+                id = self._out.popleft()
+                if id in self._gaps:
+                    self._gaps.discard(id)
+                elif self.lasting:
+                    again = id <= self._repeat_to
+                    self._told.append(Told(id, end, tries, again, self._wall()))
+                self._position = max(self._position, id)
                 self.changed = True
             else:
                 return
@@ -262,5 +293,7 @@ class Follower:
         """In the child: the parent delivers, until it is gone."""
         self._lock = threading.Lock()
         self._out.clear()
+        self._told.clear()
+        self._gaps.clear()
         self._stale = 0
         self.claimed = False

@@ -16,7 +16,16 @@ from typing import Any
 
 import attrs
 
-from brama.circuits import EVENTS, ConnectionKind, Event, Fields, Order, check_name, seconds
+from brama.circuits import (
+    EVENTS,
+    ConnectionKind,
+    Event,
+    Fields,
+    Order,
+    acting_person,
+    check_name,
+    seconds,
+)
 from brama.telemetry import ConfigError
 
 from .entries import Entry, plain
@@ -176,7 +185,7 @@ class Journal:
             ConfigError: the name is in use in this system.
         """
         check_name("durable", name)
-        follower = Follower(name, target, self.intake)
+        follower = Follower(name, target, self.intake, wall=self.wall)
         present = self.followers.setdefault(name, follower)
         if present is not follower:
             raise ConfigError(
@@ -216,7 +225,9 @@ class Journal:
         Returns:
             False if the name is unknown, or in use.
         """
-        return name not in self.followers and self.positions.forget(name)
+        return name not in self.followers and self.positions.forget(
+            name, self.source or None, acting_person()
+        )
 
     def wait(self, timeout: float | timedelta = 5.0) -> bool:
         """Wait until all that was published is in the file; False if that takes longer."""
@@ -275,13 +286,15 @@ class Journal:
         scope: str | None = None,
         connection: str | None = None,
         event_id: str | None = None,
+        first: int | None = None,
+        last: int | None = None,
         **fields: Any,
     ) -> Entry:
         """An entry of the audit trail, of now.
 
         Args:
             entry: a key of `ENTRIES`.
-            by, subject, scope, connection, event_id: see `Entry`.
+            by, subject, scope, connection, event_id, first, last: see `Entry`.
             fields: its data; what is None is left out.
         """
         return Entry(
@@ -293,6 +306,8 @@ class Journal:
             scope=scope,
             connection=connection,
             event_id=event_id,
+            first=first,
+            last=last,
             data={name: plain(value) for name, value in fields.items() if value is not None},
         )
 
