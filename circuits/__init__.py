@@ -40,6 +40,7 @@ from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_eve
 from .evidence import Cause, Incident, Why
 from .explain import Finding, explain, lint
 from .fields import Fields
+from .globs import covers, event_names, is_glob, matcher
 from .groups import Group, Groups, GroupStatus
 from .heartbeat import Heartbeat
 from .keywords import Options
@@ -53,6 +54,7 @@ from .policy import OPTIONS, Policy, check_options, merge
 from .polling import Poll
 from .provider import Provider, provide
 from .quality import Quality
+from .severity import Severities, SeverityRule, check_severities
 from .shared import Interest, Shared
 from .simulate import (
     Call,
@@ -126,7 +128,9 @@ __all__ = [
     "Refused",
     "Response",
     "Scenario",
+    "Severities",
     "Severity",
+    "SeverityRule",
     "Shared",
     "Simulation",
     "Source",
@@ -150,13 +154,18 @@ __all__ = [
     "check_name",
     "check_options",
     "check_scope",
+    "check_severities",
     "check_state",
+    "covers",
+    "event_names",
     "explain",
     "failing_for",
     "healthy",
     "intermittent",
+    "is_glob",
     "lint",
     "mask_of",
+    "matcher",
     "merge",
     "provide",
     "seconds",

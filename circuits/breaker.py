@@ -593,6 +593,18 @@ class Breaker(Controls):
         now, wall = self.shared.clock(), self.shared.wall()
         with self.lock:
             state = self.state  # not what the clock says: that transition is still to come
+            data = Fields(
+                {
+                    "state": state,
+                    "new_state": state,
+                    "reason": self.reason,
+                    "failure_count": self._failure_count(),
+                    "generation": self.current.number,
+                    "retry_after": self._retry_after(now),
+                    **({"metadata": self.metadata} if self.metadata else {}),
+                }
+            )
+            rules = self.shared.severities
             return Event(
                 event="snapshot",
                 connection=self.name,
@@ -602,17 +614,10 @@ class Breaker(Controls):
                 epoch=self.epoch,
                 seq=None,
                 event_id=f"{self.shared.source}-{self.epoch:x}-{self._events}-snapshot",
-                severity=severity_of("snapshot", state),
-                data=Fields(
-                    {
-                        "state": state,
-                        "new_state": state,
-                        "reason": self.reason,
-                        "failure_count": self._failure_count(),
-                        "generation": self.current.number,
-                        "retry_after": self._retry_after(now),
-                    }
-                ),
+                severity=severity_of("snapshot", state)
+                if rules is None
+                else rules.of("snapshot", data, self.name, self.scope, self.kind),
+                data=data,
                 source=self.shared.source,
                 kind=self.kind,
             )

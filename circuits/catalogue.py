@@ -284,6 +284,7 @@ class Catalogue:
             data=Fields({"removed": removed, "remaining": len(self)}),
             context=None,
             version=shared.interest.version,
+            rules=shared.severities,
         )
 
     def _next_epoch(self) -> int:

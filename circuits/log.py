@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .connection_kind import ConnectionKind
-from .events import SCHEMA_VERSION, Event, assembled, severity_of, utc
+from .events import SCHEMA_VERSION, Event, Severity, assembled, severity_of, utc
 from .fields import Fields
+from .severity import Severities
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -29,6 +31,7 @@ class Record:
         wall, monotonic: when, by the two clocks.
         data: what the events carry.
         context: the caller's tracing context while tracing is on.
+        rules: of severity, as they were at that instant.
         version: version of the subscriptions at that instant; later ones do not see it.
         lost: events that this log could not keep before this one.
         evidence: contexts of the failing calls that led to it.
@@ -49,6 +52,7 @@ class Record:
         "monotonic",
         "number",
         "published",
+        "rules",
         "scope",
         "seq",
         "source",
@@ -74,6 +78,7 @@ class Record:
         data: dict[str, Any],
         context: Context | None,
         version: int,
+        rules: Severities | None = None,
     ) -> None:
         self.source = source
         self.connection = connection
@@ -88,6 +93,7 @@ class Record:
         self.data = data
         self.context = context
         self.version = version
+        self.rules = rules
         self.lost = 0
         self.published = False
         self.evidence: tuple[Context, ...] = ()
@@ -117,7 +123,7 @@ class Record:
                 "epoch": self.epoch,
                 "seq": None if self.seq is None else self.seq + place,
                 "event_id": self.event_id(place),
-                "severity": severity_of(name, self.data.get("new_state")),
+                "severity": self._severity(name, self.data),
                 "data": self.data,
                 "trace": trace,
                 "source": source or self.source,
@@ -130,6 +136,7 @@ class Record:
 
     def gap(self, source: str = "") -> Event:
         """What tells that events before this record were lost; the same at every call."""
+        data = Fields({"lost": self.lost})
         return Event(
             event="gap",
             connection=self.connection,
@@ -139,12 +146,24 @@ class Record:
             epoch=self.epoch,
             seq=None,
             event_id=f"{self.source}-{self.epoch:x}-{self.number}-gap",
-            severity=severity_of("gap", None),
-            data=Fields({"lost": self.lost}),
+            severity=self._severity("gap", data),
+            data=data,
             trace=None,
             source=source or self.source,
             kind=self.kind or OTHER,
         )
+
+    def _severity(self, name: str, data: Mapping[str, Any]) -> Severity:
+        if self.rules is None:
+            return severity_of(name, data.get("new_state"))
+        return self.rules.of(name, data, self.connection, self.scope, self.kind)
+
+    @property
+    def ruled(self) -> Severity | None:
+        """What a rule says of the transition; None if there is none for it."""
+        if self.rules is None:
+            return None
+        return self.rules.ruled("state_change", self.data, self.connection, self.scope, self.kind)
 
 
 class Log:

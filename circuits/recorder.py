@@ -128,6 +128,7 @@ class Recorder:
             data=Fields(fields),
             context=capture(),
             version=self.shared.interest.version,
+            rules=self.shared.severities,
         )
         log.append(record)
         if "new_state" in fields:

@@ -16,6 +16,7 @@ from .connection_kind import ConnectionKind
 from .generation import Generation
 from .orders import Ordered
 from .pulse import Pulses
+from .severity import Severities
 
 __all__ = ["Interest", "Nobody", "Shared"]
 
@@ -69,6 +70,7 @@ class Shared:
         pulses: of the process and its loops, while calls are under way that ask for them.
         leaked: calls that ended without a word, not yet settled: neutral outcomes, and permits
             that were collected.
+        severities: the rules that say how much an event matters, if there are any.
         source: names this system in the ids of its events.
         heads: where the numbers of a connection go on from an earlier process, by scope and name:
             the epoch, 0 for a new one, and the number of the last critical event.
@@ -89,6 +91,7 @@ class Shared:
         "pulses",
         "random",
         "revive",
+        "severities",
         "source",
         "sources",
         "stripes",
@@ -108,6 +111,7 @@ class Shared:
         self.clock = clock
         self.wall = wall
         self.interest: Interest = Nobody() if interest is None else interest
+        self.severities: Severities | None = None
         self.watched = False
         self.watched_refusals = False
         self._subscribed = False

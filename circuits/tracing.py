@@ -98,7 +98,7 @@ def tell_transition(record: Record) -> None:
 
 
 def _change(record: Record) -> Change:
-    data = record.data
+    data, ruled = record.data, record.ruled
     return Change(
         connection=record.connection,
         scope=record.scope,
@@ -108,6 +108,7 @@ def _change(record: Record) -> Change:
         time_ns=int(record.wall * 1e9),
         failure_count=data["failure_count"],
         duration=data["duration"],
+        severity=None if ruled is None else ruled.value,
     )
 
 

@@ -1,6 +1,7 @@
 """Sphinx directives that make the tables of the documentation from the code's own lists.
 
-``{brama-events}``, ``{brama-event-data}``, ``{brama-connection-kinds}``, ``{brama-policy}``,
+``{brama-events}``, ``{brama-event-data}``, ``{brama-connection-kinds}``,
+``{brama-severities}``, ``{brama-policy}``,
 ``{brama-drawings}``, ``{brama-spans}``, ``{brama-metrics}``: each list stands in one place of the
 code, and a page cannot fall behind it.
 """
@@ -23,12 +24,14 @@ from brama.circuits import (
     ConnectionKind,
     CountWindow,
     Policy,
+    State,
     TimeWindow,
     failing_for,
     intermittent,
     simulate,
     slow,
 )
+from brama.circuits.events import severity_of
 from brama.telemetry import names
 
 # Kinds that can be subscribed to and that nothing sends yet.
@@ -75,6 +78,14 @@ def connection_kinds() -> str:
     }
     return markdown(
         ("kind", ""), [(f"`{kind.value}`", meanings[kind.value]) for kind in ConnectionKind]
+    )
+
+
+def severities() -> str:
+    by_state = [name for name in EVENTS if len({severity_of(name, one) for one in State}) > 1]
+    return markdown(
+        ("state", f"severity of {code(by_state)}"),
+        [(f"`{state.value}`", severity_of(by_state[0], state).value) for state in State],
     )
 
 
@@ -246,6 +257,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         ("brama-events", events),
         ("brama-event-data", event_data),
         ("brama-connection-kinds", connection_kinds),
+        ("brama-severities", severities),
         ("brama-policy", policy),
         ("brama-drawings", drawings),
         ("brama-spans", spans),

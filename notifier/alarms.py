@@ -41,6 +41,7 @@ def alarm(shared: Shared, fields: Mapping[str, Any]) -> Record:
         data=Fields(fields),
         context=None,
         version=shared.interest.version,
+        rules=shared.severities,
     )
 
 

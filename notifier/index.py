@@ -6,9 +6,9 @@ import threading
 from collections import Counter
 from typing import Generic, Protocol, TypeVar
 
-from brama.circuits import ALL, EVENTS, ConnectionKind, Event, mask_of
+from brama.circuits import ALL, EVENTS, ConnectionKind, Event, is_glob, mask_of
 
-from .patterns import Globs, is_glob
+from .patterns import Globs
 
 __all__ = ["Index", "Listener", "Wants"]
 

@@ -15,6 +15,7 @@ from brama.circuits import (
     check_kind,
     check_name,
     check_scope,
+    event_names,
     seconds,
     whole,
 )
@@ -22,7 +23,6 @@ from brama.telemetry import ConfigError, unknown
 
 from .backlog import OVERFLOWS, Overflow
 from .kinds import is_plain
-from .patterns import event_names
 
 __all__ = ["Choosing", "Options", "Subscribing", "subscribing"]
 

@@ -24,7 +24,7 @@ from brama.actors import (
     terminate_child,
     watch,
 )
-from brama.circuits import ConnectionKind, Event, Shared
+from brama.circuits import ConnectionKind, Event, Shared, covers
 from brama.telemetry import ConfigError
 
 from .alarms import Alarms
@@ -37,7 +37,6 @@ from .journal import Follower, Journal, order
 from .kinds import identity
 from .options import Choosing, Options, Subscribing, subscribing
 from .owners import lives, present_owner
-from .patterns import covers
 from .status import SubscriptionStatus
 from .stream import EventStream
 from .subscription import Subscription, Surroundings

@@ -54,6 +54,8 @@ class Change:
         time_ns: when it happened, `time.time_ns()`.
         failure_count: failures counted at that moment.
         duration: seconds that the circuit had been in `previous`.
+        severity: of the log event and the line; None: ``"warning"`` to open, else ``"info"``. A
+            severity provider has the last word.
     """
 
     connection: str
@@ -64,6 +66,7 @@ class Change:
     time_ns: int
     failure_count: int | None = None
     duration: float | None = None
+    severity: Severity | None = None
 
     def span(self, parent: Context | None, evidence: Iterable[Cause | None] = ()) -> Context | None:
         """Make the span, ``transition {new}``; a context that holds it, or None.
@@ -111,7 +114,8 @@ class Change:
         try:
             metrics.transitions.add(pool(self.connection), self.new, self.previous)
             metrics.register()
-            severity: Severity = "warning" if self.new in {"open", "forced_open"} else "info"
+            usual: Severity = "warning" if self.new in {"open", "forced_open"} else "info"
+            severity = self.severity or usual
             metadata = self.metadata(context)
             emit(
                 names.STATE_CHANGED,

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from brama.circuits import is_glob, matcher
 from brama.telemetry import ConfigError, unknown
-
-from ..patterns import is_glob, matcher
 
 if TYPE_CHECKING:
     import sqlite3

@@ -12,10 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from brama.circuits import ConnectionKind, Event
+from brama.circuits import ConnectionKind, Event, covers
 
 from ..inbox import End
-from ..patterns import covers
 from .intake import JOURNALED, Intake
 from .positions import Position, Told
 from .rows import Stored

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import trio
 
-from brama.circuits import check_name, check_scope, seconds
+from brama.circuits import check_name, check_scope, is_glob, seconds
 from brama.telemetry import ConfigError
 
-from ..patterns import is_glob
 from .connection import close, connect_readonly, described
 from .rows import microseconds
 

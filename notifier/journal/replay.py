@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brama.circuits import ConnectionKind, Event, check_kind
+from brama.circuits import ConnectionKind, Event, check_kind, event_names
 
-from ..patterns import event_names
 from .file import stored
 from .reading import Moment, Reading
 from .rows import Stored

@@ -5,12 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Unpack
 
-from brama.circuits import OPTIONS, Options, Policy, check_cleanup, check_options, seconds
+from brama.circuits import (
+    OPTIONS,
+    Options,
+    Policy,
+    SeverityRule,
+    check_cleanup,
+    check_options,
+    check_severities,
+    seconds,
+)
 from brama.notifier import JournalOptions
 from brama.telemetry import ConfigError, unknown
 
@@ -61,10 +70,11 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
 
 
 class RuntimeOptions(Options, total=False):
-    """What `brama.configure` takes: the options of circuits, and those of the cleanup."""
+    """What `brama.configure` takes: the options of circuits, of the cleanup, and of events."""
 
     cleanup_interval: float | timedelta
     inactive_threshold: float | timedelta | None
+    severity: Iterable[SeverityRule | Mapping[str, Any]] | None
 
 
 class Settings:
@@ -84,6 +94,8 @@ class Settings:
             default; None removes none.
         journal: the file that keeps the events, ``"sqlite:///path"``, a path, or
             `brama.notifier.JournalOptions`; None (the default) keeps none.
+        severity: rules that say how severe an event is, `SeverityRule`; of several that fit the
+            first decides, and where none does the usual severity holds.
         when_down: what callers see while Brama's thread is down: ``"last_known"``, the state as it
             was and as the clock moves it on. The only choice; it declares what holds.
         testing_mode: every call passes every circuit and nothing is counted, as in
@@ -102,6 +114,7 @@ class Settings:
         cleanup_interval: float | timedelta = 10.0,
         inactive_threshold: float | timedelta | None = 86400.0,
         journal: JournalOptions | str | Path | None = None,
+        severity: Iterable[SeverityRule | Mapping[str, Any]] | None = None,
         when_down: str = "last_known",
         testing_mode: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -111,6 +124,7 @@ class Settings:
         self.cleanup: Mapping[str, float | None] = check_cleanup(
             {"cleanup_interval": cleanup_interval, "inactive_threshold": inactive_threshold}
         )
+        self.severities = check_severities(severity)
         if when_down not in WHEN_DOWN:
             raise unknown("when_down", when_down, WHEN_DOWN)
         self.when_down = when_down

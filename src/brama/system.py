@@ -53,6 +53,7 @@ from brama.circuits import (
     Tally,
     check_cleanup,
     check_options,
+    check_severities,
     merge,
     provide,
     seconds,
@@ -132,6 +133,7 @@ class System(ByName):
         self._refused = False
         self._hosted = False  # in somebody else's loop, by `run`
         self._shared = Shared(clock=self.settings.clock)
+        self._shared.severities = self.settings.severities
         self._catalogue = Catalogue(self._shared, self._defaults)
         self._groups = Groups(self._catalogue.at)
         self._sources = Sources(self._call_soon)
@@ -306,16 +308,28 @@ class System(ByName):
     ) -> None:
         """Change options at run time, and only those that are given; see `brama.configure`."""
         if name is not None:
+            if "severity" in options:
+                raise ConfigError(
+                    "severity",
+                    "given without a name, as it holds for the whole system",
+                    name,
+                    hint="A rule may name a connection: SeverityRule(..., connection=name).",
+                )
             self._catalogue.configure(name, scope=scope, **options)
             return
         if scope is not None:
             raise ConfigError("scope", "given together with a name", scope)
         cleanup = check_cleanup({k: v for k, v in options.items() if k in CLEANUP_OPTIONS})
-        checked = check_options({k: v for k, v in options.items() if k not in CLEANUP_OPTIONS})
+        severities = check_severities(options.get("severity"))
+        checked = check_options(
+            {k: v for k, v in options.items() if k not in (*CLEANUP_OPTIONS, "severity")}
+        )
         Policy(**merge(self._defaults(), checked))
         self._ordered("configure", options={**checked, **cleanup})
         self._cleanup.configure(**cleanup)
         self._configured = merge(self._configured, checked)
+        if "severity" in options:
+            self._shared.severities = severities
         self._catalogue.forget_defaults()
 
     def deactivate(self) -> None:

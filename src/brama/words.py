@@ -396,7 +396,9 @@ def configure(
 
     Args:
         name, scope: the circuit; without a name, the defaults of circuits that are made later.
-        options: see `Policy`; without a name also ``cleanup_interval`` and ``inactive_threshold``.
+        options: see `Policy`; without a name also ``cleanup_interval``, ``inactive_threshold`` and
+            ``severity``, a list of `SeverityRule` that replaces the one before: it holds for what
+            happens from now on.
 
     Raises:
         UnknownConnectionError: no such circuit is registered.
