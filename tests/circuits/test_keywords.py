@@ -13,10 +13,14 @@ def test_the_keywords_of_a_circuit_are_the_options_of_a_policy_and_the_elixir_wo
     assert set(get_type_hints(Options)) == {*OPTIONS, "max_attempts"}
 
 
-def test_configure_takes_those_of_the_cleanup_as_well():
+def test_configure_takes_those_of_the_cleanup_and_the_rules_of_severity_as_well():
     cleanup = {"cleanup_interval", "inactive_threshold"}
 
-    assert set(get_type_hints(RuntimeOptions)) == {*get_type_hints(Options), *cleanup}
+    assert set(get_type_hints(RuntimeOptions)) == {
+        *get_type_hints(Options),
+        *cleanup,
+        "severity",
+    }
 
 
 def test_every_keyword_is_optional():
