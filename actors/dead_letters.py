@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from brama.telemetry import attached, execute, hook_names
+from brama.telemetry import attached, execute, hook_names, line
 
 from .mailbox import unwrapped
 from .whose import running_in
@@ -148,7 +148,11 @@ class DeadLetters:
             return
         letter = self._letter(target, message, reason)
         if last is not None:
-            logger.warning(
+            line(
+                logger,
+                hook_names.ACTOR_DEAD_LETTER,
+                "warning",
+                _about(letter),
                 "%s: dead letter for %s: %s (%s)%s",
                 self._system,
                 target,
@@ -209,16 +213,7 @@ class DeadLetters:
         execute(
             hook_names.ACTOR_DEAD_LETTER,
             {"count": count, "system_time": letter.timestamp},
-            {
-                "actor_class": _class_name(letter.target),
-                "name": None if _class_name(letter.target) else str(letter.target),
-                "actor": str(letter.target) if _class_name(letter.target) else None,
-                "system": letter.system,
-                "reason": str(letter.reason),
-                "message": letter.text,
-                "message_type": letter.message_type,
-                "sender": None if letter.sender is None else str(letter.sender),
-            },
+            _about(letter),
         )
 
     def _tell(
@@ -236,6 +231,20 @@ class DeadLetters:
                     self._system,
                     subscriber,
                 )
+
+
+def _about(letter: DeadLetter) -> dict[str, Any]:
+    cls = _class_name(letter.target)
+    return {
+        "actor_class": cls,
+        "name": None if cls else str(letter.target),
+        "actor": str(letter.target) if cls else None,
+        "system": letter.system,
+        "reason": str(letter.reason),
+        "message": letter.text,
+        "message_type": letter.message_type,
+        "sender": None if letter.sender is None else str(letter.sender),
+    }
 
 
 def _class_name(target: object) -> str | None:

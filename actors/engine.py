@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import trio
 
+from brama.telemetry import hook_names, line
+
 from .actor import make
 from .backoff import Backoff
 from .cell import DEAD, Cell
@@ -168,7 +170,16 @@ class Engine:
                 failures = 0
             failures += 1
             delay = system.backoff.delay(failures, random.random)
-            logger.critical("%s: %s; starting it again in %.1f s", system.name, why, delay)
+            line(
+                logger,
+                hook_names.TREE_LOST,
+                "critical",
+                {"system": system.name, "reason": why},
+                "%s: %s; starting it again in %.1f s",
+                system.name,
+                why,
+                delay,
+            )
             system.tree_is_lost(why)
             with trio.move_on_after(delay):
                 await self._stop_request()

@@ -10,7 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from brama.telemetry import attached, execute, hook_names
+from brama.telemetry import attached, execute, hook_names, line
 
 from .ending import Ending
 from .exits import Crash, ExitReason
@@ -72,7 +72,11 @@ class Reports:
         self, child: Child, intensity: Intensity, reason: ExitReason | None, now: float
     ) -> None:
         since = now - (intensity.since() or now)
-        logger.error(
+        line(
+            logger,
+            hook_names.SUPERVISOR_EXHAUSTED,
+            "error",
+            self._about(child, reason),
             "%s: restart intensity exceeded (%d in %g s) by child %r, the last time: %s. The first "
             "of these restarts was %.1f s ago. It ends all its children and itself; its own "
             "supervisor decides what follows",
@@ -89,7 +93,11 @@ class Reports:
         self, child: Child, intensity: Intensity, reason: ExitReason | None, now: float
     ) -> None:
         since = now - (intensity.since() or now)
-        logger.error(
+        line(
+            logger,
+            hook_names.CHILD_QUARANTINED,
+            "error",
+            self._about(child, reason),
             "%s: child %r is quarantined: it has ended more than %d times in %g s, for the first "
             "time %.1f s ago, the last time: %s. It stays down until restart_child; all others go "
             "on",

@@ -19,7 +19,7 @@ from typing import Any
 import trio
 from attrs import field, frozen
 
-from brama.telemetry import execute, hook_names
+from brama.telemetry import execute, hook_names, line
 
 from .mailbox import unwrapped
 from .whose import running_in
@@ -240,9 +240,23 @@ class StallWatch(trio.abc.Instrument):
         if stall is None:
             return
         self._stalls.append(stall)
+        about = {
+            "actor_class": stall.actor_class,
+            "name": None,
+            "actor": stall.actor,
+            "system": stall.system,
+            "hook": stall.hook,
+            "message_type": stall.message_type,
+            "task": stall.task,
+            "stack": stall.stack,
+        }
         if perf_counter() - self._logged >= _LOG_INTERVAL:
             self._logged = perf_counter()
-            logger.warning(
+            line(
+                logger,
+                hook_names.ACTOR_STALL,
+                "warning",
+                about,
                 "%s: the loop of the actors is held up for %.0f ms by %s; all actors wait. "
                 "It is here:\n%s",
                 self._system,
@@ -253,16 +267,7 @@ class StallWatch(trio.abc.Instrument):
         execute(
             hook_names.ACTOR_STALL,
             {"system_time": stall.timestamp, "duration": stall.duration},
-            {
-                "actor_class": stall.actor_class,
-                "name": None,
-                "actor": stall.actor,
-                "system": stall.system,
-                "hook": stall.hook,
-                "message_type": stall.message_type,
-                "task": stall.task,
-                "stack": stall.stack,
-            },
+            about,
         )
 
     def _caught(self, since: float) -> Stall | None:

@@ -25,6 +25,7 @@ from .roster import Roster
 from .shared import Shared
 from .state import State, check_state
 from .tracing import renew as renew_tracing
+from .tracing import tell_registered, tell_unregistered
 
 __all__ = ["Catalogue"]
 
@@ -158,7 +159,9 @@ class Catalogue:
             self.shared.begun(*key)
             circuit = Circuit(breaker)
             self._circuits.put(breaker.key, circuit)
-            return circuit, breaker.open_gate()
+            ring = breaker.open_gate()
+        tell_registered(breaker.name, breaker.scope)
+        return circuit, ring
 
     def _policy(self, asked: Mapping[str, Any]) -> tuple[Policy, Mapping[str, Any]]:
         """The policy and the options that a circuit is made with; equal ones are one object."""
@@ -245,6 +248,7 @@ class Catalogue:
         self.shared.ordered(Order(order="unregister", connection=name, scope=scope))
         if ring:
             self.shared.bell(breaker)
+        tell_unregistered(name, scope, "unregistered")
         return True
 
     def remove_idle(self, circuit: Circuit, threshold: float) -> bool:
@@ -266,6 +270,7 @@ class Catalogue:
             self.shared.gone(breaker)
         if ring:
             self.shared.bell(breaker)
+        tell_unregistered(breaker.name, breaker.scope, "idle")
         return True
 
     def removal(self, removed: int) -> Record:
@@ -307,6 +312,7 @@ class Catalogue:
             ring = breaker.open_gate()
         if ring:
             self.shared.bell(breaker)
+        tell_registered(breaker.name, breaker.scope)
 
     def select(
         self, *, scope: str | EllipsisType | None = ..., state: State | str | None = None

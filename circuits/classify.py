@@ -55,6 +55,23 @@ def is_cancellation(error: BaseException) -> bool:
     return isinstance(error, trio.Cancelled | asyncio.CancelledError)
 
 
+def timed_out(error: BaseException | None, reason: str | None) -> bool:
+    """Whether a failure was a time-out, as far as its exception or its reason says so.
+
+    Client libraries have kinds of their own, most of them no `TimeoutError`: their names say it.
+    A cancellation that counts as a failure is the time-out of whoever cancelled.
+    """
+    if error is None:
+        return reason is not None and reason.casefold().startswith(("timeout", "timed out"))
+    if isinstance(error, BaseExceptionGroup):
+        return all(timed_out(leaf, None) for leaf in error.exceptions)
+    return (
+        isinstance(error, TimeoutError | trio.TooSlowError)
+        or is_cancellation(error)
+        or any("Timeout" in kind.__name__ for kind in type(error).__mro__)
+    )
+
+
 def of_error(
     policy: Policy, error: BaseException, duration: float | None = None
 ) -> tuple[str, str | None]:

@@ -58,7 +58,10 @@ class SpannedPermit(Permit):
         if self._call is None and not self._stage:
             breaker = self._breaker
             self._call = call(
-                connection=breaker.name, scope=breaker.scope, state=str(breaker.state)
+                connection=breaker.name,
+                scope=breaker.scope,
+                state=str(breaker.state),
+                began=breaker.shared.clock(),
             )
         return self._call
 
@@ -120,6 +123,8 @@ class SpannedPermit(Permit):
         return admitted
 
     def _note_admission(self, mine: Call) -> None:
+        if not mine.visible:
+            return
         generation, number = self._generation, self._number
         if generation is RIDING:
             generation, number = self._breaker.current, -1  # the outer one is the probe

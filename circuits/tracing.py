@@ -8,16 +8,31 @@ thread of the call, and only while `brama.telemetry.watching` says that anybody 
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
 from math import isfinite
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from brama.telemetry import Call, Change, call, failed, refused, succeeded, watching
+from brama.telemetry import (
+    Call,
+    Change,
+    attached,
+    call,
+    execute,
+    failed,
+    hook_names,
+    pool,
+    refused,
+    succeeded,
+    watching,
+)
 
+from .classify import timed_out
 from .generation import Generation
 from .log import Record
+from .shared import Shared
 from .state import State
 
 if TYPE_CHECKING:
@@ -33,8 +48,10 @@ __all__ = [
     "spanned",
     "tell_failure",
     "tell_refusal",
+    "tell_registered",
     "tell_success",
     "tell_transition",
+    "tell_unregistered",
     "trace",
 ]
 
@@ -52,6 +69,7 @@ class Traced(Protocol):
     turn: Record | None
     state: State
     current: Generation
+    shared: Shared
 
 
 # Invariant: whoever makes the span of a record holds it. Not to be waited for without end, for
@@ -155,7 +173,12 @@ def tell_failure(
     probe: bool,
     duration: float | None,
 ) -> None:
-    """A call has failed and was counted so. Ask `watching` first."""
+    """A call has failed and was counted so. Ask `watching` first.
+
+    Args:
+        duration: seconds since a probe began; of other calls it is known while somebody listens.
+    """
+    mine = under_way(breaker)
     if watching.failures or (probe and watching.probes):
         failed(
             connection=breaker.name,
@@ -164,16 +187,49 @@ def tell_failure(
             reason=reason,
             error=error,
             probe=probe,
-            duration=duration,
+            duration=_lasted(breaker, mine) if duration is None else duration,
+            timed_out=timed_out(error, reason),
             generation=generation,
             cause=_cause(breaker),
-            span=spanned(breaker) is None,
+            span=mine is None or not mine.visible,
         )
 
 
 def tell_success(breaker: Traced, state: str) -> None:
     """A call went well. Ask `watching.successes` first."""
-    succeeded(connection=breaker.name, scope=breaker.scope, state=str(state))
+    succeeded(
+        connection=breaker.name,
+        scope=breaker.scope,
+        state=str(state),
+        duration=_lasted(breaker, under_way(breaker)),
+    )
+
+
+def _lasted(breaker: Traced, mine: Call | None) -> float | None:
+    """Seconds that the call took; None if it had begun before anybody wanted to know."""
+    if mine is None or mine.began is None:
+        return None
+    return breaker.shared.clock() - mine.began
+
+
+def tell_registered(connection: str, scope: str | None) -> None:
+    """A circuit admits calls from now on."""
+    if attached(hook_names.CIRCUIT_REGISTERED):
+        _announce(hook_names.CIRCUIT_REGISTERED, connection, scope)
+
+
+def tell_unregistered(connection: str, scope: str | None, reason: str) -> None:
+    """A circuit was taken out."""
+    if attached(hook_names.CIRCUIT_UNREGISTERED):
+        _announce(hook_names.CIRCUIT_UNREGISTERED, connection, scope, reason=reason)
+
+
+def _announce(occurrence: str, connection: str, scope: str | None, **more: str) -> None:
+    execute(
+        occurrence,
+        {"system_time": time.time()},
+        {"connection": connection, "scope": scope, "pool": pool(connection), **more},
+    )
 
 
 # Calls that have a span of their own. Ask `watching.calls` first.
@@ -215,10 +271,16 @@ class UnderWay(AbstractContextManager[None]):
                 self._call.moved(_change(record))
 
 
-def spanned(breaker: object) -> Call | None:
-    """The call of that circuit which is under way here, if it has a span."""
+def under_way(breaker: object) -> Call | None:
+    """The call of that circuit which is let in or ends here."""
     found = _under_way.get()
     return found[1] if found is not None and found[0] is breaker else None
+
+
+def spanned(breaker: object) -> Call | None:
+    """The same, if it has a span."""
+    mine = under_way(breaker)
+    return mine if mine is not None and mine.visible else None
 
 
 def note_outcome(breaker: object, outcome: Settled, reason: str | None = None) -> None:

@@ -8,14 +8,14 @@ import threading
 import time
 from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from . import hook_names, metrics, names
 from .call_spans import BAD, Outcome, attributes_of, fail
 from .context import capture
 from .enrichers import adornment
 from .faults import error_type, swallow
-from .flags import options
+from .flags import options, watching
 from .links import links
 from .log_events import wants_span_events
 from .pools import pool
@@ -51,9 +51,13 @@ class Call:
     block was left by an exception and a success otherwise.
 
     Attributes:
+        began: when it began, by its circuit's clock; None if that is not known.
         moves: what the circuit has noted of transitions that this call has brought about; see
             `moved`. Appended to under the circuit's lock.
+        visible: whether it has a span at all.
     """
+
+    visible: ClassVar[bool] = True
 
     __slots__ = (
         "_began",
@@ -63,10 +67,13 @@ class Call:
         "_span",
         "_whose",
         "_token",
+        "began",
         "moves",
     )
 
-    def __init__(self, span: Span, inside: Context, whose: dict[str, Any]) -> None:
+    def __init__(
+        self, span: Span, inside: Context, whose: dict[str, Any], began: float | None = None
+    ) -> None:
         self._span = span
         self._inside = inside
         self._whose = whose
@@ -74,6 +81,7 @@ class Call:
         self._reason: str | None = None
         self._token: Token[Context] | None = None
         self._began = time.perf_counter()
+        self.began = began
         self.moves: list[Any] = []
 
     # Where it is current
@@ -199,6 +207,44 @@ class Call:
                     self._span.set_attribute(name, value)
 
 
+class TimedCall(Call):
+    """A call without a span, of which somebody wants to hear how long it took."""
+
+    __slots__ = ()
+    visible = False
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.moves = []
+
+    def attach(self) -> None:
+        """There is nothing to be current."""
+
+    def detach(self, token: object) -> None:
+        """There is nothing to be current."""
+
+    def admitted(self, state: str, generation: int, *, probe: bool) -> None:
+        """There is no span to say it."""
+
+    def outcome(self, outcome: Outcome, reason: str | None = None) -> None:
+        """There is no span to say it."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """There is no span to say it."""
+
+    def moved(self, change: Change) -> None:
+        """There is no span to say it."""
+
+    def refused(self, retry_after: float | None, cause: Cause | None) -> None:
+        """There is no span to say it."""
+
+    def end(self, error: BaseException | None = None) -> None:
+        """There is no span to end."""
+
+    def abandon(self, error: BaseException | None = None) -> None:
+        """There is no span to end."""
+
+
 def _outcome(exc: BaseException | None) -> Outcome:
     if exc is None:
         return "success"
@@ -234,28 +280,36 @@ def call(
     state: str,
     generation: int | None = None,
     probe: bool | None = None,
+    began: float | None = None,
 ) -> Call | None:
     """Begin the span of a guarded call; None when it is to have none. It is not current yet.
 
-    Ask `watching.calls` first. A share of `sample` of all calls has one.
+    Ask `watching.calls` first. A share of `sample` of all calls has one. A call without a span is a
+    `TimedCall` while somebody listens for how long calls take.
 
     Args:
         connection, scope: the circuit.
         state: the one it is in; `Call.admitted` says which has decided.
         generation, probe: see `Call.admitted`, if they are known by now.
+        began: the present reading of the circuit's clock.
 
     Failure: none; a fault of telemetry is logged and the answer is None.
     Threads: any.
     """
+    made: Call | None = None
+    if began is not None and (watching.successes or watching.failures):
+        made = TimedCall(began)
     try:
         if _abandoned:
             end_abandoned()
+        if not watching.spans:
+            return made
         share = options().sample
         if share < 1 and random.random() >= share:
-            return None
+            return made
         parent = capture()
         if parent is None or (spans := tracer(names.CIRCUIT)) is None:
-            return None
+            return made
         if _note_collection not in gc.callbacks:
             gc.callbacks.append(_note_collection)
         from opentelemetry.trace import set_span_in_context
@@ -266,7 +320,7 @@ def call(
             attributes=attributes_of(connection, scope, state, generation=generation, probe=probe),
         )
         whose = {"connection": connection, "scope": scope, "pool": pool(connection), "state": state}
-        return Call(span, set_span_in_context(span, parent), whose)
+        return Call(span, set_span_in_context(span, parent), whose, began)
     except Exception as error:  # noqa: BLE001 - the call must be made
         swallow("beginning the span of a call", error)
-        return None
+        return made

@@ -131,6 +131,7 @@ def failed(
     error: BaseException | None,
     probe: bool = False,
     duration: float | None = None,
+    timed_out: bool = False,
     generation: int | None = None,
     cause: Cause | None = None,
     span: bool = True,
@@ -145,7 +146,8 @@ def failed(
         reason: the failure in a few words.
         error: the exception, if there was one.
         probe: whether it was a probe of a half-open circuit.
-        duration: seconds that the call took; the span ends now.
+        duration: seconds that the call took, if that is known; the span ends now.
+        timed_out: whether it failed because it took too long.
         generation: the number of the circuit's stay in that state.
         cause: leads to the transition that let the probe out; linked to.
         span: whether a span is to be made; not for a call that has one.
@@ -161,6 +163,7 @@ def failed(
         "reason": reason,
         "error_type": None if error is None else error_type(error),
         "probe": probe,
+        "timed_out": timed_out,
     }
     try:
         room = _room("probe") if probe and span and options().spans != "none" else None
@@ -183,13 +186,22 @@ def failed(
     except Exception as fault:  # noqa: BLE001 - the call's own outcome counts
         swallow("tracing a failed probe", fault)
     if attached(hook_names.CALL_FAILED):
-        execute(hook_names.CALL_FAILED, {"system_time": time.time()}, metadata)
+        execute(hook_names.CALL_FAILED, _measured(duration), metadata)
 
 
-def succeeded(*, connection: str, scope: str | None, state: str) -> None:
+def _measured(duration: float | None) -> dict[str, float]:
+    measurements = {"system_time": time.time()}
+    if duration is not None:
+        measurements["duration"] = duration
+    return measurements
+
+
+def succeeded(
+    *, connection: str, scope: str | None, state: str, duration: float | None = None
+) -> None:
     """A call went well: announce it. Ask `watching.successes` first."""
     execute(
         hook_names.CALL_SUCCEEDED,
-        {"system_time": time.time()},
+        _measured(duration),
         {"connection": connection, "scope": scope, "pool": pool(connection), "state": state},
     )

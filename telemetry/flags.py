@@ -73,7 +73,8 @@ class Watching:
         probes: a failed probe is to be reported to `failed`.
         failures: a failed call is to be reported to `failed`: someone listens for it.
         successes: the same of calls that went well.
-        calls: every call is to be wrapped in `call`.
+        calls: every call is to be wrapped in `call`, for a span or for the time it takes.
+        spans: every call is to have a span, or a share of them.
         deliveries: every delivery is to be wrapped in `process`, traced or not.
         gate: while a span is all that a refusal is looked at for, the bucket of those spans: what
             it holds back need not be reported at all.
@@ -81,7 +82,16 @@ class Watching:
     Threads: read from any without a lock; written by `refresh`, whose last run holds.
     """
 
-    __slots__ = ("calls", "deliveries", "failures", "gate", "probes", "refusals", "successes")
+    __slots__ = (
+        "calls",
+        "deliveries",
+        "failures",
+        "gate",
+        "probes",
+        "refusals",
+        "spans",
+        "successes",
+    )
 
     def __init__(self) -> None:
         self.refusals = False
@@ -89,6 +99,7 @@ class Watching:
         self.failures = False
         self.successes = False
         self.calls = False
+        self.spans = False
         self.deliveries = False
         self.gate: Throttle | None = None
 
@@ -181,14 +192,15 @@ def refresh() -> None:
     """Work the flags out anew."""
     tracing = providers.is_tracing()
     exceptional = tracing and _current.options.spans == "exceptional"
-    watching.calls = tracing and _current.options.spans == "calls" and _current.options.sample > 0
+    watching.spans = tracing and _current.options.spans == "calls" and _current.options.sample > 0
     watching.failures = hooks.attached(CALL_FAILED)
     watching.successes = hooks.attached(CALL_SUCCEEDED)
+    watching.calls = watching.spans or watching.failures or watching.successes
     # Also with every call in a span: a share of them leaves out most of those which are looked for
     # first.
     heard = hooks.attached(CALL_REFUSED)
-    watching.refusals = exceptional or watching.calls or heard
-    watching.probes = exceptional or watching.calls or watching.failures
+    watching.refusals = exceptional or watching.spans or heard
+    watching.probes = exceptional or watching.spans or watching.failures
     watching.gate = _bucket("refused") if exceptional and not heard else None
     watching.deliveries = providers.current_meter_provider() is not None or any(
         hooks.attached(f"{EVENT_PROCESS}.{end}") for end in ("start", "stop", "exception")

@@ -23,7 +23,9 @@ __all__ = [
     "CALL_REFUSED",
     "CALL_SUCCEEDED",
     "CHILD_QUARANTINED",
+    "CIRCUIT_REGISTERED",
     "CIRCUIT_TRANSITION",
+    "CIRCUIT_UNREGISTERED",
     "EVENT_DROPPED",
     "EVENT_PROCESS",
     "EVENT_PUBLISHED",
@@ -63,6 +65,8 @@ SUPERVISOR_EXHAUSTED: Final = "brama.supervisor.exhausted"
 CHILD_QUARANTINED: Final = "brama.supervisor.quarantined"
 TREE_LOST: Final = "brama.supervisor.tree_lost"
 CIRCUIT_TRANSITION: Final = "brama.circuit.transition"
+CIRCUIT_REGISTERED: Final = "brama.circuit.registered"
+CIRCUIT_UNREGISTERED: Final = "brama.circuit.unregistered"
 CALL_REFUSED: Final = "brama.circuit.call.refused"
 CALL_FAILED: Final = "brama.circuit.call.failed"
 CALL_SUCCEEDED: Final = "brama.circuit.call.succeeded"
@@ -146,6 +150,19 @@ HOOKS: Final = (
         ("connection", "scope", "pool", "previous_state", "new_state", "reason", "context"),
     ),
     HookName(
+        CIRCUIT_REGISTERED,
+        "a circuit was registered: it admits calls and counts from nothing",
+        ("system_time",),
+        ("connection", "scope", "pool"),
+    ),
+    HookName(
+        CIRCUIT_UNREGISTERED,
+        "a circuit was taken out, by `unregister` or because it was idle; the next call registers "
+        "it again",
+        ("system_time",),
+        ("connection", "scope", "pool", "reason"),
+    ),
+    HookName(
         CALL_REFUSED,
         "a guarded call was refused",
         ("system_time",),
@@ -153,14 +170,15 @@ HOOKS: Final = (
     ),
     HookName(
         CALL_FAILED,
-        "a guarded call has failed and was counted so",
-        ("system_time",),
-        ("connection", "scope", "pool", "state", "reason", "error_type", "probe"),
+        "a guarded call has failed and was counted so; `timed_out` says whether it took too long. "
+        "While anyone listens, all calls are timed",
+        ("system_time", "duration"),
+        ("connection", "scope", "pool", "state", "reason", "error_type", "probe", "timed_out"),
     ),
     HookName(
         CALL_SUCCEEDED,
         "a guarded call has gone well; while anyone listens, each of them pays for it",
-        ("system_time",),
+        ("system_time", "duration"),
         ("connection", "scope", "pool", "state"),
     ),
     HookName(

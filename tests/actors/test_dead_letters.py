@@ -141,6 +141,21 @@ async def test_dead_letters_are_announced_on_the_hook_bus(system, heard):
     assert set(hook.measurements) == set(measurements)
 
 
+async def test_the_line_of_a_dead_letter_is_graded_and_enriched(system, caplog):
+    name = telemetry.hook_names.ACTOR_DEAD_LETTER
+    telemetry.provide_severity("test", name, lambda event, severity, metadata: "error")
+    telemetry.enrich("test", name, lambda event, metadata: {"team": "red"})
+    try:
+        ref = system.spawn(Deaf)
+        ref.tell("fill")
+        ref.tell("lost")
+    finally:
+        telemetry.detach("test")
+    (record,) = [each for each in caplog.records if "dead letter" in each.getMessage()]
+    assert record.levelname == "ERROR"
+    assert record.getMessage().endswith("[team=red]")
+
+
 async def test_an_actor_can_subscribe_and_its_end_ends_the_subscription(system, caplog):
     got = []
 
