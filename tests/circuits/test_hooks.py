@@ -18,7 +18,7 @@ import brama
 from brama.circuits import Catalogue, Circuit, CircuitOpenError, Shared
 from brama.circuits.classify import timed_out
 from brama.circuits.testing import FakeClock
-from brama.telemetry import attach, detach, hook_names, watching
+from brama.telemetry import attach, detach, hook_names, pools, watching
 
 from .forms import FORMS
 
@@ -47,6 +47,7 @@ def system(clock: FakeClock) -> Iterator[brama.System]:
 
 @pytest.fixture
 def heard() -> Iterator[Heard]:
+    pools.reset()  # other tests may have used up the names that are told apart
     heard = Heard()
     attach("heard", "brama.circuit.*", heard)
     yield heard
