@@ -1,6 +1,6 @@
 """Sphinx directives that make the tables of the documentation from the code's own lists.
 
-``{brama-events}``, ``{brama-event-data}``, ``{brama-connection-kinds}``,
+``{brama-events}``, ``{brama-event-data}``, ``{brama-entries}``, ``{brama-connection-kinds}``,
 ``{brama-severities}``, ``{brama-policy}``,
 ``{brama-drawings}``, ``{brama-spans}``, ``{brama-metrics}``: each list stands in one place of the
 code, and a page cannot fall behind it.
@@ -32,6 +32,7 @@ from brama.circuits import (
     slow,
 )
 from brama.circuits.events import severity_of
+from brama.notifier import ENTRIES
 from brama.telemetry import names
 
 # Kinds that can be subscribed to and that nothing sends yet.
@@ -78,6 +79,13 @@ def connection_kinds() -> str:
     }
     return markdown(
         ("kind", ""), [(f"`{kind.value}`", meanings[kind.value]) for kind in ConnectionKind]
+    )
+
+
+def entries() -> str:
+    return markdown(
+        ("entry", "when", "`subject`", "`data`"),
+        [(f"`{kind.name}`", kind.when, kind.subject, code(kind.data)) for kind in ENTRIES.values()],
     )
 
 
@@ -256,6 +264,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for name, table in (
         ("brama-events", events),
         ("brama-event-data", event_data),
+        ("brama-entries", entries),
         ("brama-connection-kinds", connection_kinds),
         ("brama-severities", severities),
         ("brama-policy", policy),

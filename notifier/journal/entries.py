@@ -54,7 +54,12 @@ class EntryKind:
 
 
 _KINDS = (
-    EntryKind("journal_begun", "a new file was begun", "", ("reason", "aside")),
+    EntryKind(
+        "journal_begun",
+        "the file was lost or damaged, and a new one begun",
+        "the file",
+        ("reason", "aside"),
+    ),
     EntryKind("schema_migrated", "the tables were made, or brought up to date", "", ("old", "new")),
     EntryKind(
         "writer_joined",

@@ -137,6 +137,7 @@ class Store(BlockingActor):
     def _begin_anew(self, error: JournalError) -> None:
         """The next attempt makes a new file, and durable subscriptions begin with it."""
         journal = self._journal
+        aside = None
         if isinstance(error, JournalDamagedError):
             try:
                 aside = journal.file.set_aside()
@@ -145,6 +146,8 @@ class Store(BlockingActor):
                 return
             logger.error("the damaged journal is kept as %s, a new one is begun", aside)
         journal.renew()
+        kept = None if aside is None else aside.name
+        journal.note("journal_begun", subject=journal.options.path.name, reason=error, aside=kept)
 
     def _worked(self) -> None:
         journal = self._journal

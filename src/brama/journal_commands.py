@@ -13,10 +13,12 @@ from typing import Any, TextIO
 
 from brama.circuits import ConnectionKind
 from brama.notifier import (
+    Entry,
     Event,
     JournalError,
     JournalOptions,
     Replay,
+    Trail,
     cloudevents,
     event_schema,
     verify,
@@ -41,7 +43,8 @@ def add_to(app: Any) -> None:
         ..., "--journal", "-j", envvar="BRAMA_JOURNAL", help="sqlite:///path, or the path."
     )
     kinds = typer.Option([], "--event", "-e", help="Only this kind; may be repeated.")
-    connection = typer.Option(None, "--connection", "-c", help="Only this connection.")
+    entries = typer.Option([], "--entry", "-t", help="Only this kind of entry; may be repeated.")
+    connection = typer.Option(None, "--connection", "-c", help="Only this connection, or a glob.")
     scope = typer.Option(None, "--scope", "-s", help="Only this scope.")
     kind = typer.Option(
         None, "--kind", "-k", help="Only this kind of connection: " + ", ".join(ConnectionKind)
@@ -134,6 +137,41 @@ def add_to(app: Any) -> None:
 
         raise typer.Exit(_run(work))
 
+    @events.command()
+    def trail(
+        about: str = typer.Argument("", help="Only what concerns the event with this id."),
+        journal: str = where,
+        entry: list[str] = entries,
+        connection: str = connection,
+        scope: str = scope,
+        subject: str = typer.Option(None, help="Only this subscription, order or table."),
+        by: str = typer.Option(None, help="Only on behalf of this person."),
+        since: str = since,
+        until: str = until,
+        limit: int = typer.Option(100, "--limit", "-n", min=1, help="At most so many, the last."),
+        whole: bool = typer.Option(False, "--all", help="All of them, however many."),
+        json: bool = as_json,
+    ) -> None:
+        """Show the audit trail: who has ordered, got, lost or tried to change what."""
+
+        def work() -> int:
+            found = Trail(
+                _path(journal),
+                since=_moment("--since", since),
+                until=_moment("--until", until),
+                entries=entry or None,
+                connection=connection,
+                scope=scope,
+                subject=subject,
+                by=by,
+                event=about or None,
+            )
+            for one in found if whole else found.last(limit):
+                print(one.to_json() if json else _trail_line(one), flush=not whole)
+            return 0
+
+        raise typer.Exit(_run(work))
+
     @events.command("verify")
     def verify_command(journal: str = where, json: bool = as_json) -> None:
         """Check that a journal is sound and that nothing is missing. Exit status 1 if not."""
@@ -144,7 +182,7 @@ def add_to(app: Any) -> None:
         """Print the JSON Schema of an event."""
         print(json.dumps(event_schema(), indent=2))
 
-    del show, tail, export, verify_command, schema  # typer holds them
+    del show, tail, export, trail, verify_command, schema  # typer holds them
 
 
 def _run(work: Callable[[], int]) -> int:
@@ -254,7 +292,31 @@ def _line(event: Event) -> str:
     else:
         what = ", ".join(f"{key} {value}" for key, value in data.items() if value is not None)
     number = "" if event.seq is None else f"#{event.seq} "
-    text = f"{time}  {event.severity:<8} {event.event:<23} {name or '-'}  {number}{what}"
+    return _printable(
+        f"{time}  {event.severity:<8} {event.event:<23} {name or '-'}  {number}{what}"
+    )
+
+
+def _trail_line(entry: Entry) -> str:
+    """An entry of the trail for a person, in one line."""
+    time = entry.timestamp.isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
+    who = f"{entry.source or '-'}[{entry.process or '?'}]"
+    if entry.by:
+        who += f" by {entry.by}"
+    name = "/".join(filter(None, (entry.scope, entry.connection)))
+    rows = ""
+    if entry.first is not None:
+        rows = (
+            f"row {entry.first}"
+            if entry.first == entry.last
+            else (f"rows {entry.first}-{entry.last}")
+        )
+    data = ", ".join(f"{key} {value}" for key, value in entry.data.items())
+    parts = (f"{entry.entry:<18}", entry.subject or "", name, rows, entry.event_id or "", data)
+    return _printable(f"{time}  {who:<16} " + "  ".join(part for part in parts if part))
+
+
+def _printable(text: str) -> str:
     # What a remote service has said must not write on the terminal but letters.
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,7 @@ def test_tail_follows_what_another_process_writes(filled, path):
         (["verify"], "there is no journal at"),
         (["export"], "there is no journal at"),
         (["tail"], "there is no journal at"),
+        (["trail"], "there is no journal at"),
         (["show", "-j", "redis://x"], "journal must be sqlite:///path"),
         (["show", "--since", "yesterday"], "--since must be an ISO time"),
         (["show", "--since", "2026-01-01"], "a time with its zone"),
@@ -171,3 +173,70 @@ def test_what_cannot_be_done_is_one_line_and_status_two(run, path, arguments, sa
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not Path(path).exists()
+
+
+# The trail
+
+
+@pytest.fixture
+def ordered(filled):
+    with brama.acting_as("ana"):
+        filled.circuit("other").close_circuit("\x1b[2Jcleared\n")
+    assert filled.flush()
+    return filled
+
+
+def test_the_trail_is_a_line_for_each_entry_and_nothing_that_moves_the_cursor(ordered, run):
+    done = run("trail", "--by", "ana")
+    assert done.exit_code == 0, done.stderr
+    [line] = done.stdout.splitlines()
+    assert f"brama-1[{os.getpid()}] by ana" in line
+    assert "order_given         close_circuit  other  reason �[2Jcleared�" in line
+    assert "\x1b" not in done.stdout
+
+
+@requirement("AU-01")
+def test_the_trail_as_json_is_what_the_trail_is(ordered, run):
+    for arguments in (["--json"], ["--all", "--json"], ["-n", "9999", "--json"]):
+        done = run("trail", *arguments)
+        read = [json.loads(line) for line in done.stdout.splitlines()]
+        assert read == [entry.to_dict() for entry in ordered.trail()]
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        (["-t", "order_*"], 4),
+        (["-t", "order_*", "-n", "1"], 1),
+        (["-t", "order_given", "-c", "oth*"], 2),
+        (["-t", "order_given", "-c", "payment_api", "-s", "payments"], 2),
+        (["--subject", "close_circuit"], 2),
+        (["-t", "order_given", "--until", "2020-01-01T00:00Z"], 0),
+        (["-t", "order_given", "--since", "1h"], 4),
+    ],
+)
+def test_the_trail_is_limited_on_the_command_line(ordered, run, limits, found):
+    assert len(run("trail", *limits).stdout.splitlines()) == found
+
+
+def test_the_trail_says_what_became_of_one_event(filled, run):
+    heard: list[brama.Event] = []
+    filled.subscribe(heard.append, durable="pager", events=["circuit_opened"])
+    filled.circuit("third").open_circuit()
+    deadline = time.monotonic() + 10
+    while not list(filled.trail(entries=["delivered"])) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    [event] = filled.replay(connection="third", events=["circuit_opened"])
+    [line] = run("trail", event.event_id).stdout.splitlines()
+    assert "delivered           pager  row" in line
+    assert "tries 1" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["-t", "order_give"], "Did you mean 'order_given'?"), (["--since", "x"], "--since must be")],
+)
+def test_what_the_trail_cannot_show_is_one_line_and_status_two(ordered, run, arguments, says):
+    done = run("trail", *arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert says in done.stderr
