@@ -186,7 +186,8 @@ def test_a_neutral_end_of_every_form_is_ignored_and_no_error(
 
 @requirement
 @pytest.mark.parametrize(
-    "form", [form for name, form in FORMS.items() if name != "acquired"], ids=str
+    "form",
+    [pytest.param(form, id=name) for name, form in FORMS.items() if name != "acquired"],
 )
 def test_a_refusal_of_every_form_is_one_span_that_leads_to_the_transition(
     recorded: Recorded, circuit: brama.Circuit, form: Any
