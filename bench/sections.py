@@ -109,6 +109,7 @@ SECTIONS = (
             "by-connections-snapshot",
             "by-connections-sweep",
             "by-connections-slice",
+            "overview",
         ),
     ),
 )

@@ -49,6 +49,7 @@ from .log import Record
 from .options import check_name, check_scope, seconds, whole
 from .orders import Order, acting_as, acting_person
 from .outcome import Outcome
+from .overview import Changes, Listing, Overview, Survey
 from .permit import Permit
 from .policy import OPTIONS, Policy, check_options, merge
 from .polling import Poll
@@ -73,6 +74,8 @@ from .sources import Source, Sources
 from .state import State, check_state
 from .status import Status, Window
 from .stream import GuardedStream
+from .summary import CircuitSummary, Transition
+from .sums import CallTotals
 from .tally import Tally
 from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, TripPolicy, any_of
 
@@ -89,11 +92,14 @@ __all__ = [
     "Bells",
     "Breaker",
     "Call",
+    "CallTotals",
     "Catalogue",
     "Cause",
     "Change",
+    "Changes",
     "Circuit",
     "CircuitOpenError",
+    "CircuitSummary",
     "Circuits",
     "Cleanup",
     "ConnectionActor",
@@ -115,9 +121,11 @@ __all__ = [
     "Interest",
     "Isolation",
     "Link",
+    "Listing",
     "Options",
     "Order",
     "Outcome",
+    "Overview",
     "Permit",
     "Policy",
     "Poll",
@@ -137,8 +145,10 @@ __all__ = [
     "Sources",
     "State",
     "Status",
+    "Survey",
     "Tally",
     "TimeWindow",
+    "Transition",
     "TripPolicy",
     "UnknownConnectionError",
     "UnknownGroupError",

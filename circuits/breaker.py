@@ -486,6 +486,7 @@ class Breaker(Controls):
         now = self.shared.clock()
         with self.lock:
             self.registered = True
+            self.shared.feed.came(self.key, self.state, self.registered_at)
             self._announce(("registration", "connection_registered"), now)
             self._readmit()
             return self._unrung()
@@ -508,6 +509,7 @@ class Breaker(Controls):
         self.meter = None
         self.reopen_at = NEVER
         self.registered = False
+        self.shared.feed.went(self.key, self.state, self.shared.wall())
         self._announce((event,), now)
         self._next_generation(now)
 
@@ -568,6 +570,8 @@ class Breaker(Controls):
         if rare is not None:
             rare.asked = rare.held = rare.outcomes = rare.waiters = None
             rare.watching = rare.wake = False
+        if self.registered and self.state is not State.CLOSED:
+            self.shared.feed.astray[self.key] = self.state
         self._readmit()
 
     # Reading

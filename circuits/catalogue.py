@@ -300,6 +300,10 @@ class Catalogue:
         """The circuits of one of the `SHARDS` at this instant."""
         return self._circuits.shard(number)
 
+    def keys(self, number: int) -> list[Key]:
+        """The keys of one of the `SHARDS` at this instant."""
+        return self._circuits.keys(number)
+
     def _revive(self, breaker: Breaker) -> None:
         key = (breaker.scope, breaker.name)
         with self._lock:

@@ -637,6 +637,8 @@ class Machine(Recorder):
         if new is not previous:  # a reset of a closed circuit is an event and no change
             self._transition_at = self.shared.wall()
             self._moved_by = reason
+            if self.registered:
+                self.shared.feed.moved(self.key, previous, new, reason, self._transition_at)
         self._since = now
         self._free_place()
         rare = self._rare

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from .circuit import Circuit
 from .options import Key
 
-__all__ = ["SHARDS", "Roster"]
+__all__ = ["SHARDS", "Roster", "shard_of"]
 
 SHARDS = 64
+
+
+def shard_of(key: Key) -> int:
+    """The number of the shard that a circuit with this key is in."""
+    return hash(key) % SHARDS
 
 
 class Roster:
@@ -42,6 +47,10 @@ class Roster:
     def shard(self, number: int) -> list[Circuit]:
         """The circuits of one shard at this instant."""
         return list(self._shards[number].values())
+
+    def keys(self, number: int) -> list[Key]:
+        """The keys of one shard: half as dear as its circuits, where only names are asked for."""
+        return list(self._shards[number])
 
     def __iter__(self) -> Iterator[Circuit]:
         """All circuits, each shard at the instant in which it is reached."""

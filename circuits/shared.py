@@ -13,6 +13,7 @@ from uuid import uuid4
 from brama.telemetry import follow, watching
 
 from .connection_kind import ConnectionKind
+from .feed import Feed
 from .generation import Generation
 from .orders import Ordered
 from .pulse import Pulses
@@ -67,6 +68,7 @@ class Shared:
         bypass: while the circuits are deactivated, what all calls pass through, uncounted.
         sources: where heartbeats, polls and the like are looked after.
         revive: asked to register a breaker again that was unregistered and is used.
+        feed: what has changed of late, and which circuits are not closed.
         pulses: of the process and its loops, while calls are under way that ask for them.
         leaked: calls that ended without a word, not yet settled: neutral outcomes, and permits
             that were collected.
@@ -83,6 +85,7 @@ class Shared:
         "bell",
         "bypass",
         "clock",
+        "feed",
         "gone",
         "heads",
         "interest",
@@ -146,6 +149,7 @@ class Shared:
         self._epoch = int(self.wall() * 1000)
         self.heads: dict[tuple[str | None, str], tuple[int, int]] = {}
         self.pulses = Pulses()
+        self.feed = Feed()
 
     def resume(self, heads: dict[tuple[str | None, str], tuple[int, int]]) -> None:
         """The first circuit of each of these keys goes on with these numbers."""

@@ -60,6 +60,7 @@ from .errors import BramaError, ConfigError, unknown
 from .faults import error_type
 from .flags import follow, watching
 from .handle import Telemetry
+from .health import TelemetryHealth, telemetry_health
 from .hooks import (
     Handler,
     Occurrence,
@@ -72,9 +73,10 @@ from .hooks import (
 )
 from .lines import line
 from .lines import quieten as _quieten
+from .metrics import dropped as dropped_events
 from .metrics import source, unknown_kinds
 from .metrics import truncated as truncations
-from .pools import pool
+from .pools import count_pools, pool
 from .processing import Process, process
 from .publications import Publication, publish
 from .severity import Severity, SeverityProvider, provide_severity
@@ -100,6 +102,7 @@ __all__ = [
     "Severity",
     "SeverityProvider",
     "Telemetry",
+    "TelemetryHealth",
     "Throttle",
     "attach",
     "attached",
@@ -109,7 +112,9 @@ __all__ = [
     "check_telemetry",
     "configure",
     "context_of",
+    "count_pools",
     "detach",
+    "dropped_events",
     "enrich",
     "enrich_metrics",
     "error_type",
@@ -129,6 +134,7 @@ __all__ = [
     "source",
     "span",
     "succeeded",
+    "telemetry_health",
     "traceparent",
     "transition",
     "truncations",

@@ -282,6 +282,7 @@ def _outlet(
     health: ExportHealth,
 ) -> Outlet:
     down: Any = provider.shutdown
+    health.show()
 
     def abort() -> None:
         for exporter in exporters:

@@ -182,6 +182,7 @@ class Telemetry:
         errands = [outlet.begin(outlet.shutdown) for outlet in self._outlets]
         for outlet in self._outlets:
             outlet.end()
+            outlet.health.hide()
         # The last quarter is for those who need to be told: an exporter that backs off between
         # two attempts returns as soon as it is.
         first = end - (end - time.monotonic()) / 4

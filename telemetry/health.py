@@ -10,14 +10,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Final
+import weakref
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
-from . import metrics
-from .faults import LOGGER
+import attrs
+
+from . import metrics, providers
+from .faults import LOGGER, errors
 from .forks import renew_after_fork
 from .throttle import Throttle
 
-__all__ = ["ExportHealth", "hush", "last_words"]
+__all__ = ["ExportHealth", "TelemetryHealth", "hush", "last_words", "telemetry_health"]
 
 _CHATTY: Final = (
     "opentelemetry.exporter.otlp.common.http",
@@ -85,6 +90,19 @@ class ExportHealth:
         self._lock = threading.Lock()  # Invariant: guards the counts and _since.
         renew_after_fork(self)
 
+    @property
+    def failing_since(self) -> float | None:
+        """POSIX time of the first of the exports that have failed in a row, or None."""
+        return self._since
+
+    def show(self) -> None:
+        """It is one of those that `telemetry_health` tells of, until `hide`."""
+        _exports.add(self)
+
+    def hide(self) -> None:
+        """Its export has ended."""
+        _exports.discard(self)
+
     def settle(self, delivered: bool, items: int) -> None:
         """An export of so many items has ended."""
         if delivered:
@@ -121,3 +139,59 @@ class ExportHealth:
     def after_fork(self) -> None:
         """Whoever held the lock is not there to release it."""
         self._lock = threading.Lock()
+
+
+_exports: Final[weakref.WeakSet[ExportHealth]] = weakref.WeakSet()
+
+
+@attrs.frozen(kw_only=True)
+class TelemetryHealth:
+    """Whether telemetry works, in this process.
+
+    Attributes:
+        tracing: spans go somewhere: to an endpoint of Brama's or to the application's own provider.
+        exporting: `configure` has set up an export; of an application's own nothing more is known.
+        failing_since: POSIX time since which exports fail, or None.
+        lost: spans, metrics and log records that could not be exported, by signal.
+        held_back: spans and log events beyond the limit, by kind; they were counted and not made.
+        errors: faults of telemetry itself, by kind.
+    """
+
+    tracing: bool
+    exporting: bool
+    failing_since: float | None
+    lost: Mapping[str, int]
+    held_back: Mapping[str, int]
+    errors: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "tracing": self.tracing,
+            "exporting": self.exporting,
+            "failing_since": self.failing_since,
+            "lost": dict(self.lost),
+            "held_back": dict(self.held_back),
+            "errors": dict(self.errors),
+        }
+
+
+def telemetry_health() -> TelemetryHealth:
+    """How telemetry does at this instant.
+
+    Threads: any.
+    """
+    exports = list(_exports)
+    failing = [since for one in exports if (since := one.failing_since) is not None]
+    return TelemetryHealth(
+        tracing=providers.tracing(),
+        exporting=bool(exports),
+        failing_since=min(failing, default=None),
+        lost=_plain(metrics.lost),
+        held_back=_plain(metrics.held_back),
+        errors=MappingProxyType(errors()),
+    )
+
+
+def _plain(counts: metrics.Counts) -> Mapping[str, int]:
+    return MappingProxyType({kind: number for (kind,), number in counts.snapshot().items()})

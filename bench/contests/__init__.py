@@ -7,6 +7,7 @@ from bench.contest import Contest
 from .actors import ACTORS
 from .calls import CALLS
 from .connections import CONNECTIONS
+from .console import CONSOLE
 from .dispatch import DISPATCH
 from .endtoend import END_TO_END
 from .footprint import FOOTPRINT
@@ -34,4 +35,5 @@ ALL: tuple[Contest, ...] = (
     *FOOTPRINT,
     *WINDOWS,
     *CONNECTIONS,
+    *CONSOLE,
 )

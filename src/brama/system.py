@@ -35,6 +35,7 @@ from brama.circuits import (
     REGISTRY,
     Bells,
     Catalogue,
+    Changes,
     Circuit,
     Circuits,
     Cleanup,
@@ -42,14 +43,17 @@ from brama.circuits import (
     Group,
     Groups,
     GroupStatus,
+    Listing,
     Options,
     Order,
+    Overview,
     Policy,
     Publish,
     Shared,
     Sources,
     State,
     Status,
+    Survey,
     Tally,
     check_cleanup,
     check_options,
@@ -169,6 +173,7 @@ class System(ByName):
         )
         self._tally = Tally(self._catalogue.pieces, self._shared)
         self._tally.show()
+        self._survey = Survey(self._catalogue)
         self._figures = Figures(self.actors)
         _remember(self)
 
@@ -267,6 +272,30 @@ class System(ByName):
     ) -> tuple[Circuit, ...]:
         """The registered circuits, by scope and state; see `brama.connections`."""
         return self._catalogue.select(scope=scope, state=state)
+
+    def overview(
+        self, *, worst: int = 5, recent: int = 20, within: float | timedelta = 60.0
+    ) -> Overview:
+        """All circuits at a glance; see `brama.overview`."""
+        return self._survey.overview(worst=worst, recent=recent, within=within)
+
+    def listing(
+        self,
+        *,
+        state: State | str | None = None,
+        query: str | None = None,
+        scope: str | EllipsisType | None = ...,
+        limit: int = 200,
+        cursor: str | None = None,
+    ) -> Listing:
+        """A page of the circuits; see `brama.listing`."""
+        return self._survey.listing(
+            state=state, query=query, scope=scope, limit=limit, cursor=cursor
+        )
+
+    def changes(self, since: int | None = None, *, limit: int = 200) -> Changes:
+        """What has changed since a version; see `brama.changes`."""
+        return self._survey.changes(since, limit=limit)
 
     @overload
     def by_scope(self) -> dict[str | None, dict[str, Status]]: ...
@@ -601,6 +630,7 @@ class System(ByName):
         self._sources.after_fork()
         self._catalogue.after_fork_in_child()
         self._tally.after_fork()
+        self._survey.after_fork()
         if self._journal is not None:
             self._journal.after_fork_in_child(self._shared.source)
 

@@ -12,12 +12,15 @@ from types import EllipsisType
 from typing import Any, Unpack, overload
 
 from brama.circuits import (
+    Changes,
     Circuit,
     ConnectionKind,
     Group,
     GroupStatus,
     Isolation,
+    Listing,
     Options,
+    Overview,
     Policy,
     State,
     Status,
@@ -40,6 +43,7 @@ from .system import default_system
 __all__ = [
     "available",
     "by_scope",
+    "changes",
     "circuit",
     "close_circuit",
     "configure",
@@ -54,8 +58,10 @@ __all__ = [
     "group_status",
     "groups",
     "isolate",
+    "listing",
     "metrics_only",
     "open_circuit",
+    "overview",
     "register",
     "register_group",
     "replay",
@@ -179,6 +185,78 @@ def connections(
         ConfigError: a wrong scope or an unknown state.
     """
     return default_system().connections(scope=scope, state=state)
+
+
+def overview(*, worst: int = 5, recent: int = 20, within: float | timedelta = 60.0) -> Overview:
+    """All circuits at a glance: how many are in which state, the worst, and what has happened.
+
+    Example:
+        >>> brama.overview().states["open"]
+        0
+
+    Args:
+        worst: how many of those that fail: they are not closed, or have failed of late. Highest
+            error rate first, of equal ones that with more calls.
+        recent: how many of the last transitions, newest first.
+        within: seconds; what "of late" is.
+
+    A hundred thousand circuits take some 30 ms, in which other threads get their turns; the sums of
+    their calls are added up over several looks. From an event loop call it in a thread.
+    """
+    return default_system().overview(worst=worst, recent=recent, within=within)
+
+
+def listing(
+    *,
+    state: State | str | None = None,
+    query: str | None = None,
+    scope: str | EllipsisType | None = ...,
+    limit: int = 200,
+    cursor: str | None = None,
+) -> Listing:
+    """A page of the circuits, in short, by name and then by scope.
+
+    Example:
+        >>> page = brama.listing(state="open", query="payment*")
+        >>> page.matching, page.cursor
+        (0, None)
+
+    Args:
+        state: only those in that `State`, which may be given as its word.
+        query: only those whose name contains this, in whatever case; with ``*``, ``?`` or ``[`` a
+            pattern for the whole name.
+        scope: only those of that scope; None: only those without one.
+        limit: circuits on the page, at most 200.
+        cursor: that of the page before this one.
+
+    Raises:
+        ConfigError: one of them is wrong.
+    """
+    return default_system().listing(
+        state=state, query=query, scope=scope, limit=limit, cursor=cursor
+    )
+
+
+def changes(since: int | None = None, *, limit: int = 200) -> Changes:
+    """The circuits that have changed their state, or have come or gone, since a version.
+
+    Example:
+        >>> seen = brama.overview().version
+        >>> brama.circuit("newcomer").open_circuit()
+        >>> news = brama.changes(since=seen)
+        >>> [(one.connection, one.state.value) for one in news.circuits], news.complete
+        ([('newcomer', 'open')], True)
+
+    To be asked again and again, with the version of the last answer; once a second is plenty. Each
+    circuit comes once, however often it has changed, as it is now.
+
+    Args:
+        since: the version of an overview, a listing or the last changes. None, or one that is too
+            old (4 096 changes are remembered) or of another process: the answer is not `complete`,
+            and the circuits are to be listed anew.
+        limit: circuits at once; `more` says that there are others.
+    """
+    return default_system().changes(since, limit=limit)
 
 
 @overload

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from brama.telemetry import ConfigError, Telemetry, capture, configure
+from brama.telemetry import ConfigError, Telemetry, capture, configure, telemetry_health
 from brama.telemetry.testing import OtlpReceiver
 
 Trip = Callable[..., object]
@@ -376,3 +376,11 @@ def test_spans_go_by_grpc_when_the_protocol_says_so(
         trip()
 
     assert collector.spans == ["transition open"]
+
+
+def test_an_export_is_told_of_until_its_end(receiver: OtlpReceiver) -> None:
+    assert not telemetry_health().exporting
+    with configure(endpoint=receiver.endpoint, environ={}):
+        seen = telemetry_health()
+        assert (seen.exporting, seen.tracing, seen.failing_since) == (True, True, None)
+    assert not telemetry_health().exporting
