@@ -1,8 +1,9 @@
 """`configure()`: send Brama's telemetry, and the application's, to an OTLP endpoint.
 
 The door to OpenTelemetry's SDK and its exporters: this module and those that it alone imports
-(`exporters`, `points`, `scraping`, `watched`) are, beside the tests' receiver, the only ones
-that need it; nothing imports this module before `brama.telemetry.configure` is used.
+(`exporters`, `points`, `scraping`, `watched`) are, beside those for tests (`captured`, `capturing`
+and the receiver), the only ones that need it; nothing imports this module before
+`brama.telemetry.configure` is used.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from . import flags, providers
+from .capturing import capturing
 from .environment import Environment, Sampler, Signal, read, withheld
 from .exporters import log_exporter, metric_exporter, scrape_reader, span_exporter
 from .faults import LOGGER
@@ -100,9 +102,10 @@ def configure(
     if (tracer_provider, meter_provider, logger_provider) != (None, None, None):
         flags.use(options)
         return _borrow(tracer_provider, meter_provider, logger_provider, deadline)
-    reason = withheld(environ)
+    reason = "a test captures what Brama tells" if capturing() else withheld(environ)
     if reason is not None:
-        flags.use(options)
+        if not capturing():
+            flags.use(options)
         return _nothing(reason, deadline)
     settings = read(environ, endpoint=endpoint, service_name=service_name)
     if _Installed.handle is not None and _Installed.handle.exporting:

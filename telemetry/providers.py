@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "choose",
     "current_meter_provider",
+    "enforce",
     "global_logger_provider",
     "global_meter_provider",
     "global_tracer_provider",
@@ -41,6 +42,7 @@ __all__ = [
     "retire",
     "tracer",
     "tracing",
+    "version",
     "watch",
     "withdraw",
 ]
@@ -55,6 +57,7 @@ _meter_provider: MeterProvider | None = None
 _logger_provider: LoggerProvider | None = None
 _watchers: list[Callable[[], object]] = []
 _retired: weakref.WeakSet[Any] = weakref.WeakSet()
+_enforced: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class _Seen:
@@ -121,6 +124,8 @@ def _tell() -> None:
 def _is_real(provider: TracerProvider | None) -> bool:
     if provider is None or provider in _retired:
         return False
+    if provider in _enforced:
+        return True
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider
@@ -197,6 +202,11 @@ def withdraw(
             _chosen_loggers.remove(loggers)
         _prefer_the_last()
     _renew()
+
+
+def enforce(provider: TracerProvider) -> None:
+    """Make spans for `provider` whatever the environment says; it is a test's."""
+    _enforced.add(provider)
 
 
 def retire(provider: object) -> None:

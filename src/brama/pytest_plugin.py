@@ -4,6 +4,15 @@
 ``brama_clock``: that system's clock, standing still until ``advance``.
 ``brama_events``: all events of that system, as `brama.circuits.testing.CapturedEvents`.
 ``brama_deactivated``: the circuits of the default system let every call through, uncounted.
+``brama_spans``, ``brama_logs``, ``brama_metrics``: what Brama tells OpenTelemetry of the test, as
+`brama.telemetry.testing.CapturedSpans`, `CapturedLogs` and `CapturedMetrics`.
+``brama_telemetry``: the three in one, as `brama.telemetry.testing.CapturedTelemetry`.
+
+The mark ``brama_telemetry`` has options for the latter four, those of
+`brama.telemetry.testing.capture_telemetry`:
+
+    @pytest.mark.brama_telemetry(spans="calls")
+    def test_charging_is_one_span(brama_spans): ...
 """
 
 from __future__ import annotations
@@ -16,8 +25,32 @@ import pytest
 if TYPE_CHECKING:
     from brama import System
     from brama.circuits.testing import CapturedEvents, FakeClock
+    from brama.telemetry.testing import (
+        CapturedLogs,
+        CapturedMetrics,
+        CapturedSpans,
+        CapturedTelemetry,
+    )
 
-__all__ = ["brama_clock", "brama_deactivated", "brama_events", "brama_system"]
+__all__ = [
+    "brama_clock",
+    "brama_deactivated",
+    "brama_events",
+    "brama_logs",
+    "brama_metrics",
+    "brama_spans",
+    "brama_system",
+    "brama_telemetry",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known."""
+    config.addinivalue_line(
+        "markers",
+        'brama_telemetry(spans="exceptional", span_relationship="child"): how brama_spans, '
+        "brama_logs and brama_metrics capture",
+    )
 
 
 @pytest.fixture
@@ -65,3 +98,34 @@ def brama_deactivated() -> Iterator[None]:
 
     with deactivated():
         yield
+
+
+@pytest.fixture
+def brama_telemetry(request: pytest.FixtureRequest) -> Iterator[CapturedTelemetry]:
+    """What Brama tells of the test to OpenTelemetry, kept in memory.
+
+    No global provider is set, and `brama.telemetry.configure` does nothing meanwhile.
+    """
+    from brama.telemetry.testing import capture_telemetry
+
+    mark = request.node.get_closest_marker("brama_telemetry")
+    with capture_telemetry(**({} if mark is None else mark.kwargs)) as told:
+        yield told
+
+
+@pytest.fixture
+def brama_spans(brama_telemetry: CapturedTelemetry) -> CapturedSpans:
+    """The spans, as plain dicts with small numbers for ids and without times."""
+    return brama_telemetry.spans
+
+
+@pytest.fixture
+def brama_logs(brama_telemetry: CapturedTelemetry) -> CapturedLogs:
+    """The log events, as plain dicts."""
+    return brama_telemetry.logs
+
+
+@pytest.fixture
+def brama_metrics(brama_telemetry: CapturedTelemetry) -> CapturedMetrics:
+    """What the test has counted: it begins at 0, whatever the process has counted before."""
+    return brama_telemetry.metrics

@@ -20,7 +20,9 @@ SDK_USERS = (
     "brama.telemetry.points",
     "brama.telemetry.scraping",
     "brama.telemetry.watched",
-    "brama.telemetry.testing",
+    "brama.telemetry.testing",  # and behind it, what captures for tests, by types and when used
+    "brama.telemetry.captured",
+    "brama.telemetry.capturing",
     "brama.demo",
 )
 MODULES = dict(modules())
