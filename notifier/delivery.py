@@ -17,6 +17,7 @@ from .bell import BELL
 from .delivering import delivering
 from .entering import calls_handlers
 from .errors import TargetGone
+from .kinds import refuse_unrun
 from .subscription import Subscription
 
 __all__ = ["deliver", "deliver_async"]
@@ -70,10 +71,12 @@ def _deliver(subscription: Subscription, handler: Callable[[Event], object]) -> 
     while event is not None:
         try:
             if unwatched and event.trace is None:
-                handler(event)
+                answer = handler(event)
             else:
                 with processing(subscription, event):
-                    handler(event)
+                    answer = handler(event)
+            if answer is not None:
+                refuse_unrun(answer)
         except TargetGone:
             raise
         except BaseException as error:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from brama.circuits import Event
 
+from .kinds import refuse_unrun
+
 __all__ = ["REPORT_AFTER", "Filter"]
 
 logger = logging.getLogger("brama.notifier")
@@ -35,7 +37,9 @@ class Filter:
         began = time.monotonic()
         error: BaseException | None = None
         try:
-            passes = bool(self._condition(event))
+            answer = self._condition(event)
+            refuse_unrun(answer)
+            passes = bool(answer)
         except (Exception, SystemExit, GeneratorExit) as raised:  # noqa: BLE001 - the user's
             error = raised
             passes = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from inspect import iscoroutinefunction
+from inspect import getattr_static, iscoroutinefunction, signature
+from types import FunctionType
 from typing import Any, ClassVar
 
 import trio
@@ -15,6 +16,7 @@ from brama.telemetry import ConfigError
 from .bell import BELL
 from .delivery import deliver_async
 from .entering import calls_handlers
+from .kinds import accepts, refuse_unrun
 from .lingering import FLUSH, lingers
 from .subscription import Subscription
 
@@ -65,10 +67,12 @@ class HandlerActor(Actor):
         return await trio.to_thread.run_sync(self._call, event, abandon_on_cancel=True)
 
     @calls_handlers
-    def _call(self, event: Event) -> Any:
-        # `close` may have returned while this thread was on its way, and may be called on it.
+    def _call(self, event: Event) -> None:
+        # `close` may have returned while this thread was on its way, and may be called on it; or
+        # the actor was killed, and its successor is at work.
         subscription = self._own_subscription
-        return self.on_event(event) if subscription is None or subscription.begin() else None
+        if subscription is None or subscription.begin(self.actor_ref):
+            refuse_unrun(self.on_event(event))
 
 
 def hosted(handler: Any, subscription: Subscription) -> type[HandlerActor]:
@@ -102,8 +106,19 @@ def handler_class(handler: Any) -> Any:
     cls = handler.func if isinstance(handler, partial) else handler
     if not (isinstance(cls, type) and issubclass(cls, HandlerActor)):
         return None
-    if cls.on_event is HandlerActor.on_event:
+    on_event = getattr_static(cls, "on_event")
+    if cls.on_event is HandlerActor.on_event or (
+        isinstance(on_event, FunctionType) and not accepts(on_event, None, None)
+    ):
         raise ConfigError(
             "handler", f"a class that defines on_event(event); {cls.__name__} does not", cls
+        )
+    args, keywords = (handler.args, handler.keywords) if isinstance(handler, partial) else ((), {})
+    if not accepts(cls, *args, **keywords):
+        raise ConfigError(
+            "handler",
+            f"a class that can be made: {cls.__name__}{signature(cls)}",
+            handler,
+            hint="Its arguments come with functools.partial.",
         )
     return cls

@@ -15,13 +15,18 @@ from brama.circuits import Event
 from brama.telemetry import ConfigError
 
 from .errors import TargetGone
-from .handler_actor import handler_class
+from .handler_actor import HandlerActor, handler_class
 from .inline import Inline
-from .kinds import is_async, name_of
+from .kinds import handles, is_async, name_of
 from .owners import present_deliverer
 from .target import AsyncioHandler, Target, TrioHandler
 
-__all__ = ["may_be_target", "target_of"]
+__all__ = ["actor_of", "may_be_target", "target_of"]
+
+
+def actor_of(given: Any) -> Any:
+    """The ref behind a proxy of pykka's; anything else as it is."""
+    return given.actor_ref if isinstance(given, pykka.ActorProxy) else given
 
 
 def may_be_target(given: Any) -> bool:
@@ -61,6 +66,7 @@ def target_of(handler: Any, on_own_loop: Callable[[], bool]) -> Target:
                 None,
                 hint="Without one an actor subscribes itself, from one of its hooks.",
             )
+    handler = actor_of(handler)
     cls = handler_class(handler)
     if cls is not None:
         return Target(handler, handler, name_of(cls))
@@ -71,12 +77,14 @@ def target_of(handler: Any, on_own_loop: Callable[[], bool]) -> Target:
     posted = _to_queue(handler, on_own_loop)
     if posted is not None:
         return posted
-    if isinstance(handler, type) or not callable(handler):
+    if isinstance(handler, type) or not handles(handler):
+        hint = "Subscribe the class; its arguments come with functools.partial."
         raise ConfigError(
             "handler",
             "a function of one event (plain, async or inline()), a HandlerActor class, the ref of "
             "an actor, a trio send channel or a queue",
             handler,
+            hint=hint if isinstance(handler, HandlerActor) else "",
         )
     if not is_async(handler):
         return Target(handler, handler, name_of(handler))

@@ -339,8 +339,7 @@ class Inbox:
         while event is not None:
             if event is self._shown:  # it was let through before its delivery failed
                 return event.delivery(self._n, redelivered=True)
-            wanted = self.filter is None or event is self._gap or self.filter.passes(event)
-            if wanted and (self._plain or self.begin()):
+            if self._passes(event) and (self._plain or self.begin()):
                 self._n += 1
                 self._shown = event
                 return event.delivery(self._n)
@@ -349,13 +348,22 @@ class Inbox:
             event = self._take(finished=False)
         return None
 
-    def begin(self) -> bool:
+    def _passes(self, event: Event) -> bool:
+        """Whether the filter lets it through; it is asked about no loss."""
+        return self.filter is None or event.event == "gap" or self.filter.passes(event)
+
+    def begin(self, deliverer: Deliverer | None = None) -> bool:
         """The handler is about to be called on this thread; False if it was closed meanwhile.
 
         Needed where something may take its time between `take` and the handler: a filter, or the
         way to another thread. `close` may be called from this thread, too.
+
+        Args:
+            deliverer: who has sent the thread; False if it has a successor by now.
         """
         with self._lock:
+            if deliverer is not None and self.deliverer is not deliverer:
+                return False
             self._thread = threading.get_ident()
             return self.state == "active"
 

@@ -9,7 +9,7 @@ import attrs
 from brama.circuits import Event
 from brama.telemetry import ConfigError
 
-from .kinds import is_async
+from .kinds import handles, is_async
 
 __all__ = ["Inline", "inline"]
 
@@ -34,7 +34,7 @@ def inline(handler: Callable[[Event], object]) -> Inline:
     Raises:
         ConfigError: `handler` is not callable, or is async and therefore needs no such word.
     """
-    if isinstance(handler, type) or not callable(handler):
+    if isinstance(handler, type) or not handles(handler):
         raise ConfigError("handler", "a function of one event", handler)
     if is_async(handler):
         raise ConfigError("handler", "a plain function; subscribe an async one as it is", handler)

@@ -2,25 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from inspect import iscoroutinefunction
-from types import BuiltinMethodType, MethodType
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
+from types import (
+    AsyncGeneratorType,
+    BuiltinFunctionType,
+    BuiltinMethodType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+)
 from typing import Any
 
-__all__ = ["identity", "is_async", "is_plain", "name_of"]
+__all__ = ["accepts", "handles", "identity", "is_async", "is_plain", "name_of", "refuse_unrun"]
+
+UNRUN = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
 def is_async(handler: Any) -> bool:
     """Whether calling `handler` makes a coroutine, through partials and callable objects."""
-    handler = _inner(handler)
-    return iscoroutinefunction(handler) or iscoroutinefunction(
-        getattr(type(handler), "__call__", None)  # noqa: B004 - the function itself is asked about
-    )
+    return _is(iscoroutinefunction, handler)
 
 
 def is_plain(handler: Any) -> bool:
-    """Whether `handler` can be called and gives its result at once."""
-    return callable(handler) and not is_async(handler)
+    """Whether `handler` can be called with one event, and gives its result at once."""
+    return handles(handler) and not is_async(handler)
+
+
+def handles(handler: Any) -> bool:
+    """Whether `handler` is a function of one event, plain or async, that runs when it is called."""
+    return (
+        callable(handler)
+        and not _is(isgeneratorfunction, handler)
+        and not _is(isasyncgenfunction, handler)
+        and accepts(handler, None)
+    )
+
+
+def accepts(function: Any, *args: object, **keywords: object) -> bool:
+    """Whether `function` takes such arguments, or does not say what it takes."""
+    while isinstance(function, partial):
+        args, keywords = function.args + args, function.keywords | keywords
+        function = function.func
+    if not isinstance(function, (type, FunctionType, MethodType, BuiltinFunctionType)):
+        # Of an object of a user's the class is asked, so that no `__eq__` of it runs.
+        function, args = type(function).__call__, (function, *args)
+    try:
+        # Of a wrapper its own, for what it wraps may take something else.
+        taken = signature(function, follow_wrapped=False)
+    except (ValueError, TypeError):
+        return True
+    try:
+        taken.bind(*args, **keywords)
+    except TypeError:
+        return False
+    return True
+
+
+def refuse_unrun(answer: object) -> None:
+    """Fail over what a plain function has given and nobody will run.
+
+    Raises:
+        TypeError: a coroutine or a generator.
+    """
+    if isinstance(answer, UNRUN):
+        if isinstance(answer, CoroutineType):
+            answer.close()  # or Python warns of it, wherever that happens to be
+        raise TypeError(
+            f"a plain function gave a {type(answer).__name__}, which nobody runs: give the async "
+            "function itself"
+        )
+
+
+def _is(kind: Callable[[Any], bool], handler: Any) -> bool:
+    handler = _inner(handler)
+    # The function itself is asked about.
+    return kind(handler) or kind(getattr(type(handler), "__call__", None))  # noqa: B004
 
 
 def name_of(handler: Any) -> str:

@@ -13,10 +13,44 @@ import trio
 
 from brama.circuits import Event, seconds
 
+from .bell import BELL
 from .errors import SubscriptionClosed
 from .subscription import Subscription
 
-__all__ = ["EventStream"]
+__all__ = ["EventStream", "StreamSubscription"]
+
+
+class StreamSubscription(Subscription):
+    """A subscription whose events are given out one by one, to whoever asks."""
+
+    def receive(self) -> tuple[Event | None, bool]:
+        """The next event, which counts as handled with that, and whether more wait.
+
+        Threads: any number at a time; each event goes to one of them.
+        """
+        while True:
+            with self._lock:
+                event = self._pop() if self.state == "active" and self._backlog else None
+                ours = event is not None and event is self._gap
+                self._rung = event is not None
+                recovered = self._overwhelmed and not self._backlog.missing_states
+                self._overwhelmed = self._overwhelmed and not recovered
+            if recovered:
+                self._report_overwhelmed(False)
+            if event is None:
+                return None, False
+            wanted = self._passes(event)
+            with self._lock:
+                if self.state != "active":
+                    return None, False
+                if wanted:
+                    self.delivered += 1
+                    self._n += 1
+                if self.on_finished is not None and not ours:
+                    self.on_finished(self._n, "delivered" if wanted else "filtered", 1)
+                more = self._rung = bool(self._backlog)
+                if wanted:
+                    return event.delivery(self._n), more
 
 
 class EventStream:
@@ -32,10 +66,10 @@ class EventStream:
         >>> async with brama.events() as events:      # asyncio or trio
         ...     async for event in events: ...
 
-    Threads: one consumer at a time; `close` from anywhere.
+    Threads: any. Of several consumers each event goes to one.
     """
 
-    def __init__(self, subscribe: Callable[[EventStream], Subscription]) -> None:
+    def __init__(self, subscribe: Callable[[EventStream], StreamSubscription]) -> None:
         self._condition = threading.Condition()
         self._rung = False
         self._wakers: list[Callable[[], object]] = []
@@ -72,7 +106,7 @@ class EventStream:
                 return event
             with self._condition:
                 left = None if deadline is None else deadline - time.monotonic()
-                if not self._rung and not self._condition.wait_for(lambda: self._rung, left):
+                if not self._condition.wait_for(self._heard, left):
                     raise TimeoutError(f"no event within {limit} s")
                 self._rung = False
 
@@ -111,11 +145,14 @@ class EventStream:
                 return event
             await self._bell()
 
+    def _heard(self) -> bool:
+        return self._rung or self.subscription.closed
+
     def _next(self) -> Event | None:
-        event = self.subscription.take()
-        if event is not None:
-            self.subscription.finish()  # handed out is delivered
-        elif self.subscription.closed:
+        event, more = self.subscription.receive()
+        if more:
+            self.tell(BELL)  # another consumer may wait for what is left
+        elif event is None and self.subscription.closed:
             raise SubscriptionClosed("the stream of events is closed")
         return event
 
@@ -131,16 +168,16 @@ class EventStream:
             wait = lambda: future  # noqa: E731  (said in a line)
             wake = lambda: loop.call_soon_threadsafe(_resolve, future)  # noqa: E731  (as below)
         with self._condition:
-            if self._rung:
+            if self._heard():
                 self._rung = False
                 return
             self._wakers.append(wake)
         try:
             await wait()
+            self._rung = False
         finally:
             with self._condition:
-                self._rung = False
-                if wake in self._wakers:
+                if wake in self._wakers:  # cancelled; the bell is another's, then
                     self._wakers.remove(wake)
 
     def after_fork(self) -> None:

@@ -31,14 +31,14 @@ from .alarms import Alarms
 from .batching import BatchingSubscription
 from .deliverers import HandlerSupervisor, work_once
 from .draining import drain
-from .handlers import may_be_target, target_of
+from .handlers import actor_of, may_be_target, target_of
 from .index import Index, Listener
 from .journal import Follower, Journal, order
 from .kinds import identity
 from .options import Choosing, Options, Subscribing, subscribing
 from .owners import lives, present_owner
 from .status import SubscriptionStatus
-from .stream import EventStream
+from .stream import EventStream, StreamSubscription
 from .subscription import Subscription, Surroundings
 from .tally import Tally
 from .target import Target, key_of
@@ -197,8 +197,8 @@ class Subscriptions:
         """The events that match as an iterator; see `brama.events`."""
         asked = subscribing(options, Choosing)
 
-        def subscribe(stream: EventStream) -> Subscription:
-            made = Subscription(
+        def subscribe(stream: EventStream) -> StreamSubscription:
+            made = StreamSubscription(
                 next(self._ids),
                 Target(stream, stream, "a stream of events", lossy=True),
                 asked,
@@ -224,6 +224,7 @@ class Subscriptions:
             return int(there)
         if isinstance(what, EventStream):
             return self.unsubscribe(what.subscription, **options)
+        what = actor_of(what)
         if what is not None and not may_be_target(what):
             raise ConfigError("what", "what subscribe() returned, or was given as a handler", what)
         asked = subscribing(options, Choosing)

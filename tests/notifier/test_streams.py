@@ -197,3 +197,93 @@ def test_a_stream_of_a_stopped_system_is_refused(system):
     with pytest.raises(SystemStoppedError, match="was stopped"):
         system.events()
     assert time.monotonic() - began < 5
+
+
+def test_two_threads_that_wait_for_one_event_each_both_get_one(system, until):
+    got: list[int] = []
+    with system.events(events=["state_change"]) as events:
+        threads = [
+            threading.Thread(target=lambda: got.append(events.get(WITHIN).n)) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        until(lambda: len(events._condition._waiters) == 2)
+        system.circuit("search").open_circuit()
+        system.circuit("search").close_circuit()
+        for thread in threads:
+            thread.join(WITHIN)
+    assert sorted(got) == [1, 2]
+
+
+def test_threads_that_share_a_stream_get_each_event_once_and_all_end_with_it(system, until):
+    got: list[int] = []
+    with system.events(events=["state_change"]) as events:
+
+        def eat() -> None:
+            got.extend(event.n for event in events)
+
+        threads = [threading.Thread(target=eat) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        circuit = system.circuit("search")
+        for _ in range(300):
+            circuit.open_circuit()
+            circuit.close_circuit()
+        until(lambda: events.subscription.delivered == 600)
+    for thread in threads:
+        thread.join(WITHIN)
+        assert not thread.is_alive()
+    assert sorted(got) == list(range(1, 601))
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_tasks_that_share_a_stream_get_each_event_once_and_all_end_with_it(system, loop):
+    got: list[int] = []
+
+    async def eat(events: brama.EventStream) -> None:
+        got.extend([event.n async for event in events])
+
+    async def feed(events: brama.EventStream) -> None:
+        circuit = system.circuit("search")
+        for _ in range(20):
+            circuit.open_circuit()
+            await (asyncio.sleep(0) if loop == "asyncio" else trio.sleep(0))
+            circuit.close_circuit()
+        while events.subscription.delivered < 40:
+            await (asyncio.sleep(0.001) if loop == "asyncio" else trio.sleep(0.001))
+        events.close()
+
+    async def on_asyncio() -> None:
+        with system.events(events=["state_change"]) as events:
+            async with asyncio.timeout(WITHIN), asyncio.TaskGroup() as tasks:
+                for task in (eat, eat, eat, feed):
+                    tasks.create_task(task(events))
+
+    async def on_trio() -> None:
+        with system.events(events=["state_change"]) as events:
+            with trio.fail_after(WITHIN):
+                async with trio.open_nursery() as nursery:
+                    for task in (eat, eat, eat, feed):
+                        nursery.start_soon(task, events)
+
+    if loop == "asyncio":
+        asyncio.run(on_asyncio())
+    else:
+        trio.run(on_trio)
+    assert sorted(got) == list(range(1, 41))
+
+
+def test_a_consumer_that_is_cancelled_leaves_what_rang_to_the_others(system):
+    async def main() -> None:
+        with system.events(events=["circuit_opened"]) as events:
+            for _ in range(30):
+                system.circuit("search").open_circuit()
+                system.circuit("search").close_circuit()
+                with trio.move_on_after(0.0005):
+                    await events.aget()
+                    continue
+                with trio.fail_after(WITHIN):
+                    await trio.to_thread.run_sync(events.get, 5.0)
+            assert events.subscription.delivered == 30
+
+    trio.run(main)

@@ -268,6 +268,25 @@ def test_a_gap_is_shown_to_no_filter_and_is_delivered_at_most_once(make):
     assert numbers(drain(subscription)) == [2]
 
 
+def test_no_filter_is_asked_about_what_the_log_of_a_circuit_has_lost(make):
+    subscription = make(filter=lambda _one: False)
+    subscription.offer(attrs.evolve(event(1, critical=False), event="gap", data={"lost": 3}))
+    subscription.offer(event(2))
+    assert [one.event for one in drain(subscription)] == ["gap"]
+
+
+@requirement("SB-10")
+def test_a_thread_that_a_former_deliverer_has_sent_begins_nothing(make):
+    subscription = make()
+    former = subscription.deliverer
+    subscription.offer(event(1))
+    subscription.take()
+    assert subscription.begin(former) is True
+    subscription.deliverer = Bells()
+    assert subscription.begin(former) is False
+    assert subscription.begin(subscription.deliverer) is True
+
+
 def test_disconnect_ends_it_when_its_backlog_is_full(make, caplog):
     subscription = make(backlog=2, overflow="disconnect")
     taken = [subscription.offer(event(n, critical=False)) for n in range(4)]
