@@ -167,7 +167,9 @@ class Catalogue:
         """The policy and the options that a circuit is made with; equal ones are one object."""
         try:
             key = tuple(asked.items())
-            made = self._policies.get(key)
+            # First: should the defaults change from here on, nobody looks into this one any more.
+            policies = self._policies
+            made = policies.get(key)
         except TypeError:  # an option that does not hash: a list of exceptions, say
             return Policy(**merge(self._defaults(), asked)), asked
         if "health_check" in asked:
@@ -178,14 +180,14 @@ class Catalogue:
                 made = Policy(**merge(self._defaults(), asked)), asked or NOTHING
             else:
                 made = policy, policy.options()
-            if len(self._policies) >= CACHED_POLICIES:
-                self._policies.clear()
-            self._policies[key] = made
+            if len(policies) >= CACHED_POLICIES:
+                policies.clear()
+            policies[key] = made
         return made
 
     def forget_defaults(self) -> None:
         """The defaults have changed: circuits made from now on follow the new ones."""
-        self._policies.clear()
+        self._policies = {}
 
     def configure(self, name: str, *, scope: str | None = None, **options: Any) -> Circuit:
         """Change only the options that are given, on a circuit that is there.
@@ -386,6 +388,7 @@ class Catalogue:
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
+        self._configuring = threading.Lock()  # whoever held it is not there to release it
         renew_tracing()
         self.shared.renew()
         self.shared.leaked.clear()

@@ -192,6 +192,30 @@ def check_of_the_sdk(environ: Mapping[str, str]) -> None:
     for name in LIMITS:
         variables.limit(name)
     variables.choice("OTEL_METRICS_EXEMPLAR_FILTER", EXEMPLARS, "trace_based")
+    # Of a name that there is not, the SDK logs a traceback, and goes on without.
+    _check_installed(variables, "OTEL_PYTHON_CONTEXT", "opentelemetry_context")
+    for detector in (variables.text("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS") or "").split(","):
+        if detector.strip() not in {"", "*", "otel"}:
+            _check_installed(
+                variables,
+                "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
+                "opentelemetry_resource_detector",
+                detector.strip(),
+            )
+
+
+def _check_installed(
+    variables: Variables, variable: str, group: str, name: str | None = None
+) -> None:
+    """Raise `ConfigError` unless a package has an entry point of that group and name."""
+    name = name or variables.text(variable)
+    if name is None:
+        return
+    from importlib.metadata import entry_points
+
+    known = entry_points(group=group).names
+    if name not in known:
+        raise unknown(variable, name, tuple(sorted(known)))
 
 
 def _batch(variables: Variables, prefix: str, *, delay: float) -> Batch:

@@ -9,8 +9,10 @@ and the receiver), the only ones that need it; nothing imports this module befor
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, TypeVar
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._logs import LoggerProvider
@@ -102,24 +104,27 @@ def configure(
     if (tracer_provider, meter_provider, logger_provider) != (None, None, None):
         flags.use(options)
         return _borrow(tracer_provider, meter_provider, logger_provider, deadline)
-    reason = "a test captures what Brama tells" if capturing() else withheld(environ)
+    if capturing():
+        return _nothing("a test captures what Brama tells", deadline)
+    reason = withheld(environ)
     if reason is not None:
-        if not capturing():
-            flags.use(options)
+        flags.use(options)
         return _nothing(reason, deadline)
     settings = read(environ, endpoint=endpoint, service_name=service_name)
-    if _Installed.handle is not None and _Installed.handle.exporting:
-        LOGGER.info("telemetry is configured already; the handle from then is returned")
+    with _Installed.lock:  # of two threads, the second gets the handle of the first
+        if _Installed.handle is not None and _Installed.handle.exporting:
+            LOGGER.info("telemetry is configured already; the handle from then is returned")
+            return _Installed.handle
+        if (
+            _is_foreign(providers.global_tracer_provider(), _Installed.tracers)
+            or _is_foreign(providers.global_meter_provider(), _Installed.meters)
+            or _is_foreign(providers.global_logger_provider(), _Installed.loggers)
+        ):
+            flags.use(options)
+            return _nothing("the application has its own provider, which Brama uses", deadline)
+        _Installed.handle = _install(settings, deadline)
+        flags.use(options)
         return _Installed.handle
-    flags.use(options)
-    if (
-        _is_foreign(providers.global_tracer_provider(), _Installed.tracers)
-        or _is_foreign(providers.global_meter_provider(), _Installed.meters)
-        or _is_foreign(providers.global_logger_provider(), _Installed.loggers)
-    ):
-        return _nothing("the application has its own provider, which Brama uses", deadline)
-    _Installed.handle = _install(settings, deadline)
-    return _Installed.handle
 
 
 class _Installed:
@@ -129,6 +134,15 @@ class _Installed:
     tracers: trace.TracerProvider | None = None
     meters: metrics.MeterProvider | None = None
     loggers: _logs.LoggerProvider | None = None
+    lock = threading.RLock()  # Invariant: the four above are read and replaced under it.
+
+
+def _after_fork() -> None:
+    _Installed.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _is_foreign(provider: object | None, ours: object | None) -> bool:
@@ -161,16 +175,21 @@ def _install(settings: Environment, deadline: float) -> Telemetry:
     meters: MeterProvider | None = None
     loggers: LoggerProvider | None = None
     outlets: list[Outlet] = []
-    # First the one that can fail: at a port that is taken.
-    if settings.metrics.exporters:
-        meters, outlet = _metrics(settings, resource)
-        outlets.append(outlet)
-        if providers.global_meter_provider() is None:
-            _Installed.meters = meters
-            metrics.set_meter_provider(meters)
-    if settings.traces.exporters:
-        tracers, outlet = _traces(settings, resource)
-        outlets.append(outlet)
+    with ExitStack() as undo:
+        if settings.metrics.exporters:
+            meters, outlet = _metrics(settings, resource, undo)
+            outlets.append(outlet)
+        if settings.traces.exporters:
+            tracers, outlet = _traces(settings, resource, undo)
+            outlets.append(outlet)
+        if settings.logs.exporters:
+            loggers, outlet = _log_records(settings, resource, undo)
+            outlets.append(outlet)
+        undo.pop_all()  # nothing fails from here on, and nothing global was set before
+    if meters is not None and providers.global_meter_provider() is None:
+        _Installed.meters = meters
+        metrics.set_meter_provider(meters)
+    if tracers is not None:
         if providers.global_tracer_provider() is None:
             _Installed.tracers = tracers
             trace.set_tracer_provider(tracers)
@@ -179,12 +198,9 @@ def _install(settings: Environment, deadline: float) -> Telemetry:
                 "telemetry was configured before in this process: Brama's own spans are exported, "
                 "the application's are not, for OpenTelemetry keeps the first provider it is given"
             )
-    if settings.logs.exporters:
-        loggers, outlet = _log_records(settings, resource)
-        outlets.append(outlet)
-        if providers.global_logger_provider() is None:
-            _Installed.loggers = loggers
-            _logs.set_logger_provider(loggers)
+    if loggers is not None and providers.global_logger_provider() is None:
+        _Installed.loggers = loggers
+        _logs.set_logger_provider(loggers)
 
     def release() -> None:
         providers.withdraw(tracers, meters, loggers)
@@ -197,16 +213,28 @@ def _install(settings: Environment, deadline: float) -> Telemetry:
     return Telemetry(outlets, deadline=deadline, release=release)
 
 
-def _traces(settings: Environment, resource: Resource) -> tuple[TracerProvider, Outlet]:
+E = TypeVar("E", bound=Exporter)
+
+
+def _kept(exporter: E, undo: ExitStack) -> E:
+    """`exporter`, which is told to give up before anything else if not all can be set up."""
+    undo.callback(exporter.shutdown)
+    return exporter
+
+
+def _traces(
+    settings: Environment, resource: Resource, undo: ExitStack
+) -> tuple[TracerProvider, Outlet]:
     """The SDK's tracer provider, and its way out."""
     health = ExportHealth("traces", _where(settings.traces))
     exporters = [
-        WatchedSpans(span_exporter(name, settings.traces.otlp), health)
+        _kept(WatchedSpans(span_exporter(name, settings.traces.otlp), health), undo)
         for name in settings.traces.exporters
     ]
     provider = TracerProvider(
         sampler=_sampler(settings.sampler), resource=resource, shutdown_on_exit=False
     )
+    undo.callback(provider.shutdown)
     for exporter in exporters:
         provider.add_span_processor(
             BatchSpanProcessor(
@@ -216,10 +244,12 @@ def _traces(settings: Environment, resource: Resource) -> tuple[TracerProvider, 
                 max_export_batch_size=settings.batch.size,
             )
         )
-    return provider, _outlet("traces", provider, exporters, health)
+    return provider, _outlet("traces", provider, exporters, health, undo)
 
 
-def _metrics(settings: Environment, resource: Resource) -> tuple[MeterProvider, Outlet]:
+def _metrics(
+    settings: Environment, resource: Resource, undo: ExitStack
+) -> tuple[MeterProvider, Outlet]:
     """The SDK's meter provider, and its way out."""
     health = ExportHealth("metrics", _where(settings.metrics))
     exporters: list[Exporter] = []
@@ -228,22 +258,21 @@ def _metrics(settings: Environment, resource: Resource) -> tuple[MeterProvider, 
         if name == "prometheus":
             reader, stop, port = scrape_reader(settings.scrape, resource)
             readers.append(reader)
-            exporters.append(_Listening(stop))
+            exporters.append(_kept(_Listening(stop), undo))
             LOGGER.info("metrics for Prometheus at http://%s:%d", settings.scrape.host, port)
             continue
         exporter = WatchedMetrics(metric_exporter(name, settings.metrics.otlp), health, resource)
-        exporters.append(exporter)
-        readers.append(
-            PeriodicExportingMetricReader(
-                exporter,
-                export_interval_millis=settings.metric_interval,
-                export_timeout_millis=settings.metric_timeout,
-            )
+        exporters.append(_kept(exporter, undo))
+        periodic = PeriodicExportingMetricReader(
+            exporter,
+            export_interval_millis=settings.metric_interval,
+            export_timeout_millis=settings.metric_timeout,
         )
+        undo.callback(periodic.shutdown)
+        readers.append(periodic)
     provider = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
     deliver_exactly(provider)
-    outlet = _outlet("metrics", provider, exporters, health)
-    return provider, outlet
+    return provider, _outlet("metrics", provider, exporters, health, undo)
 
 
 class _Listening:
@@ -258,14 +287,17 @@ class _Listening:
             stop()
 
 
-def _log_records(settings: Environment, resource: Resource) -> tuple[LoggerProvider, Outlet]:
+def _log_records(
+    settings: Environment, resource: Resource, undo: ExitStack
+) -> tuple[LoggerProvider, Outlet]:
     """The SDK's logger provider, and its way out."""
     health = ExportHealth("logs", _where(settings.logs))
     exporters = [
-        WatchedLogs(log_exporter(name, settings.logs.otlp), health)
+        _kept(WatchedLogs(log_exporter(name, settings.logs.otlp), health), undo)
         for name in settings.logs.exporters
     ]
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    undo.callback(provider.shutdown)
     for exporter in exporters:
         provider.add_log_record_processor(
             BatchLogRecordProcessor(
@@ -275,7 +307,7 @@ def _log_records(settings: Environment, resource: Resource) -> tuple[LoggerProvi
                 max_export_batch_size=settings.log_batch.size,
             )
         )
-    return provider, _outlet("logs", provider, exporters, health)
+    return provider, _outlet("logs", provider, exporters, health, undo)
 
 
 def _outlet(
@@ -283,6 +315,7 @@ def _outlet(
     provider: TracerProvider | MeterProvider | LoggerProvider,
     exporters: Sequence[Exporter],
     health: ExportHealth,
+    undo: ExitStack,
 ) -> Outlet:
     down: Any = provider.shutdown
     health.show()
@@ -297,7 +330,12 @@ def _outlet(
             if isinstance(exporter, _Listening):
                 exporter.shutdown()
 
-    return Outlet(signal, flush=provider.force_flush, shutdown=shutdown, abort=abort, health=health)
+    outlet = Outlet(
+        signal, flush=provider.force_flush, shutdown=shutdown, abort=abort, health=health
+    )
+    undo.callback(outlet.end)
+    undo.callback(abort)  # before the provider, which would export once more
+    return outlet
 
 
 def _where(signal: Signal) -> str:

@@ -134,6 +134,8 @@ class System(ByName):
             raise ConfigError("settings", "a brama.Settings", settings)
         self.settings = Settings.from_environment() if settings is None else settings
         self._configured: dict[str, Any] = {}
+        # Invariant: _configured is read, merged and replaced under it.
+        self._configuring = threading.Lock()
         self._refused = False
         self._hosted = False  # in somebody else's loop, by `run`
         self._shared = Shared(clock=self.settings.clock)
@@ -353,13 +355,14 @@ class System(ByName):
         checked = check_options(
             {k: v for k, v in options.items() if k not in (*CLEANUP_OPTIONS, "severity")}
         )
-        Policy(**merge(self._defaults(), checked))
-        self._ordered("configure", options={**checked, **cleanup})
-        self._cleanup.configure(**cleanup)
-        self._configured = merge(self._configured, checked)
-        if "severity" in options:
-            self._shared.severities = severities
-        self._catalogue.forget_defaults()
+        with self._configuring:
+            Policy(**merge(self._defaults(), checked))
+            self._ordered("configure", options={**checked, **cleanup})
+            self._cleanup.configure(**cleanup)
+            self._configured = merge(self._configured, checked)
+            if "severity" in options:
+                self._shared.severities = severities
+            self._catalogue.forget_defaults()
 
     def deactivate(self) -> None:
         """Let every call through every circuit and count nothing, until `activate`; for tests.
@@ -624,6 +627,7 @@ class System(ByName):
             self._journal.after_fork_in_parent()
 
     def _after_fork_in_child(self) -> None:
+        self._configuring = threading.Lock()  # whoever held it is not there to release it
         self._bells.forget_all()
         self._subscriptions.after_fork()
         self._groups.after_fork()

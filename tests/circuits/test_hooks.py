@@ -22,6 +22,8 @@ from brama.telemetry import attach, detach, hook_names, pools, watching
 
 from .forms import FORMS
 
+pytestmark = pytest.mark.requirement("telemetry:hook-bus")
+
 
 class Heard(list[tuple[str, dict[str, Any], dict[str, Any]]]):
     """What was announced: name, measurements, metadata."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 from datetime import timedelta
 
 import pytest
 
 import brama
 from brama import Settings
+from brama import system as composition
+from brama.circuits import Catalogue, Shared
 from brama.telemetry import ConfigError
 
 requirement = pytest.mark.requirement
@@ -193,3 +196,37 @@ def test_configure_refuses_what_is_wrong_and_changes_nothing(system, arguments, 
         system.configure(**arguments)
     assert says in str(caught.value)
     assert system.circuit("search")._breaker.policy == brama.Policy()
+
+
+def test_of_two_threads_that_configure_at_once_neither_loses_its_option(monkeypatch):
+    system = brama.System(brama.Settings())
+    merge = composition.merge
+    other = threading.Thread(target=system.configure, kwargs={"failure_threshold": 7})
+
+    def slowly(base, more):
+        if base is system._configured and "expiry" in more:
+            other.start()
+            other.join(0.2)  # it waits for us, so that this never succeeds
+        return merge(base, more)
+
+    monkeypatch.setattr(composition, "merge", slowly)
+    system.configure(expiry=3.0)
+    other.join()
+    policy = system.circuit("api").policy
+    assert (policy.expiry, policy.failure_threshold) == (3.0, 7)
+
+
+def test_a_circuit_that_is_made_while_the_defaults_change_is_the_last_with_the_old_ones():
+    defaults = {"expiry": 1.0}
+    catalogue = None
+
+    def read():
+        former = dict(defaults)
+        if defaults["expiry"] == 1.0:
+            defaults["expiry"] = 2.0  # another thread, which comes in between
+            catalogue.forget_defaults()
+        return former
+
+    catalogue = Catalogue(Shared(), read)
+    assert catalogue.circuit("first").policy.expiry == 1.0
+    assert catalogue.circuit("second").policy.expiry == 2.0

@@ -33,6 +33,8 @@ from brama.telemetry.bus import ENRICHERS, METRIC_ENRICHERS, SEVERITY_PROVIDERS
 from brama.telemetry.testing import OtlpReceiver, Span
 from brama.telemetry.throttle import Throttle
 
+pytestmark = pytest.mark.requirement("telemetry:hook-bus")
+
 
 @pytest.fixture(autouse=True)
 def nobody_takes_part(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

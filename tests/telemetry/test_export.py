@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import grpc
 import pytest
@@ -19,7 +20,16 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from brama.telemetry import ConfigError, Telemetry, capture, configure, telemetry_health
+from brama.telemetry import (
+    ConfigError,
+    Telemetry,
+    capture,
+    configure,
+    export,
+    flags,
+    providers,
+    telemetry_health,
+)
 from brama.telemetry.testing import OtlpReceiver
 
 Trip = Callable[..., object]
@@ -384,3 +394,87 @@ def test_an_export_is_told_of_until_its_end(receiver: OtlpReceiver) -> None:
         seen = telemetry_health()
         assert (seen.exporting, seen.tracing, seen.failing_since) == (True, True, None)
     assert not telemetry_health().exporting
+
+
+def test_when_one_exporter_cannot_be_made_nothing_is_set_up(
+    receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = set(threading.enumerate())
+    bad = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+        "OTEL_METRICS_EXPORTER": "prometheus,otlp",
+        "OTEL_EXPORTER_PROMETHEUS_PORT": "0",
+        "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "https://localhost:4317",
+        "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE": "/there/is/none",
+    }
+    with pytest.raises(ConfigError, match="CERTIFICATE"):
+        configure(environ=bad, spans="calls")
+    assert providers.global_tracer_provider() is None
+    assert providers.global_meter_provider() is None
+    assert providers.global_logger_provider() is None
+    assert providers.current_meter_provider() is None
+    assert flags.options().spans == "exceptional"
+    assert receiver.requests == []
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive(), thread
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
+    with configure(endpoint=receiver.endpoint, environ={}) as telemetry:
+        assert telemetry.exporting
+
+
+def test_of_two_threads_that_configure_at_once_both_get_the_same_handle(
+    receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install = export._install
+    installs: list[int] = []
+    second: list[Telemetry] = []
+
+    def again() -> None:
+        second.append(configure(endpoint=receiver.endpoint, environ={}))
+
+    other = threading.Thread(target=again)
+
+    def slowly(*arguments: Any) -> Telemetry:
+        installs.append(threading.get_ident())
+        if len(installs) == 1:
+            other.start()
+            other.join(0.2)  # it waits for us, so that this never succeeds
+        return install(*arguments)
+
+    monkeypatch.setattr(export, "_install", slowly)
+    with configure(endpoint=receiver.endpoint, environ={}) as first:
+        other.join()
+        assert second == [first]
+    assert len(installs) == 1
+
+
+@pytest.mark.requirement("telemetry:configuration")
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_PYTHON_CONTEXT", "garbage"),
+        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "process,garbage"),
+    ],
+)
+def test_what_is_not_installed_is_named_where_the_sdk_would_go_on_without(
+    new_python: Callable[..., subprocess.CompletedProcess[str]], variable: str, value: str
+) -> None:
+    code = (
+        "import brama.telemetry as t\n"
+        "try:\n    t.configure\nexcept t.ConfigError as error:\n    print(error)"
+    )
+    done = new_python(code, **{variable: value})
+    assert done.stdout.startswith(f"{variable} must be one of")
+    assert "garbage" in done.stdout
+    assert done.stderr == ""
+
+
+def test_detectors_that_are_installed_are_used(
+    new_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    code = "import brama.telemetry as t; print(t.configure(environ={'OTEL_SDK_DISABLED': 'true'}))"
+    for names in ("process", "*", "otel, os"):
+        done = new_python(code, OTEL_EXPERIMENTAL_RESOURCE_DETECTORS=names)
+        assert done.stdout == "<Telemetry not exporting>\n", done.stderr
