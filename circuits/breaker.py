@@ -42,6 +42,7 @@ from .errors import CircuitOpenError
 from .events import Event, severity_of, utc
 from .evidence import Cause, Incident, Why
 from .explain import explain
+from .fault import STAMP, Fault
 from .fields import Fields
 from .generation import NOT_WATCHED, NOTHING_FLIES, Generation, Meter, value
 from .machine import NEVER, PASSING
@@ -74,7 +75,7 @@ def _stamp(error: BaseException) -> object:
     """
     stamp = object()
     try:
-        stamp = error.__dict__.setdefault("__brama_stamp__", stamp)
+        stamp = error.__dict__.setdefault(STAMP, stamp)
     except Exception:  # noqa: BLE001 - a user's class may do as it likes with its dict
         pass
     return stamp
@@ -194,6 +195,7 @@ class Breaker(Controls):
             if len(probes) < self.policy.half_open_max_calls:
                 number = next(generation.started)
                 probes[number] = now
+                self._have_rare().attempts += 1
                 return generation, number
         if refuse:
             self._refuse(now)
@@ -300,8 +302,9 @@ class Breaker(Controls):
         error: BaseException | None = None,
         retry_after: float | None = None,
         result: object = None,
+        named: Fault | None = None,
     ) -> None:
-        """Settle a call that failed.
+        """Settle a call that failed; `named` is what it is called, unless by its error.
 
         If that opens the circuit, it stays open for `retry_after` seconds when the other side
         has named them, but never longer than the policy's `max_expiry`.
@@ -334,7 +337,7 @@ class Breaker(Controls):
             else:
                 if generation is self.current:
                     self._counted = None if source is None else (source, call)
-                self._fail(generation, number, reason, now, retry_after, error, result)
+                self._fail(generation, number, reason, now, retry_after, error, result, named)
             work = self._work()
         if work:
             self._do(work)
@@ -400,7 +403,13 @@ class Breaker(Controls):
                 self._order(apply, ours=ours)
 
     def report_failure(
-        self, reason: str | None, retry_after: float | None = None, *, ours: bool = False
+        self,
+        reason: str | None,
+        retry_after: float | None = None,
+        *,
+        error: BaseException | None = None,
+        named: Fault | None = None,
+        ours: bool = False,
     ) -> None:
         """A failure that was seen elsewhere; it applies to the current generation.
 
@@ -410,7 +419,7 @@ class Breaker(Controls):
 
         def apply(now: float) -> None:
             next(self.current.counting().started)
-            self._fail(self.current, None, reason, now, retry_after)
+            self._fail(self.current, None, reason, now, retry_after, error, named=named)
 
         if self.shared.bypass is None:
             with report(self, "failure", reason) if watching.calls and not ours else NO_SPAN:
@@ -456,7 +465,9 @@ class Breaker(Controls):
             state = self.state
             healthy = fault is None
             self._tell("health_check", {"healthy": healthy, "reason": fault}, now)
-            if state is State.OPEN and healthy:
+            if state is State.OPEN and not healthy:
+                self._have_rare().attempts += 1  # one that passes is counted with its report
+            elif state is State.OPEN:
                 self._half_open("health check passed", now)
             work = self._work()
         if work:

@@ -15,7 +15,6 @@ from .circuit import Circuit
 from .connection_kind import ConnectionKind, UnknownKinds
 from .errors import UnknownConnectionError
 from .events import Event
-from .fields import Fields
 from .generation import Generation
 from .log import Record
 from .options import Key, check_name, check_scope
@@ -288,7 +287,7 @@ class Catalogue:
             seq=None,
             wall=shared.wall(),
             monotonic=shared.clock(),
-            data=Fields({"removed": removed, "remaining": len(self)}),
+            data=shared.located({"removed": removed, "remaining": len(self)}),
             context=None,
             version=shared.interest.version,
             rules=shared.severities,
@@ -418,7 +417,8 @@ def _check_agreement(circuit: Circuit, policy: Policy | None, options: Mapping[s
         )
     if options:
         asked = Policy(**merge(present.options(), options))
-        for option in options:
+        also = ("expiry_strategy",) if callable(options.get("expiry")) else ()
+        for option in (*options, *also):
             had, wanted = getattr(present, option), getattr(asked, option)
             if had != wanted:
                 raise ConfigError(

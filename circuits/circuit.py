@@ -30,6 +30,7 @@ from .controls import Isolation
 from .decorator import decorate
 from .detection import Detecting
 from .evidence import Why
+from .fault import check_fault
 from .lasting import run
 from .options import check_probe, check_reason, seconds
 from .orders import Order
@@ -347,12 +348,24 @@ class Circuit(Detecting):
         """
         self._breaker.report_success()
 
-    def failure(self, reason: str | None = None) -> None:
+    def failure(
+        self,
+        reason: str | None = None,
+        *,
+        error_type: str | None = None,
+        error_code: str | int | None = None,
+    ) -> None:
         """Report a failure that was seen elsewhere, as `success`.
 
         While the circuit is open it is counted and moves nothing.
+
+        Args:
+            reason: appears in events and in later refusals.
+            error_type, error_code: what it is called in the data of events, such as
+                ``error_code="ECONNREFUSED"``.
         """
-        self._breaker.report_failure(check_reason(reason))
+        named = check_fault(error_type, error_code)
+        self._breaker.report_failure(check_reason(reason), named=named)
 
     # Control
 

@@ -23,11 +23,13 @@ class DataField:
         name: the key.
         schema: its values, as JSON Schema.
         meaning: what it says, as a clause for people.
+        added: it came later than 1.0 was first written, so that an event may be without it.
     """
 
     name: str
     schema: Mapping[str, Any] = attrs.field(hash=False)
     meaning: str
+    added: bool = False
 
 
 _STATE = {"enum": [state.value for state in State]}
@@ -53,6 +55,25 @@ DATA: Mapping[str, DataField] = {
         ),
         DataField("outcome", {"enum": ["success", "failure", "ignored"]}, "how the call has ended"),
         DataField("duration", _SECONDS, "seconds that it had been in the state that was left"),
+        DataField(
+            "error_type",
+            _TEXT,
+            "the class of the exception, as in telemetry's `error.type`, or what a report named",
+            added=True,
+        ),
+        DataField(
+            "error_code",
+            {"type": ["string", "integer", "null"]},
+            "the name of its errno, `ECONNREFUSED` for one, the status of an HTTP response, or "
+            "what a report named",
+            added=True,
+        ),
+        DataField(
+            "attempts",
+            _COUNT,
+            "probes and health checks since the circuit was closed last",
+            added=True,
+        ),
         DataField("failure_threshold", _COUNT, "of the circuit's policy"),
         DataField("expiry", _WAIT, "of the circuit's policy, in seconds"),
         DataField("previous", _PLAIN, "what it was before"),

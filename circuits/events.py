@@ -75,6 +75,9 @@ _MOVE = (
     "generation",
     "retry_after",
     "duration",
+    "error_type",
+    "error_code",
+    "attempts",
 )
 _CALL = ("state", "failure_count", "reason")
 _LIFE = ("state", "failure_threshold", "expiry")
@@ -89,7 +92,7 @@ _KINDS = (
         False,
         Severity.WARNING,
         "a failure was counted and did not trip",
-        _CALL,
+        (*_CALL, "error_type", "error_code", "attempts"),
         per_call=True,
     ),
     EventKind("success", False, Severity.DEBUG, "a call succeeded", _CALL, per_call=True),
@@ -108,7 +111,13 @@ _KINDS = (
     EventKind("connection_removed", False, Severity.INFO, "an idle connection was removed", _LIFE),
     EventKind("probe_lost", False, Severity.WARNING, "a probe ended without an outcome", _CALL),
     EventKind("connected", False, Severity.INFO, "a session, socket or pool was opened", _CALL),
-    EventKind("disconnected", False, Severity.INFO, "a session, socket or pool was closed", _CALL),
+    EventKind(
+        "disconnected",
+        False,
+        Severity.INFO,
+        "a session, socket or pool was closed",
+        (*_CALL, "error_type", "error_code"),
+    ),
     EventKind("heartbeat_missed", False, Severity.WARNING, "a peer has fallen silent", _CALL),
     EventKind("heartbeat_resumed", False, Severity.INFO, "a silent peer is back", _CALL),
     EventKind(

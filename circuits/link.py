@@ -12,6 +12,7 @@ from brama.telemetry import ConfigError
 
 from .breaker import Breaker
 from .classify import describe
+from .fault import NO_FAULT, check_fault, fault_of
 
 __all__ = ["Link"]
 
@@ -70,21 +71,34 @@ class Link(Generic[T]):
             self._breaker.announce("connected", {"reason": None})
             self._call(self._on_connect)
 
-    def close(self, reason: str | None = None, *, failed: bool = False) -> None:
+    def close(
+        self,
+        reason: str | None = None,
+        *,
+        failed: bool = False,
+        error_type: str | None = None,
+        error_code: str | int | None = None,
+    ) -> None:
         """Tell that it is disconnected. Idempotent; nothing if it was never connected.
 
         Args:
             reason: why, for the event.
             failed: whether it broke, which is a failure of the circuit.
+            error_type, error_code: what broke it is called so in the data of events.
+
+        Raises:
+            ConfigError: one of these is of another type.
         """
+        named = check_fault(error_type, error_code) or NO_FAULT
         with self._lock:
             first = self._up and not self._down
             self._down = self._down or first
         if not first:
             return
-        self._breaker.announce("disconnected", {"reason": reason})
+        fields = {"reason": reason, "error_type": named[0], "error_code": named[1]}
+        self._breaker.announce("disconnected", fields)
         if failed:
-            self._breaker.report_failure(reason)
+            self._breaker.report_failure(reason, named=named)
         self._call(self._on_disconnect)
 
     def _call(self, hook: Hook | None) -> None:
@@ -103,7 +117,7 @@ class Link(Generic[T]):
             try:
                 self.resource = enter(self._given)
             except Exception as error:
-                self._breaker.report_failure(describe(error))
+                self._breaker.report_failure(describe(error), error=error)
                 raise
         self.open()
         return self.resource
@@ -118,7 +132,7 @@ class Link(Generic[T]):
         try:
             return leave is not None and bool(leave(self._given, kind, error, traceback))
         finally:
-            self.close(None if error is None else describe(error))
+            self._left(error)
 
     async def __aenter__(self) -> T:
         enter = getattr(type(self._given), "__aenter__", None)
@@ -127,7 +141,7 @@ class Link(Generic[T]):
         try:
             self.resource = await enter(self._given)
         except Exception as error:
-            self._breaker.report_failure(describe(error))
+            self._breaker.report_failure(describe(error), error=error)
             raise
         self.open()
         return self.resource
@@ -144,7 +158,12 @@ class Link(Generic[T]):
         try:
             return bool(await leave(self._given, kind, error, traceback))
         finally:
-            self.close(None if error is None else describe(error))
+            self._left(error)
+
+    def _left(self, error: BaseException | None) -> None:
+        kind, code = fault_of(error)
+        reason = None if error is None else describe(error)
+        self.close(reason, error_type=kind, error_code=code)
 
     def __repr__(self) -> str:
         state = "connected" if self.connected else "closed" if self._down else "not opened"

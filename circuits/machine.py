@@ -16,6 +16,7 @@ from brama.telemetry import capture
 from .connection_kind import ConnectionKind
 from .evidence import KEPT, Seen
 from .expiry import open_for
+from .fault import NO_FAULT, Fault, fault_of
 from .fields import Fields
 from .generation import (
     NOT_WATCHED,
@@ -58,11 +59,21 @@ JUDGED = (State.CLOSED, State.METRICS_ONLY)
 class Plain:
     """What a failure comes to where no function of a user's is shown it."""
 
-    __slots__ = ("reason", "retry_after")
+    __slots__ = ("error", "named", "reason", "result", "retry_after")
 
-    def __init__(self, reason: str | None, retry_after: float | None) -> None:
+    def __init__(
+        self,
+        reason: str | None,
+        retry_after: float | None,
+        error: BaseException | None = None,
+        result: object = None,
+        named: Fault | None = None,
+    ) -> None:
         self.reason = reason
         self.retry_after = retry_after
+        self.error = error
+        self.result = result
+        self.named = named
 
 
 class Rare:
@@ -75,6 +86,7 @@ class Rare:
             and `resume_at` the time at which it then admits probes, if that is open, which it
             has been since `open_since`.
         expiry: the open time that `set_expiry` has put in the policy's place; infinite: disabled.
+        attempts: probes and health checks that were made since it was closed last.
         exceeded: the present excess has been told of (metrics_only).
         asked: an opening for which the user's expiry function is to be asked, and its events,
             which wait for the answer.
@@ -90,6 +102,7 @@ class Rare:
     resume_at = NEVER
     open_since = NEVER
     expiry: float | None = None
+    attempts = 0
     exceeded = False
     asked: tuple[Generation, int, Outcome] | None = None
     held: tuple[tuple[str, ...], dict[str, Any], float] | None = None
@@ -185,7 +198,9 @@ class Machine(Recorder):
         """
         self.policy = policy
         self.options = options
-        self.metadata = Fields(metadata) if metadata else metadata  # a copy that nobody may change
+        # A copy that nobody may change, and where this process is, which most circuits share.
+        place = self.shared.metadata
+        self.metadata = Fields({**place, **metadata}) if metadata else place
         if kind is not self.kind:
             self.kind = kind
             self._mask_version = -1  # others may want to hear of it
@@ -263,6 +278,7 @@ class Machine(Recorder):
         retry_after: float | None = None,
         error: BaseException | None = None,
         result: Any = None,
+        named: Fault | None = None,
     ) -> None:
         """Count a failure, and apply it if it is one of the present generation."""
         meter = generation if type(generation) is Meter and generation is self.current else None
@@ -276,7 +292,7 @@ class Machine(Recorder):
         state = self.state
         at = self._last_failure = self.shared.wall()
         # For those that a user's function is shown; a failure that only counts is cheaper.
-        outcome: Outcome | Plain = Plain(reason, retry_after)
+        outcome: Outcome | Plain = Plain(reason, retry_after, error, result, named)
         if (meter is not None and meter.trips) or callable(self.policy.expiry_strategy):
             outcome = Outcome(
                 result=result,
@@ -286,6 +302,8 @@ class Machine(Recorder):
                 duration=_since(began, now),
                 slow=slow,
                 retry_after=retry_after,
+                error_type=None if named is None else named[0],
+                error_code=None if named is None else named[1],
             )
         if state is State.HALF_OPEN:
             self._probe_ended(number, reason, now, failed=True, outcome=outcome)
@@ -334,7 +352,7 @@ class Machine(Recorder):
         if self.state is State.METRICS_ONLY:
             self._exceed(why, outcome, now)
         if outcome is not None and self._wants("failure"):
-            self._tell_call("failure", outcome.reason, now)
+            self._tell_failure(outcome, now)
         self._readmit()
 
     def _exceed(self, why: str | None, outcome: Outcome | Plain | None, now: float) -> None:
@@ -379,6 +397,8 @@ class Machine(Recorder):
             self._tell_late("failure" if failed else "success", reason, now)
             return
         self._free_place()
+        if number is None:
+            self._have_rare().attempts += 1  # a look of somebody else's
         if not failed:
             self._failures = 0
             self._probe_successes += 1
@@ -391,7 +411,7 @@ class Machine(Recorder):
         if self._probe_failures >= self.policy.failure_threshold_half_open:
             self._trip("a probe failed", outcome or Plain(reason, None), now)
         elif self._wants("failure"):
-            self._tell_call("failure", reason, now)
+            self._tell_failure(outcome or Plain(reason, None), now)
 
     def _ignore(self, generation: Generation, number: int, now: float) -> None:
         generation.ignored += 1
@@ -581,7 +601,8 @@ class Machine(Recorder):
         rare = self._have_rare()
         rare.cause = (why, self._opens, seconds)
         ask = ask and rare.expiry is None
-        self._open(self.reason, now, hold=ask)
+        fault = outcome.named or fault_of(outcome.error, outcome.result)
+        self._open(self.reason, now, hold=ask, fault=fault)
         if ask:
             if isinstance(outcome, Plain):
                 outcome = Outcome(reason=outcome.reason, retry_after=outcome.retry_after)
@@ -595,9 +616,12 @@ class Machine(Recorder):
             return min(retry_after, self.policy.max_expiry)
         return open_for(self.policy, self._opens, self.shared.random)
 
-    def _open(self, reason: str | None, now: float, *, hold: bool = False) -> None:
+    def _open(
+        self, reason: str | None, now: float, *, hold: bool = False, fault: Fault = NO_FAULT
+    ) -> None:
         self._opened_count += 1
-        self._move(State.OPEN, reason, now, ("state_change", "circuit_opened"), hold=hold)
+        events = ("state_change", "circuit_opened")
+        self._move(State.OPEN, reason, now, events, hold=hold, fault=fault)
         self._opened_at = self._transition_at
 
     def _half_open(self, reason: str, now: float) -> None:
@@ -622,6 +646,7 @@ class Machine(Recorder):
         events: tuple[str, ...],
         *,
         hold: bool = False,
+        fault: Fault = NO_FAULT,
     ) -> None:
         self._release_held()
         previous = self.state
@@ -642,8 +667,9 @@ class Machine(Recorder):
         self._since = now
         self._free_place()
         rare = self._rare
+        attempts = 0 if rare is None else rare.attempts
         if rare is not None and new in PASSING:
-            rare.incidents, rare.cause, rare.exceeded = (), None, False
+            rare.incidents, rare.cause, rare.exceeded, rare.attempts = (), None, False, 0
             if rare.idle:
                 self._rare = None
         fields = {
@@ -654,6 +680,9 @@ class Machine(Recorder):
             "generation": self.current.number,
             "retry_after": self._retry_after(now),
             "duration": max(0.0, lasted),
+            "error_type": fault[0],
+            "error_code": fault[1],
+            "attempts": attempts,
         }
         if hold:
             self._have_rare().held = (events, fields, now)
@@ -774,6 +803,19 @@ class Machine(Recorder):
         fields = {"state": self.state, "failure_count": self._failure_count(), "reason": reason}
         self._append((event,), fields, now)
 
+    def _tell_failure(self, outcome: Outcome | Plain, now: float) -> None:
+        """Log a failure that was counted; for those who ask `_wants` first."""
+        kind, code = outcome.named or fault_of(outcome.error, outcome.result)
+        fields = {
+            "state": self.state,
+            "failure_count": self._failure_count(),
+            "reason": outcome.reason,
+            "error_type": kind,
+            "error_code": code,
+            "attempts": 0 if self._rare is None else self._rare.attempts,
+        }
+        self._append(("failure",), fields, now)
+
     def _tell(self, event: str, fields: Mapping[str, Any], now: float) -> None:
         """Log an event of the circuit, if anybody wants it."""
         if self._wants(event):
@@ -783,16 +825,18 @@ class Machine(Recorder):
     def _append(self, events: tuple[str, ...], fields: dict[str, Any], now: float) -> None:
         if self._rare is not None and self._rare.held is not None:
             self._release_held()
-        if self.metadata:
-            fields = {**fields, "metadata": self.metadata}
-        super()._append(events, fields, now)
+        super()._append(events, self._located(fields), now)
+
+    def _located(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The data of an event with what is known of the connection."""
+        return {**fields, "metadata": self.metadata} if self.metadata else fields
 
     def _release_held(self) -> None:
         """Log an opening that waited for the user's expiry function; order goes first."""
         rare = self._rare
         if rare is not None and rare.held is not None:
-            held, rare.held = rare.held, None
-            super()._append(*held)
+            (events, fields, now), rare.held = rare.held, None
+            super()._append(events, self._located(fields), now)
 
 
 def _since(began: float | None, now: float) -> float | None:

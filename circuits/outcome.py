@@ -30,6 +30,7 @@ class Outcome:
         duration: seconds that it took; None where nothing measured them.
         slow: it took longer than the policy's `slow_after`.
         retry_after: seconds that the remote asked to be left alone, or None.
+        error_type, error_code: what whoever reported the failure has called it, or None.
     """
 
     result: Any = None
@@ -39,3 +40,12 @@ class Outcome:
     duration: float | None = None
     slow: bool = False
     retry_after: float | None = None
+    error_type: str | None = None
+    error_code: str | int | None = None
+
+    @property
+    def named(self) -> tuple[str | None, str | int | None] | None:
+        """`error_type` and `error_code`, None if neither is known."""
+        if self.error_type is None and self.error_code is None:
+            return None
+        return self.error_type, self.error_code

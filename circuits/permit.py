@@ -10,6 +10,7 @@ from types import FrameType, TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 from .breaker import Breaker
+from .fault import check_fault
 from .generation import Generation, Meter
 from .options import check_reason, seconds
 from .settle import settle_error, settle_result
@@ -203,7 +204,12 @@ class Permit:
         self._leave(None, None, None)
 
     def failure(
-        self, reason: str | None = None, *, retry_after: float | timedelta | None = None
+        self,
+        reason: str | None = None,
+        *,
+        retry_after: float | timedelta | None = None,
+        error_type: str | None = None,
+        error_code: str | int | None = None,
     ) -> None:
         """The call failed.
 
@@ -211,12 +217,17 @@ class Permit:
             reason: appears in events and in later refusals.
             retry_after: seconds for which the other side asked to be left alone. If this failure
                 opens the circuit, it stays open that long, at most the policy's `max_expiry`.
+            error_type, error_code: what it is called in the data of events, such as
+                ``error_code=503``.
         """
         check_reason(reason)
+        named = check_fault(error_type, error_code)
         wait = None if retry_after is None else seconds("retry_after", retry_after)
         self._check_entered()
         if self._take() and self._generation is not RIDING:
-            self._breaker.failed(self._generation, self._number, reason, retry_after=wait)
+            self._breaker.failed(
+                self._generation, self._number, reason, retry_after=wait, named=named
+            )
 
     def ignore(self) -> None:
         """The call says nothing about the connection: neither success nor failure."""

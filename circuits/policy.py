@@ -431,5 +431,10 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
             merged.pop("failure_threshold", None)
         elif layer.get("failure_threshold") is not None:
             merged.pop("trip", None)
+        # Likewise a function may be given under either name.
+        if callable(layer.get("expiry")):
+            merged.pop("expiry_strategy", None)
+        elif "expiry_strategy" in layer and callable(merged.get("expiry")):
+            del merged["expiry"]
         merged.update(layer)
     return merged

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import random as draw_evenly
 from typing import Any, Protocol
 from uuid import uuid4
@@ -14,6 +14,7 @@ from brama.telemetry import follow, watching
 
 from .connection_kind import ConnectionKind
 from .feed import Feed
+from .fields import Fields
 from .generation import Generation
 from .orders import Ordered
 from .pulse import Pulses
@@ -70,6 +71,7 @@ class Shared:
         revive: asked to register a breaker again that was unregistered and is used.
         feed: what has changed of late, and which circuits are not closed.
         pulses: of the process and its loops, while calls are under way that ask for them.
+        metadata: of every circuit: where this process is, and what it belongs to.
         leaked: calls that ended without a word, not yet settled: neutral outcomes, and permits
             that were collected.
         severities: the rules that say how much an event matters, if there are any.
@@ -90,6 +92,7 @@ class Shared:
         "heads",
         "interest",
         "leaked",
+        "metadata",
         "ordered",
         "pulses",
         "random",
@@ -114,6 +117,7 @@ class Shared:
         self.clock = clock
         self.wall = wall
         self.interest: Interest = Nobody() if interest is None else interest
+        self.metadata: Mapping[str, Any] = {}
         self.severities: Severities | None = None
         self.watched = False
         self.watched_refusals = False
@@ -142,6 +146,10 @@ class Shared:
     def look(self) -> None:
         """Whether anybody does: a subscription, or a listener of `brama.circuit.call.succeeded`."""
         self.watched = self._subscribed or watching.successes
+
+    def located(self, fields: Mapping[str, Any]) -> Fields:
+        """The data of an event of no connection, with where this process is."""
+        return Fields({**fields, "metadata": self.metadata} if self.metadata else fields)
 
     def renew(self) -> None:
         """Become the source of a new process: at the start, and in the child of a fork."""

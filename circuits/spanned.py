@@ -171,10 +171,19 @@ class SpannedPermit(Permit):
         self._settled(super().success)
 
     def failure(
-        self, reason: str | None = None, *, retry_after: float | timedelta | None = None
+        self,
+        reason: str | None = None,
+        *,
+        retry_after: float | timedelta | None = None,
+        error_type: str | None = None,
+        error_code: str | int | None = None,
     ) -> None:
         """The call failed; see `Permit.failure`."""
-        self._settled(lambda: super(SpannedPermit, self).failure(reason, retry_after=retry_after))
+        self._settled(
+            lambda: super(SpannedPermit, self).failure(
+                reason, retry_after=retry_after, error_type=error_type, error_code=error_code
+            )
+        )
 
     def ignore(self) -> None:
         """The call says nothing about the connection."""

@@ -190,13 +190,30 @@ def _bounded(value: Mapping[str, Any]) -> dict[str, Any]:
     used = 0
     for key, part in plain.items():
         if _size(part) > CUT:
-            text = part if isinstance(part, str) else json.dumps(part)
-            part = text[: CUT - 1] + "…"
+            part = _cut_mapping(part) if isinstance(part, dict) else _cut(part, CUT)
         size = _size({key: part})
         if used + size < LIMIT - CUT:
             short[key] = part
             used += size
     return {**short, "truncated": True}
+
+
+def _cut(value: Any, most: int) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[: most - 1] + "…"
+
+
+def _cut_mapping(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What is short in it stays whole: one long value must not cost the name of the device."""
+    kept: dict[str, Any] = {}
+    used = 0
+    for key, part in value.items():
+        short = _cut(part, CUT // 4) if _size(part) > CUT // 4 else part
+        size = _size({key: short})
+        if used + size <= 4 * CUT:
+            kept[key] = short
+            used += size
+    return kept
 
 
 def _size(value: Any) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
-from brama.circuits import Fields, Record, Shared
+from brama.circuits import Record, Shared
 
 from .subscription import Subscription
 
@@ -38,7 +38,7 @@ def alarm(shared: Shared, fields: Mapping[str, Any]) -> Record:
         seq=None,
         wall=shared.wall(),
         monotonic=time.monotonic(),
-        data=Fields(fields),
+        data=shared.located(fields),
         context=None,
         version=shared.interest.version,
         rules=shared.severities,

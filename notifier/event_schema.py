@@ -90,5 +90,5 @@ def _data(kind: EventKind) -> dict[str, Any]:
         "properties": {name: dict(DATA[name].schema) for name in (*kind.data, *ALWAYS_ALLOWED)},
         # Data that was too long to travel says so and may lack keys.
         "if": {"not": {"required": ["truncated"]}},
-        "then": {"required": list(kind.data)},
+        "then": {"required": [name for name in kind.data if not DATA[name].added]},
     }

@@ -84,7 +84,7 @@ def error_type(error: BaseException) -> str:
     import: ``brama.CircuitOpenError``.
     """
     cls: type[BaseException] = type(error)
-    if isinstance(error, BaseExceptionGroup):
+    if issubclass(cls, BaseExceptionGroup):  # an error may say of itself what it likes
         members = cast("BaseExceptionGroup[BaseException]", error).exceptions
         if len(members) == 1:
             return error_type(members[0])

@@ -144,7 +144,9 @@ class Gate(Generic[R]):
             return True
         # A date in the header is wall time, and so is what it is held against.
         wait = retry_after(headers.get("Retry-After"), now=_now(permit), date=headers.get("Date"))
-        permit.failure(verdict[1] or f"HTTP {status} {reason}".rstrip(), retry_after=wait)
+        permit.failure(
+            verdict[1] or f"HTTP {status} {reason}".rstrip(), retry_after=wait, error_code=status
+        )
         return True
 
     def _verdict(

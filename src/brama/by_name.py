@@ -41,9 +41,18 @@ class ByName:
         """Report a success that was seen elsewhere; see `Circuit.success`."""
         self.get(name, scope=scope).success()
 
-    def failure(self, name: str, *, scope: str | None = None, reason: str | None = None) -> None:
+    def failure(
+        self,
+        name: str,
+        *,
+        scope: str | None = None,
+        reason: str | None = None,
+        error_type: str | None = None,
+        error_code: str | int | None = None,
+    ) -> None:
         """Report a failure that was seen elsewhere; see `Circuit.failure`."""
-        self.get(name, scope=scope).failure(reason)
+        circuit = self.get(name, scope=scope)
+        circuit.failure(reason, error_type=error_type, error_code=error_code)
 
     def open_circuit(
         self,

@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 from brama.circuits import (
     OPTIONS,
+    Fields,
     Options,
     Policy,
     SeverityRule,
@@ -40,6 +41,13 @@ def _switch(text: str) -> bool:
     return word in ON
 
 
+def _pairs(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if not all(equals and key.strip() for key, equals, _ in pairs):
+        raise ValueError(text)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
 NUMBERS: dict[str, Callable[[str], Any]] = {
     "failure_threshold": int,
     "failure_threshold_half_open": int,
@@ -66,6 +74,7 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
     "expiry_strategy": str,
     "initial_state": str,
     "journal": str,
+    "metadata": _pairs,
 }
 
 
@@ -94,6 +103,9 @@ class Settings:
             default; None removes none.
         journal: the file that keeps the events, ``"sqlite:///path"``, a path, or
             `brama.notifier.JournalOptions`; None (the default) keeps none.
+        metadata: where this process is and what it belongs to, such as ``{"device": "pump-7",
+            "gateway": "hall 3", "region": "eu-north"}``: every circuit has it as part of its own
+            metadata, and so has the data of every event. What a circuit says itself goes first.
         severity: rules that say how severe an event is, `SeverityRule`; of several that fit the
             first decides, and where none does the usual severity holds.
         when_down: what callers see while Brama's thread is down: ``"last_known"``, the state as it
@@ -114,6 +126,7 @@ class Settings:
         cleanup_interval: float | timedelta = 10.0,
         inactive_threshold: float | timedelta | None = 86400.0,
         journal: JournalOptions | str | Path | None = None,
+        metadata: Mapping[str, Any] | None = None,
         severity: Iterable[SeverityRule | Mapping[str, Any]] | None = None,
         when_down: str = "last_known",
         testing_mode: bool = False,
@@ -124,6 +137,9 @@ class Settings:
         self.cleanup: Mapping[str, float | None] = check_cleanup(
             {"cleanup_interval": cleanup_interval, "inactive_threshold": inactive_threshold}
         )
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise ConfigError("metadata", "a mapping", metadata)
+        self.metadata: Mapping[str, Any] = Fields(metadata or {})
         self.severities = check_severities(severity)
         if when_down not in WHEN_DOWN:
             raise unknown("when_down", when_down, WHEN_DOWN)
@@ -186,12 +202,13 @@ def _parse(variable: str, text: str, kind: Callable[[str], Any]) -> Any:
     except ValueError:
         expected = "true or false" if kind is _switch else "a number"
         expected = "a whole number" if kind is int else expected
+        expected = "pairs such as device=pump-7,region=eu-north" if kind is _pairs else expected
         raise ConfigError(variable, expected, text) from None
 
 
 def _check(variable: str, option: str, value: Any) -> None:
     """Check one value alone; what it comes to beside the others is checked with the whole."""
-    if option == "testing_mode":
+    if option in ("testing_mode", "metadata"):
         return
     try:
         if option == "journal":

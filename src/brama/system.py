@@ -140,6 +140,7 @@ class System(ByName):
         self._hosted = False  # in somebody else's loop, by `run`
         self._shared = Shared(clock=self.settings.clock)
         self._shared.severities = self.settings.severities
+        self._shared.metadata = self.settings.metadata
         self._catalogue = Catalogue(self._shared, self._defaults)
         self._groups = Groups(self._catalogue.at)
         self._sources = Sources(self._call_soon)

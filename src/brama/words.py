@@ -150,13 +150,22 @@ def success(name: str, *, scope: str | None = None) -> None:
     default_system().success(name, scope=scope)
 
 
-def failure(name: str, *, scope: str | None = None, reason: str | None = None) -> None:
+def failure(
+    name: str,
+    *,
+    scope: str | None = None,
+    reason: str | None = None,
+    error_type: str | None = None,
+    error_code: str | int | None = None,
+) -> None:
     """Report a failure that was seen elsewhere; see `Circuit.failure`.
 
     Raises:
         UnknownConnectionError: no such circuit is registered.
     """
-    default_system().failure(name, scope=scope, reason=reason)
+    default_system().failure(
+        name, scope=scope, reason=reason, error_type=error_type, error_code=error_code
+    )
 
 
 def status(name: str, *, scope: str | None = None) -> Status:

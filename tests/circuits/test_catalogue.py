@@ -275,3 +275,18 @@ def test_a_call_that_revives_a_circuit_and_hangs_is_looked_at(catalogue):
     assert circuit.try_acquire() is not None
     assert circuit._breaker in rings
     assert 1.5 < circuit._breaker.tick() <= 2.0
+
+
+def test_a_function_as_expiry_is_an_option_like_any_other(catalogue):
+    def three(_attempt, _outcome):
+        return 3.0
+
+    circuit = catalogue.circuit("search", expiry=three)
+    assert catalogue.circuit("search", expiry=three) is circuit
+    assert catalogue.circuit("search", expiry_strategy=three) is circuit
+    with pytest.raises(ConfigError, match="expiry_strategy of circuit 'search'"):
+        catalogue.circuit("search", expiry=lambda _attempt, _outcome: 4.0)
+    catalogue.configure("search", expiry_strategy="fixed")
+    assert circuit.policy.expiry_strategy == "fixed"
+    catalogue.configure("search", expiry=three)
+    assert circuit.policy.expiry_strategy is three

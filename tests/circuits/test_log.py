@@ -48,6 +48,9 @@ def test_a_transition_carries_both_states_its_reason_and_the_failure_count(world
             "generation": 2,
             "retry_after": 30.0,
             "duration": 0.0,
+            "error_type": None,
+            "error_code": None,
+            "attempts": 0,
         },
         {
             "previous_state": State.OPEN,
@@ -57,6 +60,9 @@ def test_a_transition_carries_both_states_its_reason_and_the_failure_count(world
             "generation": 3,
             "retry_after": 0.0,
             "duration": 30.0,
+            "error_type": None,
+            "error_code": None,
+            "attempts": 0,
         },
         {
             "previous_state": State.HALF_OPEN,
@@ -66,6 +72,9 @@ def test_a_transition_carries_both_states_its_reason_and_the_failure_count(world
             "generation": 4,
             "retry_after": 0.0,
             "duration": 0.0,
+            "error_type": None,
+            "error_code": None,
+            "attempts": 1,
         },
     ]
 
