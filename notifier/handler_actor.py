@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import getattr_static, iscoroutinefunction, signature
 from types import FunctionType
@@ -53,18 +54,23 @@ class HandlerActor(Actor):
         subscription = self._own_subscription
         if subscription is not None and (message is BELL or message is FLUSH):
             if not lingers(self, subscription, message):
-                await deliver_async(subscription, self._handle)
+                await deliver_async(subscription, self._handler())
                 lingers(self, subscription, None)
             return None
         if isinstance(message, Event):  # told through a plain ref
-            return await self._handle(message)
+            return await self._handler()(message)
         return await super().on_receive(message)
 
+    def _handler(self) -> Callable[[Event], Awaitable[Any]]:
+        # Asked here and not on the way into the handler, where nothing but ours may stand.
+        return self._await if iscoroutinefunction(self.on_event) else self._send
+
     @calls_handlers
-    async def _handle(self, event: Event) -> Any:
-        if iscoroutinefunction(self.on_event):
-            return await self.on_event(event)
-        return await trio.to_thread.run_sync(self._call, event, abandon_on_cancel=True)
+    async def _await(self, event: Event) -> Any:
+        return await self.on_event(event)
+
+    async def _send(self, event: Event) -> None:
+        await trio.to_thread.run_sync(self._call, event, abandon_on_cancel=True)
 
     @calls_handlers
     def _call(self, event: Event) -> None:

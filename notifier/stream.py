@@ -47,7 +47,7 @@ class StreamSubscription(Subscription):
                     self.delivered += 1
                     self._n += 1
                 if self.on_finished is not None and not ours:
-                    self.on_finished(self._n, "delivered" if wanted else "filtered", 1)
+                    self.on_finished(self._n, "delivered" if wanted else "filtered", int(wanted))
                 more = self._rung = bool(self._backlog)
                 if wanted:
                     return event.delivery(self._n), more

@@ -36,7 +36,7 @@ def hasty():
 
 
 @requirement("SB-06", "BR-17")
-@pytest.mark.parametrize("kind", ["worker", "inline", "loop", "actor"])
+@pytest.mark.parametrize("kind", ["worker", "inline", "loop", "actor", "async actor"])
 def test_nothing_begins_after_close_has_returned_however_threads_change(system, hasty, kind):
     circuit = system.circuit("search")
     stop = threading.Event()
@@ -70,8 +70,13 @@ def test_nothing_begins_after_close_has_returned_however_threads_change(system, 
                     late.extend(closed)
                     began.set()
 
+            class Awaiting(HandlerActor):
+                async def on_event(self, _event: Event, closed=closed, began=began) -> None:
+                    late.extend(closed)
+                    began.set()
+
             given = {"worker": handler, "inline": inline(handler), "loop": awaited}.get(
-                kind, Acting
+                kind, Awaiting if kind == "async actor" else Acting
             )
             subscription = system.subscribe(given, events=["state_change"])
             assert began.wait(WITHIN)
