@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from .delivering import delivering
 from .subscription import Subscription
 
 __all__ = ["drain"]
@@ -26,10 +27,11 @@ def drain(
         run: begins a run of a handler that belongs on a worker thread; False: it cannot.
         deadline: on the clock of `time.monotonic`.
 
-    Threads: any but that of the tree's loop. It does not wait for a loop that it holds up itself.
+    Threads: any but that of the tree's loop. It does not wait for a loop that it holds up itself,
+        nor for the handler that it is called by.
     """
     for one in subscriptions:
-        if one.durable is not None or one.target.needs_caller():
+        if one.durable is not None or one.target.needs_caller() or one is delivering.get():
             continue
         one.flush()
         while (one.occupied or one.waits) and time.monotonic() < deadline:

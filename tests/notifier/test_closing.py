@@ -139,6 +139,20 @@ def test_a_stop_from_a_handler_on_the_loop_still_delivers_what_was_on_its_way(sy
     assert system.subscriptions() == ()
 
 
+def test_a_stop_from_a_plain_handler_does_not_wait_for_that_handler():
+    system = brama.System(brama.Settings(stop_timeout=60.0))
+    stopped = threading.Event()
+
+    def stopping(_event: Event) -> None:
+        system.stop()
+        stopped.set()
+
+    system.subscribe(stopping, events=["circuit_opened"])
+    system.circuit("search").open_circuit()
+    assert stopped.wait(WITHIN)
+    assert system.subscriptions() == ()
+
+
 def test_whoever_subscribes_while_the_system_stops_is_told_so_or_ended(until):
     for _ in range(20):
         system = brama.System(brama.Settings())
