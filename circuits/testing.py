@@ -10,7 +10,8 @@ events, and a switch that takes all circuits out of the way:
 
 Circuits are given as they are, or by name (and ``scope=``); names are looked for in the default
 system, or in ``system=``. pytest finds the fixtures ``brama_system``, ``brama_clock``,
-``brama_events`` and ``brama_deactivated`` by itself.
+``brama_events`` and ``brama_deactivated`` by itself, and those that `brama.pytest_plugin` lists
+besides.
 """
 
 from __future__ import annotations

@@ -42,6 +42,10 @@ without OpenTelemetry; what is announced is listed in `brama.telemetry.names.HOO
     >>> detach("mine")
     True
 
+What an application knows beyond Brama it adds with `enrich` and `enrich_metrics`, and how much an
+occurrence matters it decides with `provide_severity`. Tests capture all of it as plain dicts:
+`brama.telemetry.testing.capture_telemetry`, and the fixture `brama_spans`.
+
 This is the lowest floor of Brama: it imports no other part, and OpenTelemetry's SDK only when
 `configure` is used. The root of Brama's errors stands here for the same reason.
 """

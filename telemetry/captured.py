@@ -11,6 +11,7 @@ from . import names
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import SpanContext
 
 __all__ = ["Arrivals", "CapturedLogs", "CapturedSpans"]
 
@@ -133,7 +134,7 @@ class CapturedSpans(_Captured):
         """The SDK's own objects, in the same order."""
         spans: list[ReadableSpan] = self._arrivals.now()
         below: dict[int | None, list[ReadableSpan]] = {}
-        known = {span.context.span_id for span in spans}
+        known = {_id(span) for span in spans}
         for span in sorted(spans, key=lambda span: span.start_time or 0):
             parent = None if span.parent is None else span.parent.span_id
             below.setdefault(parent if parent in known else None, []).append(span)
@@ -142,7 +143,7 @@ class CapturedSpans(_Captured):
         while waiting:
             span = waiting.pop()
             ordered.append(span)
-            waiting += below.get(span.context.span_id, [])[::-1]
+            waiting += below.get(_id(span), [])[::-1]
         return ordered
 
     def as_dicts(self, *, times: bool = False) -> list[dict[str, Any]]:
@@ -155,15 +156,14 @@ class CapturedSpans(_Captured):
         ids, traces, events = _Numbers(), _Numbers(), _Numbers()
         made = []
         for span in self.raw:
-            context = span.context
             attributes = _attributes(span.attributes, times=times)
             if names.EVENT_ID in attributes and not times:
                 attributes[names.EVENT_ID] = events.of(attributes[names.EVENT_ID])
             one: dict[str, Any] = {
                 "name": span.name,
-                "trace": traces.of(context.trace_id),
+                "trace": traces.of(_context(span).trace_id),
                 "parent": None if span.parent is None else ids.of(span.parent.span_id),
-                "id": ids.of(context.span_id),
+                "id": ids.of(_id(span)),
                 "kind": span.kind.name,
                 "status": span.status.status_code.name,
                 "attributes": attributes,
@@ -216,7 +216,7 @@ class CapturedLogs(_Captured):
 
     def as_dicts(self, *, times: bool = False) -> list[dict[str, Any]]:
         """The log events as dicts; `times` as with spans."""
-        of = {span.context.span_id: span.name for span in self._spans.raw}
+        of = {_id(span): span.name for span in self._spans.raw}
         return [
             {
                 "event": each.log_record.event_name,
@@ -227,6 +227,16 @@ class CapturedLogs(_Captured):
             }
             for each in self.raw
         ]
+
+
+def _context(span: ReadableSpan) -> SpanContext:
+    context: SpanContext | None = span.context
+    assert context is not None  # it is only while the SDK makes the span
+    return context
+
+
+def _id(span: ReadableSpan) -> int:
+    return _context(span).span_id
 
 
 class _Numbers:
