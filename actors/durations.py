@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from math import inf, isnan, nan
 from types import MappingProxyType
 from typing import Any
 
-from brama.telemetry import ConfigError
+from brama.telemetry import ConfigError, is_real
 
 __all__ = ["INFINITY", "duration", "patience"]
 
-INFINITY = MappingProxyType({"infinity": float("inf")})
+INFINITY = MappingProxyType({"infinity": inf})
 """OTP's word for "as long as it takes"."""
 
 _NO_WORDS: Mapping[str, float] = MappingProxyType({})
@@ -30,18 +31,16 @@ def duration(
     Raises:
         ConfigError: it is no duration, negative, or 0 where that makes no sense.
     """
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    elif isinstance(value, str) and value in words:
+    if isinstance(value, str) and value in words:
         return words[value]
+    given = value.total_seconds() if isinstance(value, timedelta) else value
     expected = "a number of seconds, 0 or more" if zero else "a positive number of seconds"
     if words:
         expected = ", or ".join([expected, *map(repr, words)])
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    number = _float(given) if is_real(given) else -1.0
+    if not (number >= 0 if zero else number > 0):  # also what is not a number at all
         raise ConfigError(option, expected, value)
-    if not (value >= 0 if zero else value > 0):  # also what is not a number at all
-        raise ConfigError(option, expected, value)
-    return _float(value)
+    return number
 
 
 def patience(timeout: Any) -> float | None:
@@ -54,15 +53,17 @@ def patience(timeout: Any) -> float | None:
     """
     if timeout is None:
         return None
-    if isinstance(timeout, timedelta):
-        timeout = timeout.total_seconds()
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout != timeout:
+    given = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    number = _float(given) if is_real(given) else nan
+    if isnan(number):
         raise ConfigError("timeout", "a number of seconds, or None", timeout)
-    return max(0.0, _float(timeout))
+    return max(0.0, number)
 
 
-def _float(value: float) -> float:
+def _float(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:  # an integer beyond all floats
-        return float("inf")
+        return inf if value > 0 else -inf
+    except ValueError:  # a decimal that signals that it is no number
+        return nan

@@ -51,10 +51,11 @@ from .orders import Order, acting_as, acting_person
 from .outcome import Outcome
 from .overview import Changes, Listing, Overview, Survey
 from .permit import Permit
-from .policy import OPTIONS, Policy, check_options, merge
+from .policy import ALIASES, OPTIONS, Policy, check_options, merge
 from .polling import Poll
 from .provider import Provider, provide
 from .quality import Quality
+from .reason import Reason
 from .severity import Severities, SeverityRule, check_severities
 from .shared import Interest, Shared
 from .simulate import (
@@ -80,6 +81,7 @@ from .tally import Tally
 from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, TripPolicy, any_of
 
 __all__ = [
+    "ALIASES",
     "ALL",
     "ALWAYS_ALLOWED",
     "CLEANUP_OPTIONS",
@@ -132,6 +134,7 @@ __all__ = [
     "Provider",
     "Publish",
     "Quality",
+    "Reason",
     "Record",
     "Refused",
     "Response",

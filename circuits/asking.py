@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 import trio
 
-from .classify import describe
+from .reason import describe
 
 __all__ = ["THREADS", "Answer", "Question"]
 

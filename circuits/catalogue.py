@@ -86,7 +86,7 @@ class Catalogue:
 
         Raises:
             ConfigError: a wrong name or option, `policy` together with options, or an option or a
-                kind that contradicts those of the circuit that is there.
+                kind or metadata that contradicts those of the circuit that is there.
         """
         check_name("name", name)
         key = (check_scope(scope), name)
@@ -127,7 +127,7 @@ class Catalogue:
             if ring:
                 self.shared.bell(circuit._breaker)
                 return circuit
-        _check_agreement(circuit, policy, options)
+        _check_agreement(circuit, policy, options, metadata)
         if kind is not None and kind is not circuit.kind:
             raise ConfigError(
                 f"kind of circuit {circuit.name!r}",
@@ -405,8 +405,21 @@ def _epoch(circuit: Circuit) -> int:
     return circuit._breaker.epoch
 
 
-def _check_agreement(circuit: Circuit, policy: Policy | None, options: Mapping[str, Any]) -> None:
+def _check_agreement(
+    circuit: Circuit,
+    policy: Policy | None,
+    options: Mapping[str, Any],
+    metadata: Mapping[str, Any] | None,
+) -> None:
     """A second `circuit()` may repeat the options of the first, not contradict them."""
+    had: Any = circuit._breaker.metadata
+    if metadata is not None and metadata != had:
+        raise ConfigError(
+            f"metadata of circuit {circuit.name!r}",
+            f"{dict(had)!r}, which it has",
+            metadata,
+            hint="Give it where the circuit is made, or leave it out here.",
+        )
     present = circuit._breaker.policy
     if policy is not None and policy != present:
         raise ConfigError(

@@ -32,10 +32,11 @@ from .detection import Detecting
 from .evidence import Why
 from .fault import check_fault
 from .lasting import run
-from .options import check_probe, check_reason, seconds
+from .options import check_probe, seconds
 from .orders import Order
 from .permit import Bystander, Permit
 from .policy import Policy
+from .reason import Reason, check_reason
 from .spanned import permit_for, try_acquire
 from .state import State
 from .status import Status
@@ -96,6 +97,11 @@ class Circuit(Detecting):
     __slots__ = ("_breaker",)
 
     def __init__(self, breaker: Breaker) -> None:
+        if not isinstance(breaker, Breaker):
+            raise TypeError(
+                f"a Circuit is made by brama.circuit(name, ...) or system.circuit(name, ...), and "
+                f"not by its class, got: {breaker!r}"
+            )
         self._breaker = breaker
 
     # Calls
@@ -188,7 +194,7 @@ class Circuit(Detecting):
             return partial(decorate, self._breaker, answer=answer)
         return decorate(self._breaker, function, answer)
 
-    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `function` now, guarded, and return what it returns.
 
         A generator that it returns is guarded until its end, as is a future.
@@ -203,7 +209,7 @@ class Circuit(Detecting):
         return cast("R", run(permit_for(self._breaker), function, args, kwargs, awaitable=False))
 
     async def acall(
-        self, function: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+        self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Call and await `function`, guarded, and return its result.
 
@@ -350,7 +356,7 @@ class Circuit(Detecting):
 
     def failure(
         self,
-        reason: str | None = None,
+        reason: Reason = None,
         *,
         error_type: str | None = None,
         error_code: str | int | None = None,
@@ -360,18 +366,20 @@ class Circuit(Detecting):
         While the circuit is open it is counted and moves nothing.
 
         Args:
-            reason: appears in events and in later refusals.
+            reason: appears in events and in later refusals: a text, or the exception at hand,
+                which is described as ``Type: text``.
             error_type, error_code: what it is called in the data of events, such as
                 ``error_code="ECONNREFUSED"``.
         """
         named = check_fault(error_type, error_code)
-        self._breaker.report_failure(check_reason(reason), named=named)
+        error = reason if isinstance(reason, BaseException) else None
+        self._breaker.report_failure(check_reason(reason), error=error, named=named)
 
     # Control
 
     def open_circuit(
         self,
-        reason: str | None = "manually opened",
+        reason: Reason = "manually opened",
         *,
         expires_in: float | timedelta | None = None,
     ) -> None:
@@ -383,41 +391,47 @@ class Circuit(Detecting):
                 policy itself does not change. On an open circuit the time starts anew.
         """
         expiry = None if expires_in is None else seconds("expires_in", expires_in)
-        self._note("open_circuit", check_reason(reason), expires_in=expiry)
-        self._breaker.open(reason, expiry)
+        text = check_reason(reason)
+        self._note("open_circuit", text, expires_in=expiry)
+        self._breaker.open(text, expiry)
 
-    def close_circuit(self, reason: str | None = "manually closed") -> None:
+    def close_circuit(self, reason: Reason = "manually closed") -> None:
         """Close the circuit now and forget its failures."""
-        self._note("close_circuit", check_reason(reason))
-        self._breaker.close(reason)
+        text = check_reason(reason)
+        self._note("close_circuit", text)
+        self._breaker.close(text)
 
-    def reset_circuit(self, reason: str | None = "manually reset") -> None:
+    def reset_circuit(self, reason: Reason = "manually reset") -> None:
         """Close the circuit now and forget all that led here; always an event."""
-        self._note("reset_circuit", check_reason(reason))
-        self._breaker.reset(reason)
+        text = check_reason(reason)
+        self._note("reset_circuit", text)
+        self._breaker.reset(text)
 
-    def force_open(self, reason: str | None = "forced open") -> None:
+    def force_open(self, reason: Reason = "forced open") -> None:
         """Refuse every call until `close_circuit`, `reset_circuit` or another order.
 
         No clock and no probe ends it.
         """
-        self._note("force_open", check_reason(reason))
-        self._breaker.force(State.FORCED_OPEN, reason)
+        text = check_reason(reason)
+        self._note("force_open", text)
+        self._breaker.force(State.FORCED_OPEN, text)
 
-    def disable(self, reason: str | None = "disabled") -> None:
+    def disable(self, reason: Reason = "disabled") -> None:
         """Let every call pass, counted and not judged, until another order."""
-        self._note("disable", check_reason(reason))
-        self._breaker.force(State.DISABLED, reason)
+        text = check_reason(reason)
+        self._note("disable", text)
+        self._breaker.force(State.DISABLED, text)
 
-    def metrics_only(self, reason: str | None = "metrics only") -> None:
+    def metrics_only(self, reason: Reason = "metrics only") -> None:
         """Let every call pass and judge it, but never open: a trial run of the policy.
 
         What would have opened the circuit is the event `threshold_exceeded`.
         """
-        self._note("metrics_only", check_reason(reason))
-        self._breaker.force(State.METRICS_ONLY, reason)
+        text = check_reason(reason)
+        self._note("metrics_only", text)
+        self._breaker.force(State.METRICS_ONLY, text)
 
-    def isolate(self, reason: str | None = "isolated") -> Isolation:
+    def isolate(self, reason: Reason = "isolated") -> Isolation:
         """Refuse every call until this handle and those of all other holders are released.
 
         The circuit then goes back to where it was; an order given meanwhile decides otherwise.
@@ -427,8 +441,9 @@ class Circuit(Detecting):
             ...     payments.available()
             False
         """
-        self._note("isolate", check_reason(reason))
-        return self._breaker.isolate(reason)
+        text = check_reason(reason)
+        self._note("isolate", text)
+        return self._breaker.isolate(text)
 
     def set_expiry(self, expiry: float | timedelta) -> None:
         """Stay open for `expiry` seconds, in the place of what the policy says.

@@ -16,6 +16,7 @@ from .errors import CircuitOpenError
 from .options import spelt
 from .outcome import Outcome
 from .policy import Policy
+from .reason import REASON_LIMIT, describe
 
 __all__ = [
     "FAILURE",
@@ -23,7 +24,6 @@ __all__ = [
     "SUCCESS",
     "ask",
     "classified",
-    "describe",
     "holds",
     "is_cancellation",
     "of_error",
@@ -32,20 +32,8 @@ __all__ = [
 
 logger = logging.getLogger("brama.circuits")
 
-REASON_LIMIT = 200
-
 SUCCESS, FAILURE, IGNORE = "success", "failure", "ignore"
 WORDS = (SUCCESS, FAILURE, IGNORE)
-
-
-def describe(error: BaseException) -> str:
-    """An exception as a reason: its type and the start of its text, never the object."""
-    name = type(error).__qualname__
-    try:
-        text = str(error)
-    except BaseException:  # noqa: BLE001 - the text is the user's code; the call must be settled
-        text = ""
-    return f"{name}: {text}"[:REASON_LIMIT] if text else name
 
 
 def is_cancellation(error: BaseException) -> bool:

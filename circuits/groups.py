@@ -14,6 +14,7 @@ from brama.telemetry import ConfigError, unknown
 from .circuit import Circuit
 from .errors import UnknownGroupError
 from .options import Key, check_name, check_scope
+from .reason import Reason
 from .status import Status
 
 __all__ = ["Group", "GroupStatus", "Groups"]
@@ -181,7 +182,7 @@ class Groups:
             unavailable=tuple(unavailable),
         )
 
-    def failure(self, name: str, reason: str | None, *, scope: str | None = None) -> int:
+    def failure(self, name: str, reason: Reason, *, scope: str | None = None) -> int:
         """Report one failure to every registered member; how many there were."""
         group = self.get(name, scope=scope)
         found = [circuit for key in group.members if (circuit := self._find(key)) is not None]

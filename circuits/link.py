@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 from brama.telemetry import ConfigError
 
 from .breaker import Breaker
-from .classify import describe
 from .fault import NO_FAULT, check_fault, fault_of
+from .reason import describe
 
 __all__ = ["Link"]
 

@@ -7,16 +7,14 @@ from datetime import timedelta
 from math import isfinite
 from typing import Any
 
-from brama.telemetry import ConfigError
+from brama.telemetry import ConfigError, is_real
 
 __all__ = [
     "Key",
     "check_function",
     "check_name",
     "check_probe",
-    "check_reason",
     "check_scope",
-    "is_number",
     "present_loop",
     "seconds",
     "spelt",
@@ -31,23 +29,17 @@ Key = tuple[str | None, str]
 
 def seconds(option: str, value: Any, *, zero: bool = False) -> float:
     """`value` as finite seconds; a `timedelta` is accepted."""
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
+    given = value.total_seconds() if isinstance(value, timedelta) else value
     expected = "a number of seconds" + (" >= 0" if zero else " > 0")
-    if not is_number(value):
+    if not is_real(given):
         raise ConfigError(option, expected, value)
     try:
-        number = float(value)
-    except OverflowError:
+        number = float(given)
+    except (OverflowError, ValueError):
         raise ConfigError(option, expected, value) from None
     if not isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ConfigError(option, expected, value)
     return number
-
-
-def is_number(value: Any) -> bool:
-    """Whether `value` is an int or a float; True and False are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def spelt(duration: float) -> str:
@@ -71,15 +63,10 @@ def check_name(option: str, value: Any) -> str:
     """`value` as the name of a connection, a scope or a group."""
     if not isinstance(value, str):
         raise ConfigError(option, "a str", value)
-    if not value or len(value) > NAME_LIMIT or not value.isprintable():
-        raise ConfigError(option, f"1 to {NAME_LIMIT} printable characters", value)
-    return value
-
-
-def check_reason(value: Any) -> str | None:
-    """`value` as the reason of a report or an order."""
-    if value is not None and not isinstance(value, str):
-        raise ConfigError("reason", "a str or None", value)
+    if not value or len(value) > NAME_LIMIT or not value.isprintable() or value.isspace():
+        raise ConfigError(
+            option, f"1 to {NAME_LIMIT} printable characters, and not blanks alone", value
+        )
     return value
 
 

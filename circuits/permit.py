@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Self, TypeVar
 from .breaker import Breaker
 from .fault import check_fault
 from .generation import Generation, Meter
-from .options import check_reason, seconds
+from .options import seconds
+from .reason import Reason, check_reason
 from .settle import settle_error, settle_result
 from .waiting import in_task, wait_async, wait_here
 
@@ -205,7 +206,7 @@ class Permit:
 
     def failure(
         self,
-        reason: str | None = None,
+        reason: Reason = None,
         *,
         retry_after: float | timedelta | None = None,
         error_type: str | None = None,
@@ -214,19 +215,21 @@ class Permit:
         """The call failed.
 
         Args:
-            reason: appears in events and in later refusals.
+            reason: appears in events and in later refusals: a text, or the exception at hand,
+                which is described as ``Type: text`` and shown to the policy's functions, too.
             retry_after: seconds for which the other side asked to be left alone. If this failure
                 opens the circuit, it stays open that long, at most the policy's `max_expiry`.
             error_type, error_code: what it is called in the data of events, such as
                 ``error_code=503``.
         """
-        check_reason(reason)
+        text = check_reason(reason)
+        error = reason if isinstance(reason, BaseException) else None
         named = check_fault(error_type, error_code)
         wait = None if retry_after is None else seconds("retry_after", retry_after)
         self._check_entered()
         if self._take() and self._generation is not RIDING:
             self._breaker.failed(
-                self._generation, self._number, reason, retry_after=wait, named=named
+                self._generation, self._number, text, error, retry_after=wait, named=named
             )
 
     def ignore(self) -> None:

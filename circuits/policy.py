@@ -412,6 +412,13 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
             raise unknown("an option of a circuit", option, OPTIONS)
         if name in ("ignore", "record") and isinstance(value, Iterator):
             value = tuple(value)  # read once, and asked for more often
+        if name in named and named[name] != value:
+            spellings = [word for word, means in ALIASES.items() if means == name]
+            raise ConfigError(
+                name,
+                f"given once; {' and '.join(spellings)} is another word for it",
+                (named[name], value),
+            )
         named[name] = value
     return named
 
@@ -420,6 +427,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Options in layers, of which the later hold: defaults, then what was given, then what is new.
 
     `trip` and `failure_threshold` are two spellings of one option, so that either replaces both.
+    So are a function as `expiry` and `expiry_strategy`.
 
     Example:
         >>> merge({"failure_threshold": 3, "expiry": 5.0}, {"trip": CountWindow()})

@@ -11,10 +11,10 @@ from typing import Any
 
 import trio
 
-from brama.telemetry import ConfigError, unknown
+from brama.telemetry import ConfigError, is_real, unknown
 
 from .breaker import Breaker
-from .options import is_number, seconds, whole
+from .options import seconds, whole
 from .sources import Source
 
 __all__ = ["ErrorShare", "Hysteresis", "Latency", "Quality"]
@@ -148,7 +148,7 @@ class Quality(Source):
             raise ConfigError("lower", f"less than upper ({high})", low)
         if measure == "errors" and high > 1:
             raise ConfigError("upper", "a share above 0 and up to 1", high)
-        if not is_number(percentile) or not 0 < percentile <= 1:
+        if not is_real(percentile) or not 0 < percentile <= 1:
             raise ConfigError("percentile", "a number above 0 and up to 1", percentile)
         span = seconds("window", window)
         super().__init__(breaker, span / 12 if every is None else seconds("every", every))

@@ -13,11 +13,11 @@ from random import Random
 
 import attrs
 
-from brama.telemetry import ConfigError, unknown
+from brama.telemetry import ConfigError, is_real, unknown
 
 from .breaker import Breaker
 from .circuit import Circuit
-from .options import is_number, seconds, whole
+from .options import seconds, whole
 from .permit import Permit
 from .policy import Policy, check_policy
 from .shared import Shared
@@ -118,7 +118,7 @@ def failing_for(
 
 def intermittent(rate: float = 0.2, *, every: float = 0.5, lasts: float = 120.0) -> Scenario:
     """A share of the calls fails, by chance."""
-    if not is_number(rate) or not 0 <= rate <= 1:
+    if not is_real(rate) or not 0 <= rate <= 1:
         raise ConfigError("rate", "a number from 0 to 1", rate)
 
     def answer(_now: float, _number: int, random: Random) -> Response:

@@ -27,6 +27,7 @@ from brama.telemetry import Call, call, watching
 
 from .breaker import Breaker
 from .permit import RIDING, Bystander, Permit
+from .reason import Reason
 from .tracing import UnderWay
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class SpannedPermit(Permit):
 
     def failure(
         self,
-        reason: str | None = None,
+        reason: Reason = None,
         *,
         retry_after: float | timedelta | None = None,
         error_type: str | None = None,

@@ -24,12 +24,13 @@ from datetime import timedelta
 from math import isfinite
 from typing import overload
 
-from brama.telemetry import ConfigError
+from brama.telemetry import ConfigError, is_real
 
 from .circuit import Circuit
 from .events import Event
-from .options import check_reason, is_number, seconds, whole
+from .options import seconds, whole
 from .provider import Home, Stream, default_home
+from .reason import Reason, check_reason
 from .state import State, check_state
 
 __all__ = [
@@ -79,7 +80,7 @@ class FakeClock:
     __slots__ = ("_lock", "_now")
 
     def __init__(self, start: float = 0.0) -> None:
-        if not is_number(start) or not isfinite(start):
+        if not is_real(start) or not isfinite(start):
             raise ConfigError("start", "a number of seconds", start)
         self._lock = threading.Lock()
         self._now = float(start)
@@ -114,7 +115,7 @@ def set_state(
     state: State | str,
     *,
     scope: str | None = None,
-    reason: str | None = "test setup",
+    reason: Reason = "test setup",
     system: Home | None = None,
 ) -> Circuit:
     """Bring a circuit into a state, with the events that go with it; returns the circuit.
@@ -155,7 +156,7 @@ def add_failures(
     count: int,
     *,
     scope: str | None = None,
-    reason: str | None = "test failure",
+    reason: Reason = "test failure",
     system: Home | None = None,
 ) -> Circuit:
     """Report exactly `count` failures, which may be 0; returns the circuit.

@@ -83,6 +83,7 @@ from .metrics import truncated as truncations
 from .pools import count_pools, pool
 from .processing import Process, process
 from .publications import Publication, publish
+from .reals import is_real
 from .severity import Severity, SeverityProvider, provide_severity
 from .throttle import Throttle
 from .transitions import Change, transition
@@ -127,6 +128,7 @@ __all__ = [
     "follow",
     "handlers",
     "hook_names",
+    "is_real",
     "line",
     "metric_names",
     "names",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from brama.circuits import Circuit, Isolation, Status, Why
+from brama.circuits import Circuit, Isolation, Reason, Status, Why
 
 __all__ = ["ByName"]
 
@@ -46,7 +46,7 @@ class ByName:
         name: str,
         *,
         scope: str | None = None,
-        reason: str | None = None,
+        reason: Reason = None,
         error_type: str | None = None,
         error_code: str | int | None = None,
     ) -> None:
@@ -59,44 +59,42 @@ class ByName:
         name: str,
         *,
         scope: str | None = None,
-        reason: str | None = "manually opened",
+        reason: Reason = "manually opened",
         expires_in: float | timedelta | None = None,
     ) -> None:
         """Open it now; see `Circuit.open_circuit`."""
         self.get(name, scope=scope).open_circuit(reason, expires_in=expires_in)
 
     def close_circuit(
-        self, name: str, *, scope: str | None = None, reason: str | None = "manually closed"
+        self, name: str, *, scope: str | None = None, reason: Reason = "manually closed"
     ) -> None:
         """Close it now and forget its failures; see `Circuit.close_circuit`."""
         self.get(name, scope=scope).close_circuit(reason)
 
     def reset_circuit(
-        self, name: str, *, scope: str | None = None, reason: str | None = "manually reset"
+        self, name: str, *, scope: str | None = None, reason: Reason = "manually reset"
     ) -> None:
         """Close it now and forget all that led here; see `Circuit.reset_circuit`."""
         self.get(name, scope=scope).reset_circuit(reason)
 
     def force_open(
-        self, name: str, *, scope: str | None = None, reason: str | None = "forced open"
+        self, name: str, *, scope: str | None = None, reason: Reason = "forced open"
     ) -> None:
         """Refuse every call until another order; see `Circuit.force_open`."""
         self.get(name, scope=scope).force_open(reason)
 
-    def disable(
-        self, name: str, *, scope: str | None = None, reason: str | None = "disabled"
-    ) -> None:
+    def disable(self, name: str, *, scope: str | None = None, reason: Reason = "disabled") -> None:
         """Let every call pass, counted and not judged; see `Circuit.disable`."""
         self.get(name, scope=scope).disable(reason)
 
     def metrics_only(
-        self, name: str, *, scope: str | None = None, reason: str | None = "metrics only"
+        self, name: str, *, scope: str | None = None, reason: Reason = "metrics only"
     ) -> None:
         """Let every call pass and judge it, but never open; see `Circuit.metrics_only`."""
         self.get(name, scope=scope).metrics_only(reason)
 
     def isolate(
-        self, name: str, *, scope: str | None = None, reason: str | None = "isolated"
+        self, name: str, *, scope: str | None = None, reason: Reason = "isolated"
     ) -> Isolation:
         """Refuse every call until all who hold it let go; see `Circuit.isolate`."""
         return self.get(name, scope=scope).isolate(reason)

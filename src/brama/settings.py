@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from brama.circuits import (
+    ALIASES,
     OPTIONS,
     Fields,
     Options,
@@ -179,12 +180,20 @@ class Settings:
             if not variable.startswith(PREFIX) or not text.strip():
                 continue
             option = variable.removeprefix(PREFIX).lower()
-            option = "failure_threshold" if option == "max_attempts" else option
+            option = ALIASES.get(option, option)
             if option not in NUMBERS:
                 known = tuple(f"{PREFIX}{name.upper()}" for name in NUMBERS)
                 logger.warning("%s", unknown("a setting", variable, known))
                 continue
-            given[option] = _parse(variable, text.strip(), NUMBERS[option])
+            value = _parse(variable, text.strip(), NUMBERS[option])
+            if option in given and given[option] != value:
+                raise ConfigError(
+                    variable,
+                    f"left out, or the same as {PREFIX}{option.upper()}, of which it is another "
+                    f"spelling ({given[option]!r})",
+                    value,
+                )
+            given[option] = value
             _check(variable, option, given[option])
         try:
             return cls(**given)

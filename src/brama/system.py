@@ -49,6 +49,7 @@ from brama.circuits import (
     Overview,
     Policy,
     Publish,
+    Reason,
     Shared,
     Sources,
     State,
@@ -423,9 +424,7 @@ class System(ByName):
         """The status of all members of a group; see `brama.group_status`."""
         return self._groups.status(name, scope=scope)
 
-    def group_failure(
-        self, name: str, *, scope: str | None = None, reason: str | None = None
-    ) -> int:
+    def group_failure(self, name: str, *, scope: str | None = None, reason: Reason = None) -> int:
         """Report a failure to all members of a group; see `brama.group_failure`."""
         return self._groups.failure(name, reason, scope=scope)
 

@@ -22,6 +22,7 @@ from brama.circuits import (
     Options,
     Overview,
     Policy,
+    Reason,
     State,
     Status,
     Why,
@@ -111,8 +112,8 @@ def circuit(
         pinned: never removed for being idle.
 
     Raises:
-        ConfigError: a wrong name, kind or option, or one that contradicts those of the circuit that
-            is there.
+        ConfigError: a wrong name, kind or option, or one (or metadata) that contradicts those of
+            the circuit that is there.
 
     Threads: any; so for all functions here.
     """
@@ -154,7 +155,7 @@ def failure(
     name: str,
     *,
     scope: str | None = None,
-    reason: str | None = None,
+    reason: Reason = None,
     error_type: str | None = None,
     error_code: str | int | None = None,
 ) -> None:
@@ -341,7 +342,7 @@ def group_status(name: str, *, scope: str | None = None) -> GroupStatus:
     return default_system().group_status(name, scope=scope)
 
 
-def group_failure(name: str, *, scope: str | None = None, reason: str | None = None) -> int:
+def group_failure(name: str, *, scope: str | None = None, reason: Reason = None) -> int:
     """Report a failure to every registered member of a group: what they have in common is down.
 
     Each counts it as one failure, as if reported by `failure`; whether it opens is its own policy's
@@ -360,7 +361,7 @@ def open_circuit(
     name: str,
     *,
     scope: str | None = None,
-    reason: str | None = "manually opened",
+    reason: Reason = "manually opened",
     expires_in: float | timedelta | None = None,
 ) -> None:
     """Open a circuit now; see `Circuit.open_circuit`.
@@ -372,7 +373,7 @@ def open_circuit(
 
 
 def close_circuit(
-    name: str, *, scope: str | None = None, reason: str | None = "manually closed"
+    name: str, *, scope: str | None = None, reason: Reason = "manually closed"
 ) -> None:
     """Close a circuit now and forget its failures.
 
@@ -383,7 +384,7 @@ def close_circuit(
 
 
 def reset_circuit(
-    name: str, *, scope: str | None = None, reason: str | None = "manually reset"
+    name: str, *, scope: str | None = None, reason: Reason = "manually reset"
 ) -> None:
     """Close a circuit now and forget all that led here.
 
@@ -393,7 +394,7 @@ def reset_circuit(
     default_system().reset_circuit(name, scope=scope, reason=reason)
 
 
-def force_open(name: str, *, scope: str | None = None, reason: str | None = "forced open") -> None:
+def force_open(name: str, *, scope: str | None = None, reason: Reason = "forced open") -> None:
     """Refuse every call until another order; no clock and no probe ends it.
 
     Raises:
@@ -402,7 +403,7 @@ def force_open(name: str, *, scope: str | None = None, reason: str | None = "for
     default_system().force_open(name, scope=scope, reason=reason)
 
 
-def disable(name: str, *, scope: str | None = None, reason: str | None = "disabled") -> None:
+def disable(name: str, *, scope: str | None = None, reason: Reason = "disabled") -> None:
     """Let every call pass, counted and not judged, until another order.
 
     Raises:
@@ -411,9 +412,7 @@ def disable(name: str, *, scope: str | None = None, reason: str | None = "disabl
     default_system().disable(name, scope=scope, reason=reason)
 
 
-def metrics_only(
-    name: str, *, scope: str | None = None, reason: str | None = "metrics only"
-) -> None:
+def metrics_only(name: str, *, scope: str | None = None, reason: Reason = "metrics only") -> None:
     """Let every call pass and judge it, but never open; see `Circuit.metrics_only`.
 
     Raises:
@@ -422,7 +421,7 @@ def metrics_only(
     default_system().metrics_only(name, scope=scope, reason=reason)
 
 
-def isolate(name: str, *, scope: str | None = None, reason: str | None = "isolated") -> Isolation:
+def isolate(name: str, *, scope: str | None = None, reason: Reason = "isolated") -> Isolation:
     """Refuse every call until this handle and those of all others are released.
 
     Example:

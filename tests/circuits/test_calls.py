@@ -182,3 +182,16 @@ def test_a_partial_method_is_guarded_where_it_is_defined(world):
     client = Client()
     assert client.get("/") == (client, "GET", "/")
     assert circuit.status().successes == 1
+
+
+def test_call_hands_every_keyword_on_whatever_its_name(world):
+    given = {"self": 1, "function": 2, "probe": 3}
+    assert world.circuit().call(dict, **given) == given
+
+
+async def test_acall_hands_every_keyword_on_whatever_its_name(world):
+    async def echo(**given: int) -> dict[str, int]:
+        return given
+
+    given = {"function": 2, "probe": 3}
+    assert await world.circuit().acall(echo, **given) == given

@@ -6,11 +6,15 @@ import copy
 import pickle
 import threading
 import time
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
 from brama.circuits import (
     Catalogue,
+    Circuit,
     ConsecutiveFailures,
     CountWindow,
     Policy,
@@ -71,6 +75,10 @@ def test_the_same_or_no_options_give_the_same_circuit(catalogue):
         ({"failure_treshold": 3}, "Did you mean 'failure_threshold'?"),
         ({"expiry": -1}, "expiry must be a number of seconds > 0, got: -1"),
         ({"scope": ""}, "scope must be 1 to 255 printable characters"),
+        ({"scope": "  "}, "scope must be 1 to 255 printable characters, and not blanks alone"),
+        ({"metadata": {"team": "b"}}, "metadata of circuit 'search' must be {}, which it has"),
+        ({"max_attempts": 2, "failure_threshold": 3}, "max_attempts is another word for it"),
+        ({"expiry": len}, "expiry_strategy of circuit 'search' must be 'fixed', which it has"),
     ],
 )
 def test_what_contradicts_or_is_wrong_is_refused_where_it_is_given(catalogue, options, says):
@@ -80,7 +88,7 @@ def test_what_contradicts_or_is_wrong_is_refused_where_it_is_given(catalogue, op
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", "a\nb", "x" * 256, 5, None])
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 256, 5, None])
 @requirement("BR-03", "B17")
 def test_a_wrong_name_is_refused(catalogue, name):
     with pytest.raises(ConfigError, match="name must be"):
@@ -174,6 +182,64 @@ def test_configuring_one_option_leaves_the_others_and_the_state(catalogue):
     status = circuit.status()
     assert (status.failure_threshold, status.expiry, status.failure_count) == (3, 7.0, 1)
     assert circuit._breaker.policy.half_open_timeout == 7.0
+
+
+def test_metadata_may_be_repeated_and_left_out(catalogue):
+    circuit = catalogue.circuit("search", metadata={"team": "a"})
+    assert catalogue.circuit("search", metadata={"team": "a"}) is circuit
+    assert catalogue.circuit("search") is circuit
+    with pytest.raises(ConfigError, match=r"must be \{'team': 'a'\}, which it has, got: \{\}"):
+        catalogue.circuit("search", metadata={})
+    assert circuit.status().metadata == {"team": "a"}
+
+
+@pytest.mark.parametrize("word", ["expiry", "expiry_strategy"])
+def test_a_function_as_the_expiry_may_be_repeated_in_either_spelling(catalogue, word):
+    def longer(attempt: int, _outcome: object) -> float:
+        return 10.0 * attempt
+
+    def other(_attempt: int, _outcome: object) -> float:
+        return 1.0
+
+    circuit = catalogue.circuit("search", failure_threshold=1, expiry=longer)
+    assert catalogue.circuit("search", **{word: longer}) is circuit
+    with pytest.raises(ConfigError, match="expiry_strategy of circuit 'search'"):
+        catalogue.circuit("search", **{word: other})
+    circuit.failure()
+    assert circuit.status().retry_after == pytest.approx(10.0, abs=1.0)
+
+
+def test_a_function_as_the_expiry_replaces_the_strategy_of_the_defaults_and_the_other_way_round():
+    def shortly(_attempt: int, _outcome: object) -> float:
+        return 1.0
+
+    catalogue = Catalogue(Shared(), lambda: {"expiry_strategy": "progressive"})
+    assert catalogue.circuit("search", expiry=shortly).policy.expiry_strategy is shortly
+    catalogue.configure("search", expiry_strategy="fixed")
+    assert catalogue.get("search").policy.expiry_strategy == "fixed"
+    assert catalogue.get("search").policy.expiry == 60.0
+
+
+def test_two_words_for_one_option_may_say_the_same(catalogue):
+    circuit = catalogue.circuit("search", max_attempts=2, failure_threshold=2)
+    assert circuit.status().failure_threshold == 2
+
+
+def test_a_circuit_is_not_made_by_its_class():
+    with pytest.raises(TypeError, match=r"made by brama.circuit\(name, ...\).* got: 'search'"):
+        Circuit("search")
+
+
+@pytest.mark.parametrize("given", [Fraction(5, 2), Decimal("2.5"), timedelta(seconds=2.5)])
+def test_seconds_may_be_any_real_number(catalogue, given):
+    assert catalogue.circuit("search", expiry=given).policy.expiry == 2.5
+
+
+@pytest.mark.parametrize("given", [timedelta(seconds=-1), Decimal("NaN"), Decimal("sNaN"), "5"])
+def test_an_error_shows_the_duration_as_it_was_given(catalogue, given):
+    with pytest.raises(ConfigError) as caught:
+        catalogue.circuit("search", expiry=given)
+    assert caught.value.got is given
 
 
 @requirement("B2")

@@ -100,8 +100,26 @@ def test_reporting_nothing_adds_nothing(world):
 
 @pytest.mark.parametrize("method", ["failure", "open_circuit", "close_circuit", "reset_circuit"])
 def test_a_reason_is_text(world, method):
-    with pytest.raises(ConfigError, match="reason must be a str or None, got: OSError"):
-        getattr(world.circuit(), method)(OSError())
+    with pytest.raises(ConfigError, match="reason must be a str, an exception or None, got: 5"):
+        getattr(world.circuit(), method)(5)
+
+
+@pytest.mark.parametrize("method", ["failure", "open_circuit", "force_open", "isolate"])
+def test_an_exception_as_a_reason_is_described(world, method):
+    circuit = world.circuit(failure_threshold=1)
+    getattr(circuit, method)(ConnectionError("no route"))
+    assert circuit.status().reason == "ConnectionError: no route"
+
+
+def test_an_exception_that_a_report_gives_is_shown_to_the_functions_of_the_policy(world):
+    seen = []
+    circuit = world.circuit(
+        failure_threshold=1, expiry=lambda attempt, outcome: seen.append(outcome.error)
+    )
+    error = TimeoutError("no answer")
+    circuit.failure(error)
+    assert circuit.state is State.OPEN
+    assert seen == [error]
 
 
 # Control by hand

@@ -251,3 +251,24 @@ async def test_a_cancelled_scope_does_not_replace_the_exception_that_leaves_the_
 def test_a_circuit_itself_is_no_context_manager(world):
     with pytest.raises(TypeError), world.circuit():
         pass
+
+
+def test_an_exception_as_the_reason_of_a_failure_is_described_and_shown(world):
+    seen = []
+    circuit = world.circuit(
+        failure_threshold=1, expiry=lambda attempt, outcome: seen.append(outcome.error)
+    )
+    error = TimeoutError("no answer")
+    with circuit.guard() as permit:
+        permit.failure(reason=error)
+    assert circuit.status().reason == "TimeoutError: no answer"
+    assert seen == [error]
+
+
+def test_an_exception_that_was_reported_inside_and_raised_is_one_failure(world):
+    circuit = world.circuit(failure_threshold=5)
+    with pytest.raises(TimeoutError), circuit.guard(), circuit.guard() as permit:
+        error = TimeoutError("no answer")
+        permit.failure(error)
+        raise error
+    assert circuit.status().failure_count == 1

@@ -128,9 +128,8 @@ def test_the_bounds_of_every_option_are_tested():
     [(option, expected, got) for option, (expected, bad) in BAD.items() for got in bad],
 )
 def test_a_value_out_of_bounds_is_refused_by_name_bound_and_value(option, expected, got):
-    shown = got.total_seconds() if isinstance(got, timedelta) else got
     with pytest.raises(
-        ConfigError, match=f"^{option} must be {re.escape(expected)}, got: {re.escape(repr(shown))}"
+        ConfigError, match=f"^{option} must be {re.escape(expected)}, got: {re.escape(repr(got))}"
     ) as caught:
         Policy(**{option: got})
     assert isinstance(caught.value, ValueError)
@@ -287,7 +286,9 @@ def test_names_of_up_to_255_printable_characters_are_accepted(name):
 @requirement("BR-03")
 @pytest.mark.parametrize("name", ["", "x" * 256, "a\nb", "\x00"])
 def test_other_names_are_refused(name):
-    with pytest.raises(ConfigError, match="name must be 1 to 255 printable characters, got: "):
+    with pytest.raises(
+        ConfigError, match="name must be 1 to 255 printable characters, and not blanks"
+    ):
         check_name("name", name)
 
 

@@ -83,6 +83,13 @@ def test_variables_that_contradict_each_other_are_refused():
         Settings.from_environment({"BRAMA_MAX_EXPIRY": "1", "BRAMA_INITIAL_EXPIRY": "2"})
 
 
+def test_two_variables_for_one_option_must_say_the_same():
+    variables = {"BRAMA_MAX_ATTEMPTS": "2", "BRAMA_FAILURE_THRESHOLD": "2"}
+    assert Settings.from_environment(variables).options == {"failure_threshold": 2}
+    with pytest.raises(ConfigError, match="BRAMA_MAX_ATTEMPTS must be left out, or the same as"):
+        Settings.from_environment({**variables, "BRAMA_FAILURE_THRESHOLD": "3"})
+
+
 @pytest.mark.parametrize(
     "variables",
     [
