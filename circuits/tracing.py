@@ -73,7 +73,7 @@ class Traced(Protocol):
 
 
 # Invariant: whoever makes the span of a record holds it. Not to be waited for without end, for
-# the processors of an SDK run inside, and reentrant, for one of them might be guarded.
+# the processors of an SDK and enrichers run inside, and reentrant, for one might be guarded.
 _making = threading.RLock()
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import attrs
 
 from brama.circuits import Event
-from brama.telemetry import attached, execute, hook_names
+from brama.telemetry import attached, execute, hook_names, line
 
 __all__ = [
     "Letter",
@@ -49,8 +49,11 @@ def say_dead(subscription: str, letters: Iterable[Letter]) -> None:
         what = f"{first.event} of connection {first.connection!r}"
         if len(letter.events) > 1:
             what = f"a batch of {len(letter.events)} events from {what} on"
-        log = logger.error if any(one.critical for one in letter.events) else logger.warning
-        log(
+        line(
+            logger,
+            hook_names.EVENT_DROPPED,
+            "error" if any(one.critical for one in letter.events) else "warning",
+            _about(subscription, "handler_failed", first.event),
             "dead letter: %s could not be delivered to subscription %s "
             "and is given up after %d failure(s)",
             what,
@@ -67,7 +70,11 @@ def say_overflow(
 ) -> None:
     """The backlog was full, and `lost` were dropped over `event`; said aloud the first time."""
     if first:
-        logger.warning(
+        line(
+            logger,
+            hook_names.EVENT_DROPPED,
+            "warning",
+            _about(subscription, "overflow", event),
             "subscription %s does not keep up: %d events are waiting, and some are dropped "
             "(overflow=%r); make its handler faster or subscribe to fewer events",
             subscription,
@@ -90,7 +97,11 @@ def say_spilled(subscription: str, waiting: int) -> None:
 def say_disconnected(subscription: str, lost: int) -> None:
     """The backlog was full, and its owner wants it to end then."""
     announce_loss(subscription, "overflow", count=lost)
-    logger.warning(
+    line(
+        logger,
+        hook_names.EVENT_DROPPED,
+        "warning",
+        _about(subscription, "overflow"),
         "subscription %s is disconnected: it does not keep up, and %d events are lost to it",
         subscription,
         lost,
@@ -110,13 +121,17 @@ def say_failing(subscription: str, error: BaseException, times: int) -> None:
 
 def say_quarantined(subscription: str, lost: int) -> None:
     """Its handler failed too often, and gets nothing any more."""
-    _announce(
-        hook_names.SUBSCRIPTION_QUARANTINED,
-        {"system_time": time.time()},
-        {"subscription": subscription, "reason": "its handler failed too often"},
-    )
+    about: dict[str, str | None] = {
+        "subscription": subscription,
+        "reason": "its handler failed too often",
+    }
+    _announce(hook_names.SUBSCRIPTION_QUARANTINED, {"system_time": time.time()}, about)
     announce_loss(subscription, "quarantined", count=lost)
-    logger.critical(
+    line(
+        logger,
+        hook_names.SUBSCRIPTION_QUARANTINED,
+        "critical",
+        about,
         "subscription %s is quarantined: its handler failed too often within a minute; "
         "%d events that waited are lost to it. Mend the handler and subscribe again",
         subscription,
@@ -128,8 +143,15 @@ def say_ended(subscription: str, why: str, lost: int) -> None:
     """Whoever it delivered to is gone."""
     if lost:
         announce_loss(subscription, "ended", count=lost)
-        logger.warning(
-            "subscription %s has ended: %s; %d events are dead letters", subscription, why, lost
+        line(
+            logger,
+            hook_names.EVENT_DROPPED,
+            "warning",
+            _about(subscription, "ended"),
+            "subscription %s has ended: %s; %d events are dead letters",
+            subscription,
+            why,
+            lost,
         )
 
 
@@ -144,8 +166,12 @@ def announce_loss(
         _announce(
             hook_names.EVENT_DROPPED,
             {"system_time": time.time(), "count": count},
-            {"event": event, "subscription": subscription, "reason": reason},
+            _about(subscription, reason, event),
         )
+
+
+def _about(subscription: str, reason: Loss, event: str | None = None) -> dict[str, str | None]:
+    return {"event": event, "subscription": subscription, "reason": reason}
 
 
 def _announce(event: str, measurements: dict[str, float], metadata: dict[str, str | None]) -> None:

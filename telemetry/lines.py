@@ -48,6 +48,7 @@ def line(
     metadata: Metadata,
     text: str,
     *values: object,
+    exc_info: BaseException | None = None,
     **extra: Any,
 ) -> None:
     """Write the line that tells of an occurrence, as graded and enriched by the application.
@@ -61,13 +62,13 @@ def line(
         event: the occurrence, by whose name it is enriched and graded.
         severity: unless a severity provider says otherwise.
         metadata: what enrichers and severity providers are given.
-        text, values: as for `logging`.
+        text, values, exc_info: as for `logging`.
         extra: attributes of the record. What enrichers add stands in ``brama_added``, a dict, and
             behind the text.
     """
     level = level_of(logger, event, severity, metadata)
     if level is not None:
-        _write(logger, level, event, metadata, text, values, extra)
+        _write(logger, level, event, metadata, text, values, extra, exc_info)
 
 
 def _write(
@@ -78,13 +79,14 @@ def _write(
     text: str,
     values: tuple[object, ...],
     extra: dict[str, Any],
+    exc_info: BaseException | None = None,
 ) -> None:
     added = adornment(event, metadata)
     if added:
         text += " [%s]"
         values = (*values, " ".join(f"{name}={value!s}" for name, value in added.items()))
         extra = {**extra, "brama_added": added}
-    logger.log(level, text, *values, extra=extra)
+    logger.log(level, text, *values, extra=extra, exc_info=exc_info)
 
 
 def state_changed(severity: Severity, metadata: Metadata, *, trace: str | None = None) -> None:

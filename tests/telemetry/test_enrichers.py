@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
+from brama.notifier.losses import say_overflow, say_quarantined
 from brama.telemetry import (
     ConfigError,
     Telemetry,
@@ -431,6 +432,22 @@ def test_any_occurrence_can_have_a_line(caplog: pytest.LogCaptureFixture) -> Non
         logging.ERROR,
         "Oslo closed [shop.tenant=acme]",
     )
+
+
+def test_the_line_of_a_quarantined_subscription_can_be_silenced_and_of_a_loss_be_graded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def graded(event: str, severity: str, metadata: Any) -> str | None:
+        return "off" if event == hook_names.SUBSCRIPTION_QUARANTINED else "debug"
+
+    caplog.set_level(logging.DEBUG, "brama.notifier")
+    provide_severity("mine", "brama.notification.*", graded)
+    enrich("tenant", hook_names.EVENT_DROPPED, tenant)
+    say_quarantined("pager", 3)
+    say_overflow("pager", "success", 1, 10, "drop_oldest", first=True)
+    (record,) = caplog.records
+    assert record.levelno == logging.DEBUG
+    assert record.getMessage().endswith("[shop.tenant=acme]")
 
 
 def test_a_line_below_the_level_of_its_logger_asks_no_enricher() -> None:
