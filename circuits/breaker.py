@@ -43,6 +43,7 @@ from .events import Event, severity_of, utc
 from .evidence import Cause, Incident, Why
 from .explain import explain
 from .fault import STAMP, Fault
+from .feed import CAME, WENT
 from .fields import Fields
 from .generation import NOT_WATCHED, NOTHING_FLIES, Generation, Meter, value
 from .machine import NEVER, PASSING
@@ -57,13 +58,17 @@ __all__ = ["Breaker"]
 NO_SPAN = nullcontext()
 
 
+_in_trio_task = trio.lowlevel.in_trio_task
+_running_loop = asyncio._get_running_loop
+
+
 def _caller() -> tuple[int, int]:
     """The calling thread, and the task if it runs one: nested entries have both in common."""
     thread = threading.get_ident()
-    if trio.lowlevel.in_trio_task():
+    if _in_trio_task():
         return thread, id(trio.lowlevel.current_task())
     # Where no loop runs, asking for the task makes an exception, which costs more than the rest.
-    loop = asyncio._get_running_loop()
+    loop = _running_loop()
     return thread, 0 if loop is None else id(asyncio.current_task(loop))
 
 
@@ -497,7 +502,8 @@ class Breaker(Controls):
         now = self.shared.clock()
         with self.lock:
             self.registered = True
-            self.shared.feed.came(self.key, self.state, self.registered_at)
+            entry = (CAME, self.key, self.state, self.state, None, self.registered_at)
+            self.shared.tray.leave(entry)
             self._announce(("registration", "connection_registered"), now)
             self._readmit()
             return self._unrung()
@@ -520,7 +526,8 @@ class Breaker(Controls):
         self.meter = None
         self.reopen_at = NEVER
         self.registered = False
-        self.shared.feed.went(self.key, self.state, self.shared.wall())
+        entry = (WENT, self.key, self.state, self.state, None, self.shared.wall())
+        self.shared.tray.leave(entry)
         self._announce((event,), now)
         self._next_generation(now)
 
@@ -581,8 +588,6 @@ class Breaker(Controls):
         if rare is not None:
             rare.asked = rare.held = rare.outcomes = rare.waiters = None
             rare.watching = rare.wake = False
-        if self.registered and self.state is not State.CLOSED:
-            self.shared.feed.astray[self.key] = self.state
         self._readmit()
 
     # Reading

@@ -14,7 +14,7 @@ from .policy import Policy
 from .trip import AnyOf, TimeWindow, TripPolicy
 from .windows import ALWAYS, Judge, judges_of
 
-__all__ = ["Generation", "Meter", "Retired", "Totals", "new_generation", "value"]
+__all__ = ["UNUSED", "Generation", "Meter", "Retired", "Totals", "new_generation", "value"]
 
 NONE: dict[int, Any] = {}  # for those who never keep anything
 NOTHING_FLIES = inf
@@ -169,9 +169,9 @@ class Retired:
 
     __slots__ = ("generation", "settled")
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Generation, succeeded: int) -> None:
         self.generation = generation
-        self.settled = value(generation.succeeded) + generation.failed + generation.ignored
+        self.settled = succeeded + generation.failed + generation.ignored
 
     def fold_into(self, totals: Totals) -> bool:
         """Count it in if none of its calls is out and none can begin any more; whether it was.
@@ -206,4 +206,4 @@ def _references(retired: Retired) -> int:
     return getrefcount(retired.generation)
 
 
-ALONE = _references(Retired(Generation(0)))  # the count differs between Pythons
+ALONE = _references(Retired(Generation(0), 0))  # the count differs between Pythons

@@ -17,10 +17,12 @@ from .connection_kind import ConnectionKind
 from .evidence import KEPT, Seen
 from .expiry import open_for
 from .fault import NO_FAULT, Fault, fault_of
+from .feed import MOVED
 from .fields import Fields
 from .generation import (
     NOT_WATCHED,
     NOTHING_FLIES,
+    UNUSED,
     Generation,
     Meter,
     Retired,
@@ -313,7 +315,7 @@ class Machine(Recorder):
         # One reading: a success between two of them would end no row of failures.
         seen = value(generation.succeeded)
         if seen != self._seen:
-            self._look_at_successes(now)
+            self._look_at_successes(now, seen)
             self._failures = 0
         self._failures += 1
         self._seen = seen
@@ -450,13 +452,17 @@ class Machine(Recorder):
             wait = self._retry_after(now)
             self._tell("call_rejected", {"retry_after": wait, "reason": self.reason}, now)
 
-    def _look_at_successes(self, now: float) -> None:
+    def _look_at_successes(self, now: float, seen: int | None = None) -> None:
         """Note that there were some since the last look: a fast call reads no clock.
+
+        Args:
+            seen: how many there were, if it was just read: that costs as much as the rest.
 
         Threads: the sweep looks without the lock; at worst the time is then that of its look.
         """
         generation = self.current
-        seen = value(generation.succeeded)
+        if seen is None:
+            seen = value(generation.succeeded)
         good = (generation.number << 48) + seen
         if good != self._good:
             self._good = good
@@ -663,7 +669,8 @@ class Machine(Recorder):
             self._transition_at = self.shared.wall()
             self._moved_by = reason
             if self.registered:
-                self.shared.feed.moved(self.key, previous, new, reason, self._transition_at)
+                at = self._transition_at
+                self.shared.tray.leave((MOVED, self.key, previous, new, reason, at))
         self._since = now
         self._free_place()
         rare = self._rare
@@ -719,13 +726,16 @@ class Machine(Recorder):
 
     def _next_generation(self, now: float, *, keep: bool = False) -> None:
         """Begin a new generation; `keep` has its judge go on with what the old one has seen."""
-        self._look_at_successes(now)
         self._forget_settled()
         old = self.current
-        retired = self._retired
-        if retired is None:
-            retired = self._retired = []
-        retired.append(Retired(old))
+        # Else nobody has ever held it, and nothing was counted.
+        if old.started is not UNUSED:
+            seen = value(old.succeeded)
+            self._look_at_successes(now, seen)
+            retired = self._retired
+            if retired is None:
+                retired = self._retired = []
+            retired.append(Retired(old, seen))
         judge: Judge | None = None
         if keep and type(old) is Meter and old.judge is not None:
             judge = old.judge
@@ -735,7 +745,7 @@ class Machine(Recorder):
         else:
             self.current = Generation(old.number + 1, shut=self.state in GATED)
         self._seen = 0
-        if judge is None and self._failures:
+        if judge is None and self._failures and type(self.current) is Meter:
             self._resume_row()
         self._probes = None
         self._probe_successes = 0

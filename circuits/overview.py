@@ -27,7 +27,8 @@ from brama.telemetry import (
 
 from .breaker import Breaker
 from .catalogue import Catalogue
-from .options import check_scope, seconds, whole
+from .feed import Feed
+from .options import Key, check_scope, seconds, whole
 from .roster import SHARDS
 from .state import State, check_state
 from .summary import CircuitSummary, Transition, error_rate
@@ -161,6 +162,7 @@ class Survey:
         self._catalogue = catalogue
         self._shared = catalogue.shared
         self.sums = Sums(catalogue.shard, self._shared.wall)
+        self._feed = Feed(lambda: self._shared.tray, self._scan)
         self._pools: tuple[object, Mapping[str, int]] = (None, {})
         self._bury = self._shared.gone
         self._shared.gone = self._gone
@@ -172,6 +174,7 @@ class Survey:
     def after_fork(self) -> None:
         """In the child: all circuits count from nothing."""
         self.sums.after_fork()
+        self._feed.after_fork()
 
     # All of them
 
@@ -183,9 +186,9 @@ class Survey:
         moves = whole("recent", recent, least=0)
         since = self._shared.wall() - seconds("within", within, zero=True)
         now = self._shared.clock()
-        feed = self._shared.feed
-        version = feed.version
-        astray = self._astray()
+        feed = self._feed
+        version, members, keys = feed.look()
+        astray = self._at(keys)
         elsewhere = self._by_pool(astray, now)
         total = len(self._catalogue)
         states = dict.fromkeys((state.value for state in State), 0)
@@ -197,7 +200,7 @@ class Survey:
             version=version,
             circuits=total,
             states=MappingProxyType(states),
-            pools=MappingProxyType(self._pools_with(elsewhere)),
+            pools=MappingProxyType(self._pools_with(elsewhere, members)),
             worst=self._worst(astray, count, since, now) if count else (),
             recent=tuple(
                 Transition(
@@ -209,7 +212,7 @@ class Survey:
                     at=at,
                     version=number,
                 )
-                for number, _, (scope, name), previous, new, reason, at in feed.last(moves)
+                for number, (_, (scope, name), previous, new, reason, at) in feed.last(moves)
             ),
             totals=self.sums.look(ADDING),
             dropped=MappingProxyType(
@@ -218,10 +221,18 @@ class Survey:
             telemetry=telemetry_health(),
         )
 
-    def _astray(self) -> list[Breaker]:
-        """The circuits that are not closed, or were not a moment ago."""
+    def _scan(self) -> dict[Key, State]:
+        """All circuits that are not closed."""
+        found: dict[Key, State] = {}
+        for number in range(SHARDS):
+            for circuit in self._catalogue.shard(number):
+                breaker = circuit._breaker
+                if (state := breaker.state) is not State.CLOSED:
+                    found[breaker.key] = state
+        return found
+
+    def _at(self, keys: list[Key]) -> list[Breaker]:
         at = self._catalogue.at
-        keys = list(self._shared.feed.astray)
         return [circuit._breaker for key in keys if (circuit := at(key)) is not None]
 
     def _by_pool(self, astray: list[Breaker], now: float) -> Mapping[tuple[str, str], int]:
@@ -237,9 +248,11 @@ class Survey:
             for pool, number in count_pools(names).items()
         }
 
-    def _pools_with(self, elsewhere: Mapping[tuple[str, str], int]) -> dict[str, Mapping[str, int]]:
+    def _pools_with(
+        self, elsewhere: Mapping[tuple[str, str], int], members: int
+    ) -> dict[str, Mapping[str, int]]:
         found: dict[str, dict[str, int]] = {}
-        for pool, number in self._pool_sizes().items():
+        for pool, number in self._pool_sizes(members).items():
             found[pool] = {"closed": number}
         for (pool, state), number in elsewhere.items():
             states = found.setdefault(pool, {"closed": 0})
@@ -247,9 +260,8 @@ class Survey:
             states["closed"] = max(0, states["closed"] - number)
         return {pool: MappingProxyType(states) for pool, states in sorted(found.items())}
 
-    def _pool_sizes(self) -> Mapping[str, int]:
+    def _pool_sizes(self, members: int) -> Mapping[str, int]:
         """How many circuits each pool has: known until one comes or goes."""
-        members = self._shared.feed.members
         known, sizes = self._pools
         if known != members:
             counted: Counter[str] = Counter()
@@ -299,10 +311,10 @@ class Survey:
             check_scope(scope)
         after = None if cursor is None else _place(cursor)
         now = self._shared.clock()
-        version = self._shared.feed.version
+        version, _, astray = self._feed.look()
         found: list[Breaker] = []
         matching = 0
-        for breakers in self._pieces(wanted):
+        for breakers in self._pieces(wanted, astray):
             some = breakers if wanted is None else _in_state(breakers, wanted, now)
             if scope is not ...:
                 some = [breaker for breaker in some if breaker.scope == scope]
@@ -327,10 +339,10 @@ class Survey:
             version=version,
         )
 
-    def _pieces(self, wanted: State | None) -> Iterable[list[Breaker]]:
+    def _pieces(self, wanted: State | None, astray: list[Key]) -> Iterable[list[Breaker]]:
         """The circuits among which those of that state are, a part at a time."""
         if wanted is not None and wanted is not State.CLOSED:
-            yield self._astray()
+            yield self._at(astray)
             return
         for number in range(SHARDS):
             yield list(map(_breaker, self._catalogue.shard(number)))
@@ -340,24 +352,21 @@ class Survey:
     def changes(self, since: int | None = None, *, limit: int = PAGE) -> Changes:
         """What has changed since that version; see `brama.changes`."""
         limit = whole("limit", limit)
-        feed = self._shared.feed
-        if since is None:
-            return Changes(version=feed.version, complete=False)
-        present = feed.version  # first: what comes meanwhile is for the next time
-        entries = feed.since(whole("since", since, least=0))
+        asked = -1 if since is None else whole("since", since, least=0)
+        present, entries = self._feed.since(asked)
         if entries is None:
             return Changes(version=present, complete=False)
         now = self._shared.clock()
         changed: dict[tuple[str | None, str], None] = {}
         more = False
-        version = since
-        for entry in entries:
-            key = entry[2]
+        version = asked
+        for number, entry in entries:
+            key = entry[1]
             if key not in changed and len(changed) >= limit:
                 more = True
                 break
             changed[key] = None
-            version = entry[0]
+            version = number
         found = [(key, self._catalogue.at(key)) for key in changed]
         return Changes(
             version=version,

@@ -141,8 +141,11 @@ class Recorder:
 
     def _turn(self, record: Record, state: State) -> None:
         if state in GATED:
-            self.turn = None if record.context is None else record
-            record.evidence = self._evidence()
+            if record.context is None:
+                self.turn = None  # nobody is tracing
+            else:
+                self.turn = record
+                record.evidence = self._evidence()
         elif state is not State.HALF_OPEN:
             self.turn = None
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 from brama.telemetry import follow, watching
 
 from .connection_kind import ConnectionKind
-from .feed import Feed
+from .feed import Tray
 from .fields import Fields
 from .generation import Generation
 from .orders import Ordered
@@ -69,7 +69,7 @@ class Shared:
         bypass: while the circuits are deactivated, what all calls pass through, uncounted.
         sources: where heartbeats, polls and the like are looked after.
         revive: asked to register a breaker again that was unregistered and is used.
-        feed: what has changed of late, and which circuits are not closed.
+        tray: where circuits leave what has changed, for whoever looks at all of them.
         pulses: of the process and its loops, while calls are under way that ask for them.
         metadata: of every circuit: where this process is, and what it belongs to.
         leaked: calls that ended without a word, not yet settled: neutral outcomes, and permits
@@ -87,7 +87,6 @@ class Shared:
         "bell",
         "bypass",
         "clock",
-        "feed",
         "gone",
         "heads",
         "interest",
@@ -101,6 +100,7 @@ class Shared:
         "source",
         "sources",
         "stripes",
+        "tray",
         "wall",
         "watched",
         "watched_refusals",
@@ -157,7 +157,7 @@ class Shared:
         self._epoch = int(self.wall() * 1000)
         self.heads: dict[tuple[str | None, str], tuple[int, int]] = {}
         self.pulses = Pulses()
-        self.feed = Feed()
+        self.tray = Tray()
 
     def resume(self, heads: dict[tuple[str | None, str], tuple[int, int]]) -> None:
         """The first circuit of each of these keys goes on with these numbers."""

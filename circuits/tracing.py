@@ -23,6 +23,7 @@ from brama.telemetry import (
     execute,
     failed,
     hook_names,
+    in_unsampled,
     pool,
     refused,
     succeeded,
@@ -141,7 +142,7 @@ def tell_refusal(breaker: Traced, state: str, wait: float, reason: str | None) -
     Of a call that has a span the refusal is that span's outcome.
     """
     gate = watching.gate
-    if gate is not None and gate.holds_back():
+    if gate is not None and (gate.holds_back() or in_unsampled()):
         return
     mine = spanned(breaker)
     cause = _cause(breaker)

@@ -58,7 +58,7 @@ from .beacon import beacon
 from .bus import Attachment
 from .call import Call, call
 from .calls import failed, refused, succeeded
-from .context import capture, context_of, traceparent
+from .context import capture, context_of, in_unsampled, traceparent
 from .enrichers import Enricher, MetricEnricher, enrich, enrich_metrics
 from .errors import BramaError, ConfigError, unknown
 from .faults import error_type
@@ -128,6 +128,7 @@ __all__ = [
     "follow",
     "handlers",
     "hook_names",
+    "in_unsampled",
     "is_real",
     "line",
     "metric_names",

@@ -17,7 +17,7 @@ from brama.circuits import (
     TimeWindow,
     any_of,
 )
-from brama.circuits.feed import Feed
+from brama.circuits.feed import Tray
 
 pytestmark = pytest.mark.requirement("BR-34")
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.requirement("BR-34")
 def memory(world):
     """Bytes in use now, in this test."""
     world.shared.bell = lambda _breaker: None  # the world would remember every ring
-    world.shared.feed = Feed(limit=0)  # it belongs to the system, and is full after some thousand
+    world.shared.tray = Tray(limit=0)  # it belongs to the system, and is full after some thousand
     tracemalloc.start()
 
     def used():

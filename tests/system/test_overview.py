@@ -383,11 +383,29 @@ def test_of_very_many_changes_the_last_are_remembered_and_no_circuit_is_kept_ali
     assert system.changes(seen).complete
     system.circuit("one too many")
     assert not system.changes(seen).complete
-    assert len(system._shared.feed._entries) == LIMIT
+    assert len(system._shared.tray.entries) <= LIMIT
     gc.collect()
     assert not [one for one in gc.get_objects() if isinstance(one, CircuitSummary)]
-    assert not system._shared.feed.astray
     assert len(system._catalogue._gone) == 0
+
+
+def test_what_is_lost_while_nobody_looks_is_found_by_asking_all(system: brama.System) -> None:
+    circuits = [system.circuit(f"c{number}") for number in range(3)]
+    seen = system.overview()
+    circuits[1].force_open()
+    for _ in range(LIMIT):
+        circuits[0].open_circuit()
+        circuits[0].close_circuit()
+    system.unregister("c2")
+    now = system.overview()
+    assert {state: number for state, number in now.states.items() if number} == {
+        "closed": 1,
+        "forced_open": 1,
+    }
+    assert sum(sum(states.values()) for states in now.pools.values()) == 2
+    assert not system.changes(seen.version).complete
+    assert system.changes(now.version).complete
+    assert now.recent[0].connection == "c0"
 
 
 def test_no_change_is_missed_between_two_threads(system: brama.System) -> None:
@@ -462,6 +480,5 @@ def test_nothing_is_kept_for_circuits_that_are_closed(system: brama.System) -> N
         circuit.open_circuit()
         circuit.close_circuit()
     system.overview()
-    feed = system._shared.feed
-    assert feed.astray == {}
-    assert all(type(entry) is tuple for entry in feed._entries)
+    assert system._survey._feed._astray == {}
+    assert len(system._shared.tray.entries) == 1
