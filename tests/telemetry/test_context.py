@@ -11,7 +11,15 @@ from opentelemetry import trace
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.sdk.trace import TracerProvider
 
-from brama.telemetry import Telemetry, capture, configure, context_of, traceparent
+from brama.telemetry import (
+    Telemetry,
+    capture,
+    configure,
+    context_of,
+    faults,
+    in_unsampled,
+    traceparent,
+)
 
 NewPython = Callable[..., subprocess.CompletedProcess[str]]
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -143,3 +151,18 @@ def test_an_invalid_traceparent_gives_an_empty_context(text: str) -> None:
 
 def test_a_later_version_may_have_more_fields() -> None:
     assert traceparent(context_of("01" + SAMPLED[2:] + "-more")) == SAMPLED
+
+
+def test_a_span_that_is_not_recorded_is_told_from_others_and_from_none(
+    tracers: TracerProvider,
+) -> None:
+    assert not in_unsampled()
+    with trace.use_span(trace.NonRecordingSpan(trace.INVALID_SPAN_CONTEXT)):
+        assert not in_unsampled()
+    for text, unsampled in ((SAMPLED, False), (SAMPLED[:-1] + "0", True)):
+        token = attach(context_of(text))
+        try:
+            assert in_unsampled() is unsampled
+        finally:
+            detach(token)
+    assert not faults.errors()
