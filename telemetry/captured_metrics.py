@@ -54,7 +54,7 @@ class CapturedMetrics(Mapping[str, list[dict[str, Any]]]):
             >>> with capture_telemetry() as told:
             ...     _ = brama.circuit("orders").call(int)
             ...     told.metrics.value("brama.circuit.calls", pool="orders", outcome="success")
-            1
+            1.0
 
         Args:
             metric: its name.

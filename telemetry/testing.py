@@ -4,7 +4,7 @@ In memory, as plain dicts with small numbers for ids and without times:
 
     >>> from brama.telemetry.testing import capture_telemetry
     >>> with capture_telemetry() as told:
-    ...     brama.circuit("orders").open_circuit("a test")
+    ...     brama.circuit("stock").open_circuit("a test")
     ...     span, = told.spans.wait_for("transition open")
     >>> span["attributes"]["brama.circuit.reason"]
     'a test'
