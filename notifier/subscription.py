@@ -169,7 +169,7 @@ class Subscription(Inbox):
     def end(self, why: str) -> None:
         """Whoever it delivered to is gone."""
         lost = self.queued
-        self.why = why
+        self.why: str | None = why
         self._end("closed", 0.0)
         say_ended(self.name, why, lost)
 

@@ -41,7 +41,7 @@ class Workers:
         self,
         limit: int = LIMIT,
         hangs: float = HANGS,
-        on_hanging: Callable[[bool, tuple[str, ...], float], object] = lambda *_: None,
+        on_hanging: Callable[[bool, tuple[str, ...], float], object] | None = None,
     ) -> None:
         self._limit = limit
         self._hangs = hangs
@@ -130,12 +130,16 @@ class Workers:
             if hanging and not told:
                 told = tuple(name for _, name in hanging)
                 since = min(hanging)[0]
-                self._on_hanging(True, told, now - since)
+                self._tell(True, told, now - since)
             if thread is not None and job is not None:
                 logger.warning("handlers hang: one more worker thread makes up for one of them")
                 self._start(thread, job)
         if told:
-            self._on_hanging(False, told, now - since)
+            self._tell(False, told, now - since)
+
+    def _tell(self, hanging: bool, names: tuple[str, ...], since: float) -> None:
+        if self._on_hanging is not None:
+            self._on_hanging(hanging, names, since)
 
 
 def _delivered(_outcome: object) -> None:
