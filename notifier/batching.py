@@ -36,6 +36,8 @@ class BatchingSubscription(Subscription):
     and the others are given up. `close` has what waits delivered first.
     """
 
+    __slots__ = ("_age", "_batch", "_closing", "_due", "_ended", "_ends", "_size")
+
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         batching = self.options.batching

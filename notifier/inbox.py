@@ -64,6 +64,16 @@ class Inbox:
             ``"disconnected"`` (its backlog was full).
     """
 
+    # Slots, because these are read and written for every event.
+    __slots__ = (
+        "__weakref__", "_alone", "_attempts", "_backlog", "_current", "_failed_in_row", "_gap",
+        "_gaps", "_letters", "_lock", "_n", "_overwhelmed", "_plain", "_ready", "_rung",
+        "_runner", "_shown", "_snapshots", "_thread", "_waiting", "born", "connection",
+        "delivered", "deliverer", "dropped", "durable", "events", "failures", "filter", "handler",
+        "held", "id", "kind", "left", "max_redeliveries", "name", "occupied", "on_finished",
+        "options", "scope", "state", "target", "timed", "why", "witness",
+    )  # fmt: skip
+
     def __init__(self, id: int, target: Target, options: Options) -> None:
         self.id = id
         self.target = target

@@ -23,6 +23,8 @@ __all__ = ["EventStream", "StreamSubscription"]
 class StreamSubscription(Subscription):
     """A subscription whose events are given out one by one, to whoever asks."""
 
+    __slots__ = ()
+
     def receive(self) -> tuple[Event | None, bool]:
         """The next event, which counts as handled with that, and whether more wait.
 

@@ -55,6 +55,8 @@ class Subscription(Inbox):
     Threads: from any. `close` may be called by the handler itself.
     """
 
+    __slots__ = ("_around", "owners")
+
     def __init__(
         self,
         id: int,
