@@ -11,6 +11,7 @@ from brama.circuits import Event, seconds
 
 from .bell import BELL
 from .inbox import End
+from .journal.follower import WINDOW
 from .losses import Letter, say_ended
 from .subscription import Subscription
 
@@ -43,6 +44,7 @@ class BatchingSubscription(Subscription):
         batching = self.options.batching
         assert batching is not None
         self._size, self._age = batching
+        self._size = min(self._size, self._backlog.room // 2 or 1)
         self._closing = False
         self._ended = threading.Event()
         # Invariant: written under the lock.
@@ -59,7 +61,7 @@ class BatchingSubscription(Subscription):
         if self._closing:
             return False
         taken = super().offer(event)
-        if taken and len(self._backlog) == self._size:
+        if taken and len(self._backlog) == self._full:
             self.tell(BELL)
         return taken
 
@@ -78,8 +80,13 @@ class BatchingSubscription(Subscription):
     @property
     def lingers(self) -> float | None:
         """Seconds for which what waits may wait for more to come; None if it is to go out now."""
-        full = len(self._backlog) >= self._size
+        full = len(self._backlog) >= self._full
         return None if full or self._due or self._batch or self._current else self._age
+
+    @property
+    def _full(self) -> int:
+        """Events that make a list. The journal gives out no more than its window at a time."""
+        return self._size if self.on_finished is None else min(self._size, WINDOW // 2)
 
     def flush(self) -> None:
         """What waits is to go out, though it fills no batch."""

@@ -106,6 +106,8 @@ class Inbox:
         # which only the one that delivers writes.
         # What the journal feeds is bounded by its window, and must come to the last event.
         backlog = options.backlog if options.durable is None else CRITICAL_BACKLOG
+        if options.batching is not None:  # a list that fills must cost nothing of what follows
+            backlog = max(backlog, 2 * options.batching[0])
         self._backlog = Backlog(backlog, CRITICAL_BACKLOG, options.overflow)
         self._snapshots = Snapshots() if options.snapshot else None
         self._overwhelmed = False

@@ -125,6 +125,8 @@ class Options:
             while the process was away arrives first, in order. Of several processes that share the
             journal, one at a time delivers to a name, and it gets the events of all.
         batch: call the handler with lists of up to so many events. 1 000 with a `batch_age` alone.
+            At least twice as many may wait. Lists of more than 5 000, or of more than 128 that come
+            from the journal, go out when they have so many.
         batch_age: seconds after which a list goes out that is not full; 1 with a `batch` alone.
     """
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import trio
 
 import brama
-from brama.circuits import Event
-from brama.notifier import HandlerActor, inline
+from brama.circuits import Event, Severity
+from brama.notifier import HandlerActor, Options, inline
+from brama.notifier.batching import BatchingSubscription
+from brama.notifier.journal.follower import WINDOW
+from brama.notifier.target import Target
 
 requirement = pytest.mark.requirement
 WANTED = ["state_change"]
@@ -263,3 +267,52 @@ def test_a_handler_may_close_its_batching_subscription(system, until):
     assert done.wait(10)
     assert subscription.closed
     assert seen.sizes == [2]
+
+
+def alone(**options: Any) -> BatchingSubscription:
+    """One without a system."""
+    return BatchingSubscription(1, Target(print, print, "h"), Options(**options))
+
+
+def failure(number: int) -> Event:
+    return Event(
+        event="failure",
+        connection="search",
+        scope=None,
+        timestamp=datetime(2026, 1, 1, tzinfo=UTC),
+        monotonic=0.0,
+        epoch=1,
+        seq=None,
+        event_id=f"id-{number}",
+        severity=Severity.INFO,
+        data={},
+    )
+
+
+def offered_until_full(subscription: BatchingSubscription) -> int:
+    for number in range(1, 2_000):
+        subscription.offer(failure(number))
+        if subscription.lingers is None:
+            return number
+    raise AssertionError("no list is ever full")
+
+
+@requirement("SB-09")
+def test_a_list_longer_than_the_backlog_fills_without_a_loss():
+    subscription = alone(batch=50, backlog=10, batch_age=60.0)
+    assert offered_until_full(subscription) == 50
+    for number in range(50):  # while the handler is on its way
+        subscription.offer(failure(number))
+    assert len(subscription.take()) == 50
+    assert subscription.dropped == 0
+
+
+def test_a_list_goes_out_before_so_many_wait_that_states_would_be_lost(monkeypatch):
+    monkeypatch.setattr("brama.notifier.inbox.CRITICAL_BACKLOG", 20)
+    assert offered_until_full(alone(batch=1_000, batch_age=60.0)) == 10
+
+
+def test_a_list_from_the_journal_goes_out_before_that_waits_for_it_to_be_handled():
+    subscription = alone(batch=1_000, batch_age=60.0, durable="pager")
+    subscription.on_finished = lambda _n, _end, _tries: None
+    assert offered_until_full(subscription) == WINDOW // 2
