@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Any, Protocol
+from contextvars import Context
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from contextvars import Context
-
-    from .dead_letters import DeadLetters
-    from .names import Names
-    from .overflow import MailboxPolicy
-    from .ref import ActorRef
-    from .timers import Timers
+from .dead_letters import DeadLetters
+from .names import Names
+from .overflow import MailboxPolicy
+from .ref import ActorRef
+from .timers import Timers
 
 __all__ = ["Host", "birth", "default_host", "host_of_newborn", "provide_default"]
 

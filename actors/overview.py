@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
 from .cell import Cell, cell_of
+from .dead_letters import DeadLetters
+from .engine import Engine
 from .health import Faults, Health
 from .introspection import ActorInfo, inspect_cell
+from .names import Names
 from .ref import ActorRef
+from .scheduler import Scheduler
 from .stalls import LoopLag, Stall
 from .tree import TreeNode, grow
 from .via import Via
-
-if TYPE_CHECKING:
-    from .dead_letters import DeadLetters
-    from .engine import Engine
-    from .names import Names
-    from .scheduler import Scheduler
 
 __all__ = ["Overview"]
 

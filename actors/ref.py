@@ -18,11 +18,9 @@ from .context import bring, captured
 from .durations import patience
 from .errors import ActorDeadError, WouldBlockError
 from .future import Future
+from .latch import Latch
 from .mailbox import Ask, Carried, unwrapped
-
-if TYPE_CHECKING:
-    from .latch import Latch
-    from .statistics import MailboxStatistics
+from .statistics import MailboxStatistics
 
 __all__ = ["ActorRef", "CarryingRef", "PlainRef"]
 

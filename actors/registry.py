@@ -25,25 +25,6 @@ class Entry(NamedTuple):
     value: Any = None
 
 
-@frozen
-class Registered:
-    """To a listener: ``ref`` has been registered under ``key``."""
-
-    registry: Registry
-    key: Hashable
-    ref: ActorRef[Any]
-    value: Any
-
-
-@frozen
-class Unregistered:
-    """To a listener: ``ref`` is no longer registered under ``key``, by request or by its end."""
-
-    registry: Registry
-    key: Hashable
-    ref: ActorRef[Any]
-
-
 class _Registrant(Protocol):
     """The runtime side of an actor, which remembers where it is registered."""
 
@@ -168,6 +149,25 @@ class Registry(ABC):
 
     def _leave(self, ref: ActorRef[Any], key: Hashable) -> None:
         _registrant(ref).leave(self, key)
+
+
+@frozen
+class Registered:
+    """To a listener: ``ref`` has been registered under ``key``."""
+
+    registry: Registry
+    key: Hashable
+    ref: ActorRef[Any]
+    value: Any
+
+
+@frozen
+class Unregistered:
+    """To a listener: ``ref`` is no longer registered under ``key``, by request or by its end."""
+
+    registry: Registry
+    key: Hashable
+    ref: ActorRef[Any]
 
 
 def check_key(key: Hashable) -> None:

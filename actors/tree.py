@@ -89,6 +89,10 @@ class TreeNode:
         return "\n".join(_lines(self, "", ""))
 
 
+# attrs has made it before the class had a name, so that nobody else would find out what it means.
+TreeNode.__init__.__annotations__["children"] = tuple[TreeNode, ...]
+
+
 def _lines(node: TreeNode, first: str, rest: str) -> Iterator[str]:
     notes = [node.actor_class, node.kind, node.status]
     if node.strategy not in (None, "one_for_one"):

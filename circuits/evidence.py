@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import attrs
 
-from brama.telemetry import traceparent
+from brama.telemetry import Context, traceparent
 
 from .events import utc
 from .options import spelt
 from .state import State
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
 
 __all__ = ["KEPT", "Cause", "Incident", "Seen", "Why"]
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from brama.telemetry import Context
 
 from .connection_kind import ConnectionKind
 from .events import SCHEMA_VERSION, Event, Severity, assembled, severity_of, utc
 from .fields import Fields
 from .severity import Severities
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
 
 __all__ = ["Log", "Record"]
 

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from brama.telemetry import capture
+from brama.telemetry import Context, capture
 
 from .connection_kind import ConnectionKind
 from .evidence import KEPT, Seen
@@ -37,9 +37,6 @@ from .recorder import GATED, Recorder
 from .shared import Shared
 from .state import State
 from .windows import Judge
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
 
 __all__ = ["Machine", "Rare"]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from brama.telemetry import capture, watching
+from brama.telemetry import Context, capture, watching
 
 from .connection_kind import ConnectionKind
 from .events import CRITICAL, EVENTS
@@ -14,9 +14,6 @@ from .log import Log, Record
 from .shared import Shared
 from .state import State
 from .tracing import note_move
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
 
 __all__ = ["Recorder"]
 

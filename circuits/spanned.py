@@ -21,17 +21,14 @@ from collections.abc import (
 from contextvars import Token
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from brama.telemetry import Call, call, watching
+from brama.telemetry import Call, Context, call, watching
 
 from .breaker import Breaker
 from .permit import RIDING, Bystander, Permit
 from .reason import Reason
 from .tracing import UnderWay
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
 
 __all__ = ["SpannedBystander", "SpannedPermit", "permit_for", "try_acquire"]
 

@@ -13,11 +13,12 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
 from math import isfinite
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from brama.telemetry import (
     Call,
     Change,
+    Context,
     attached,
     call,
     execute,
@@ -35,9 +36,6 @@ from .generation import Generation
 from .log import Record
 from .shared import Shared
 from .state import State
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
 
 __all__ = [
     "Traced",

@@ -63,6 +63,7 @@ from .enrichers import Enricher, MetricEnricher, enrich, enrich_metrics
 from .errors import BramaError, ConfigError, unknown
 from .faults import error_type
 from .flags import follow, watching
+from .foreign import Context
 from .handle import Telemetry
 from .health import TelemetryHealth, telemetry_health
 from .hooks import (
@@ -98,6 +99,7 @@ __all__ = [
     "Call",
     "Change",
     "ConfigError",
+    "Context",
     "Enricher",
     "Handler",
     "MetricEnricher",

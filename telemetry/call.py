@@ -7,8 +7,9 @@ import random
 import threading
 import time
 from collections import deque
+from contextvars import Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from . import hook_names, metrics, names
 from .call_spans import BAD, Outcome, attributes_of, fail
@@ -16,19 +17,12 @@ from .context import capture
 from .enrichers import adornment
 from .faults import error_type, swallow
 from .flags import options, watching
+from .foreign import Cause, Context, Span
 from .links import links
 from .log_events import wants_span_events
 from .pools import pool
 from .providers import tracer
-
-if TYPE_CHECKING:
-    from contextvars import Token
-
-    from opentelemetry.context import Context
-    from opentelemetry.trace import Span
-
-    from .links import Cause
-    from .transitions import Change
+from .transitions import Change
 
 __all__ = ["Call", "call"]
 

@@ -15,17 +15,14 @@ from .context import capture, is_unsampled
 from .enrichers import adorn
 from .faults import error_type, swallow
 from .flags import admit, options
+from .foreign import AttributeValue, Cause, Context, Span
 from .hooks import attached, execute
 from .links import links
 from .pools import pool
 from .providers import tracer
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
-    from opentelemetry.trace import Span, Tracer
-    from opentelemetry.util.types import AttributeValue
-
-    from .links import Cause
+    from opentelemetry.trace import Tracer
 
 __all__ = ["failed", "refused", "succeeded"]
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from . import names
+from .foreign import SpanContext
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import SpanContext
+else:
+    ReadableLogRecord = ReadableSpan = Any
 
 __all__ = ["Arrivals", "CapturedLogs", "CapturedSpans"]
 

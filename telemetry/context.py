@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from .faults import swallow
+from .foreign import Context, SpanContext
 from .providers import tracing
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
-    from opentelemetry.trace import SpanContext
 
 __all__ = ["Trace", "capture", "context_of", "is_sampled", "span_context_of", "traceparent"]
 

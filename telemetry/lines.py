@@ -7,15 +7,13 @@ application configures logging.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from . import hook_names
 from .enrichers import adornment
+from .hooks import Metadata
 from .severity import LEVELS, Severity, severity_of
 from .throttle import Throttle
-
-if TYPE_CHECKING:
-    from .hooks import Metadata
 
 __all__ = ["level_of", "line", "quieten", "state_changed"]
 

@@ -6,14 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from .context import span_context_of
+from .foreign import Cause
 from .names import LINK
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
-    from opentelemetry.trace import Link, SpanContext
-
-    Cause = Context | SpanContext | str
-    """Whatever leads to a span: a context that holds it, itself, or its `traceparent`."""
+    from opentelemetry.trace import Link
 
 __all__ = ["LIMIT", "links"]
 

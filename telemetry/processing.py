@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import time
+from contextvars import Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from . import hook_names, metrics, names
 from .context import context_of, is_sampled
 from .enrichers import adorn
 from .faults import error_type, swallow
 from .flags import options, watching
+from .foreign import AttributeValue, Context, Span
 from .hooks import Occurrence, attached
 from .links import links
 from .log_events import record_exception
 from .providers import current_meter_provider, tracer
-
-if TYPE_CHECKING:
-    from contextvars import Token
-
-    from opentelemetry.context import Context
-    from opentelemetry.trace import Span
-    from opentelemetry.util.types import AttributeValue
 
 __all__ = ["FANOUT_WITH_PARENT", "Process", "process"]
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from . import hook_names, metrics, names
 from .context import Trace, traceparent
 from .enrichers import adorn
 from .faults import swallow
+from .foreign import AttributeValue, Context, Span
 from .hooks import attached, execute
 from .providers import tracer
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
-    from opentelemetry.trace import Span
-    from opentelemetry.util.types import AttributeValue
 
 __all__ = ["Publication", "publish"]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
@@ -25,18 +25,13 @@ from .context import is_unsampled, traceparent
 from .enrichers import adorn
 from .faults import swallow
 from .flags import admit
+from .foreign import AttributeValue, Cause, Context
 from .hooks import attached, execute
 from .links import links
 from .log_events import emit
 from .pools import pool
 from .providers import tracer
 from .severity import Severity
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
-    from opentelemetry.util.types import AttributeValue
-
-    from .links import Cause
 
 __all__ = ["Change", "transition"]
 
