@@ -12,7 +12,7 @@ from brama.telemetry import ConfigError
 
 from .breaker import Breaker
 from .circuit import Circuit
-from .connection_kind import ConnectionKind, UnknownKinds
+from .connection_kind import ConnectionKind, UnknownKinds, check_kind
 from .errors import UnknownConnectionError
 from .events import Event
 from .generation import Generation
@@ -320,9 +320,13 @@ class Catalogue:
         tell_registered(breaker.name, breaker.scope)
 
     def select(
-        self, *, scope: str | EllipsisType | None = ..., state: State | str | None = None
+        self,
+        *,
+        scope: str | EllipsisType | None = ...,
+        state: State | str | None = None,
+        kind: ConnectionKind | str | None = None,
     ) -> tuple[Circuit, ...]:
-        """The registered circuits, of one scope and in one state if these are given.
+        """The registered circuits, of one scope, in one state and of one kind, as far as given.
 
         A scope of None asks for the circuits that have none.
         """
@@ -333,6 +337,9 @@ class Catalogue:
         if state is not None:
             wanted = check_state(state)
             found = (circuit for circuit in found if circuit.state is wanted)
+        of_kind = check_kind(kind)
+        if of_kind is not None:
+            found = (circuit for circuit in found if circuit.kind is of_kind)
         return tuple(found)
 
     def pieces(self) -> Iterator[Circuit]:

@@ -142,7 +142,9 @@ def _code(error: BaseException, known: Known) -> Code:
             *args_of(error)[:1],
             fields.get("reason"),  # of urllib and urllib3
         )
-        waiting += [one for one in causes if issubclass(type(one), BaseException)]
+        waiting += [
+            one for one in causes if one is not None and issubclass(type(one), BaseException)
+        ]
         if not waiting:
             return None
         error = waiting.pop()

@@ -228,8 +228,10 @@ class Index(Generic[S]):
 
 def _places(subscription: Wants) -> list[Place]:
     names: tuple[str | None, ...] = subscription.events or (None,)
-    where = _where(subscription)
-    return [(name, *where) for name in names]
+    connection, scope, kind = _name(subscription), subscription.scope, subscription.kind
+    if kind is None:
+        return [(name, connection, scope) for name in names]
+    return [(name, connection, scope, kind) for name in names]
 
 
 def _where(subscription: Wants) -> Where:

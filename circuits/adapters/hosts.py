@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from brama.telemetry import ConfigError
+
 from ..circuit import Circuit
+from ..connection_kind import ConnectionKind
 from ..policy import Policy
 from ..provider import Provider
 from ..state import State
@@ -59,9 +62,19 @@ class Hosts:
         found = self._provider.find(name, scope=self._scope)
         if found is not None:
             return found
-        circuit = self._provider.circuit(
-            name, scope=self._scope, policy=self._policy, **self._options
-        )
+        try:
+            circuit = self._provider.circuit(
+                name,
+                scope=self._scope,
+                policy=self._policy,
+                kind=ConnectionKind.SERVICE,
+                **self._options,
+            )
+        except ConfigError:
+            found = self._provider.find(name, scope=self._scope)
+            if found is None:
+                raise
+            return found  # somebody else has made it just now, with other options
         with self._lock:
             self._made[name] = circuit
             self._made.move_to_end(name)

@@ -272,10 +272,14 @@ class System(ByName):
         return tuple(self._catalogue)
 
     def connections(
-        self, *, scope: str | EllipsisType | None = ..., state: State | str | None = None
+        self,
+        *,
+        scope: str | EllipsisType | None = ...,
+        state: State | str | None = None,
+        kind: ConnectionKind | str | None = None,
     ) -> tuple[Circuit, ...]:
-        """The registered circuits, by scope and state; see `brama.connections`."""
-        return self._catalogue.select(scope=scope, state=state)
+        """The registered circuits, by scope, state and kind; see `brama.connections`."""
+        return self._catalogue.select(scope=scope, state=state, kind=kind)
 
     def overview(
         self, *, worst: int = 5, recent: int = 20, within: float | timedelta = 60.0

@@ -179,7 +179,10 @@ def status(name: str, *, scope: str | None = None) -> Status:
 
 
 def connections(
-    *, scope: str | EllipsisType | None = ..., state: State | str | None = None
+    *,
+    scope: str | EllipsisType | None = ...,
+    state: State | str | None = None,
+    kind: ConnectionKind | str | None = None,
 ) -> tuple[Circuit, ...]:
     """The circuits that are registered at this instant.
 
@@ -190,11 +193,12 @@ def connections(
     Args:
         scope: only those of that scope; None: only those without one.
         state: only those in that `State`, which may be given as its word.
+        kind: only those of that `ConnectionKind`, likewise.
 
     Raises:
         ConfigError: a wrong scope or an unknown state.
     """
-    return default_system().connections(scope=scope, state=state)
+    return default_system().connections(scope=scope, state=state, kind=kind)
 
 
 def overview(*, worst: int = 5, recent: int = 20, within: float | timedelta = 60.0) -> Overview:

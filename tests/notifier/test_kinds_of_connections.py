@@ -218,3 +218,11 @@ def test_the_index_finds_what_asking_each_would_find(changes, name, scope, kind)
         assert len(found) == len(expected)
         mask |= mask_of([event]) if expected else 0
     assert index.mask(name, scope, kind) == mask & ALL
+
+
+def test_connections_are_listed_by_their_kind(system):
+    fill(system)
+    assert [one.name for one in system.connections(kind="device")] == ["device"]
+    assert system.connections(kind=ConnectionKind.DEVICE, state="open") == ()
+    with pytest.raises(ConfigError, match="session, device"):
+        system.connections(kind="pigeon")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from brama.circuits import State
+from brama.circuits import ConnectionKind, State
 from brama.circuits.adapters.hosts import Hosts
 
 
@@ -56,3 +56,25 @@ def test_circuits_that_somebody_else_made_are_never_removed(hosts, catalogue):
     for number in range(10):
         hosts.circuit(f"host-{number}")
     assert catalogue.find("mine") is mine
+
+
+def test_a_host_is_a_service(hosts):
+    assert hosts.circuit("a").kind is ConnectionKind.SERVICE
+
+
+def test_a_circuit_that_somebody_makes_at_the_same_moment_is_used_as_it_is(catalogue):
+    class Late:
+        """Finds nothing at the first look, as if the other had come right behind it."""
+
+        looked = False
+
+        def find(self, name, *, scope=None):
+            found, self.looked = self.looked, True
+            return catalogue.find(name, scope=scope) if found else None
+
+        circuit = staticmethod(catalogue.circuit)
+
+    mine = catalogue.circuit("mine", kind="device")
+    hosts = Hosts(Late(), scope=None, policy=None, options={}, limit=3)
+    assert hosts.circuit("mine") is mine
+    assert len(hosts) == 0
