@@ -294,12 +294,12 @@ def test_circuits_without_metadata_share_that_of_the_process(placed):
 
 @requirement("EV-11")
 def test_metadata_beyond_20_kb_is_cut_marked_and_counted_and_the_place_stays(placed):
-    before = reading(TRUNCATED)[()]
     heard = told(placed, "circuit_opened")
     large = {"session": "s-81", "notes": "x" * 30_000, "rows": list(range(9000))}
     placed.circuit("search", metadata=large).open_circuit("deploy")
     placed.stop()
     (event,) = heard
+    before = reading(TRUNCATED)[()]
     written = event.to_dict()
     assert reading(TRUNCATED)[()] == before + 1
     data = written["data"]
