@@ -420,7 +420,7 @@ def _check_agreement(
 ) -> None:
     """A second `circuit()` may repeat the options of the first, not contradict them."""
     had: Any = circuit._breaker.metadata
-    if metadata is not None and metadata != had:
+    if metadata is not None and {**circuit._breaker.shared.metadata, **metadata} != had:
         raise ConfigError(
             f"metadata of circuit {circuit.name!r}",
             f"{dict(had)!r}, which it has",

@@ -217,11 +217,12 @@ def test_every_reconnect_that_is_tried_is_counted_until_one_succeeds():
 @requirement("EV-11")
 def test_what_a_report_names_is_in_its_events(placed):
     heard = told(placed, "failure", "circuit_opened", "disconnected")
-    circuit = placed.circuit("bus", failure_threshold=3)
+    circuit = placed.circuit("bus", failure_threshold=4)
     circuit.failure("no answer", error_type="Modbus", error_code=11)
     placed.failure("bus", reason="no answer", error_code="E-BUS")
     with circuit.guard() as permit:
         permit.failure("no answer", error_code=11)
+    circuit.failure(ConnectionResetError("by peer"))
     link = circuit.link()
     link.open()
     link.close("pulled", error_code="EPIPE")
@@ -229,7 +230,8 @@ def test_what_a_report_names_is_in_its_events(placed):
     assert [(e.event, e.data["error_type"], e.data["error_code"]) for e in heard] == [
         ("failure", "Modbus", 11),
         ("failure", None, "E-BUS"),
-        ("circuit_opened", None, 11),
+        ("failure", None, 11),
+        ("circuit_opened", "ConnectionResetError", "ECONNRESET"),
         ("disconnected", None, "EPIPE"),
     ]
 
@@ -288,6 +290,9 @@ def test_the_place_of_a_process_is_in_all_that_it_tells(placed):
 def test_circuits_without_metadata_share_that_of_the_process(placed):
     one, two = placed.circuit("one"), placed.circuit("two")
     assert one._breaker.metadata is two._breaker.metadata
+    assert placed.circuit("three", metadata={"team": "red"}) is placed.circuit(
+        "three", metadata={"team": "red"}
+    )
     with pytest.raises(TypeError):
         one.status().metadata["device"] = "other"  # type: ignore[index]
 
