@@ -175,7 +175,8 @@ class Log:
 
     Attributes:
         records: oldest first; trimmed from the front once they are published.
-        rung: the connection actor has been told and has not looked yet.
+        rung: the connection actor has been told and has not looked yet. `Bells` keeps one bell in
+            its mailbox whoever rings; this spares a flood of calls the lock that all bells share.
         lost: events dropped since the last record was kept.
         minor: how many of the records that are not under way are not critical.
         taken: how many of the records, from the front, are under way.
