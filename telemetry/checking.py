@@ -76,20 +76,22 @@ def check_telemetry(
     *,
     endpoint: str | None = None,
     timeout: float = 5.0,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
 ) -> Report:
     """Send one span, one metric and one log record, and say what happened to each.
 
     Args:
         endpoint: as for `configure`.
         timeout: seconds after which an exporter that has not come back counts as failed.
-        environ: where the variables are read.
+        environ: where the variables are read; None, the default, is `os.environ`.
 
     Raises:
         ConfigError: a variable has a wrong value.
 
     Threads: any; blocks up to `timeout` for each exporter.
     """
+    if environ is None:
+        environ = os.environ
     reason = withheld(environ)
     if reason is not None:
         return Report(

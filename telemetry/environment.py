@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -165,6 +165,8 @@ def read(
     variables = Variables(environ)
     if endpoint is not None:
         _check_url("endpoint", endpoint)
+    if service_name is not None and not isinstance(service_name, str):
+        raise ConfigError("service_name", "a text", service_name)
     return Environment(
         resource=_resource(variables, service_name),
         traces=_signal(variables, "TRACES", endpoint),
@@ -297,8 +299,10 @@ def _sampler(variables: Variables) -> Sampler:
     return Sampler(name, ratio)
 
 
-def _check_url(option: str, url: str) -> None:
+def _check_url(option: str, url: Any) -> None:
     expected = "a URL such as http://localhost:4318"
+    if not isinstance(url, str):
+        raise ConfigError(option, expected, url)
     try:
         parts = urlsplit(url)
         fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

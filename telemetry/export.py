@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from . import flags, providers
 from .capturing import capturing
 from .environment import Environment, Sampler, Signal, read, withheld
+from .errors import ConfigError
 from .exporters import log_exporter, metric_exporter, scrape_reader, span_exporter
 from .faults import LOGGER
 from .flags import Options, Relationship, Spans
@@ -49,7 +50,7 @@ def configure(
     span_rate: float | None = 50.0,
     span_relationship: Relationship = "child",
     deadline: float = 2.0,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
 ) -> Telemetry:
     """Set up tracing, metrics and log events by the standard `OTEL_*` variables.
 
@@ -81,7 +82,7 @@ def configure(
         span_relationship: of a handler's span to its publication: ``"child"`` (up to 64
             subscribers, and linked always), ``"link"`` (a root, linked) or ``"none"``.
         deadline: seconds that a flush, a shutdown or the exit of the process may take.
-        environ: where the variables are read; default `os.environ`.
+        environ: where the variables are read; None, the default, is `os.environ`.
 
     Variables: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
     `OTEL_{TRACES,METRICS,LOGS}_EXPORTER` (``otlp``, ``console``, ``none``; default ``otlp``; for
@@ -101,6 +102,11 @@ def configure(
     """
     check_deadline(deadline)
     options = Options(spans, sample, span_rate, span_relationship)
+    _check_provider("tracer_provider", tracer_provider, "get_tracer")
+    _check_provider("meter_provider", meter_provider, "get_meter")
+    _check_provider("logger_provider", logger_provider, "get_logger")
+    if environ is None:
+        environ = os.environ
     if (tracer_provider, meter_provider, logger_provider) != (None, None, None):
         flags.use(options)
         return _borrow(tracer_provider, meter_provider, logger_provider, deadline)
@@ -125,6 +131,13 @@ def configure(
         _Installed.handle = _install(settings, deadline)
         flags.use(options)
         return _Installed.handle
+
+
+def _check_provider(option: str, given: object, method: str) -> None:
+    if given is not None and (
+        isinstance(given, type) or not callable(getattr(given, method, None))
+    ):
+        raise ConfigError(option, f"a provider of OpenTelemetry's, with {method}(), or None", given)
 
 
 class _Installed:

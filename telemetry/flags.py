@@ -128,7 +128,7 @@ def use(new: Options) -> None:
     global _current
     if new != _current.options:  # equal ones would only fill the buckets again
         _current = _Current(new)
-    refresh()
+    providers.renew()  # the application may have set its provider since the last look
 
 
 def reset() -> None:

@@ -194,6 +194,7 @@ def source(metric: MetricName, read: Reading) -> None:
     Threads: any; `read` runs in the thread that collects.
     """
     _sources.add(metric, read)
+    _register_early()
 
 
 def reading(metric: MetricName) -> dict[Values, float]:
@@ -210,11 +211,20 @@ def reading(metric: MetricName) -> dict[Values, float]:
 
 
 class _Registered:
-    """The meter providers that know the counts."""
+    """The meter providers that know the counts.
+
+    Attributes:
+        early: the counts are shown to whatever the application may set as its provider. Written
+            before that is so: a child that is forked in the middle must not try it again.
+    """
 
     def __init__(self) -> None:
+        self.early = False
         self._providers: weakref.WeakSet[Any] = weakref.WeakSet()
         self._exact: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._by_proxy: weakref.WeakKeyDictionary[Any, list[Callable[[], None]]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._last: weakref.ref[MeterProvider] | None = None  # read without the lock: a shortcut
         self._lock = threading.Lock()  # Invariant: the sets are touched under it only.
         renew_after_fork(self)
@@ -228,6 +238,22 @@ class _Registered:
             self._providers.add(provider)
             self._last = weakref.ref(provider)
             return new
+
+    def begin_early(self) -> bool:
+        """Whether it has to be done, and by this caller."""
+        with self._lock:
+            begun, self.early = self.early, True
+            return not begun
+
+    def reached(self, provider: MeterProvider, drain: list[Callable[[], None]]) -> None:
+        """`provider` has been shown the counts early; what records its samples."""
+        with self._lock:
+            self._by_proxy[provider] = drain
+
+    def drain(self, provider: MeterProvider) -> list[Callable[[], None]] | None:
+        """What records the samples of a provider that was `reached`; None of any other."""
+        with self._lock:
+            return self._by_proxy.get(provider)
 
     def deliver_exactly(self, provider: MeterProvider) -> None:
         with self._lock:
@@ -260,15 +286,71 @@ def register() -> None:
     if provider is None or not _registered.add(provider):
         return
     try:
-        _show(provider)
+        _reach(provider)
+        providers.renew()  # flags depend on whether there is one
     except Exception as error:  # noqa: BLE001 - metrics must not break what they count
         swallow("registering metrics", error)
 
 
-def _show(provider: MeterProvider) -> None:
+def _register_early() -> None:
+    """The same, and also to a provider that the application sets later.
+
+    OpenTelemetry's API has a stand-in for it, which hands its instruments on. That takes the API of
+    the metrics, some 15 ms to import where the application has not done so; once, with the first
+    circuit or system, for a service that is well has no other occasion to show its figures.
+    """
+    if providers.current_meter_provider() is not None:
+        register()
+    elif not _registered.early and _registered.begin_early():
+        try:
+            _show_early()
+        except Exception as error:  # noqa: BLE001 - as above
+            swallow("registering metrics", error)
+
+
+def _show_early() -> None:
+    from opentelemetry.metrics import get_meter_provider
+
+    try:
+        _show(get_meter_provider(), _Early())
+    except BaseException:
+        _registered.early = False
+        raise
+
+
+def _reach(provider: MeterProvider) -> None:
     # Samples go first: the others' callbacks, which run at each collection, drain them, and the
     # SDK collects synchronous instruments after that.
     drain = [] if _registered.is_exact(provider) else _samplers(provider)
+    if _registered.early and provider is providers.global_meter_provider():
+        _registered.reached(provider, drain)
+    else:
+        _show(provider, _Direct(drain))
+
+
+class _Direct:
+    """A provider that was shown the figures itself. Asked at each collection what to do first."""
+
+    def __init__(self, drain: list[Callable[[], None]]) -> None:
+        self._drain = drain
+
+    def drain(self) -> list[Callable[[], None]] | None:
+        return self._drain
+
+
+class _Early:
+    """Whatever the application has set: it is shown nothing while another one is preferred."""
+
+    def drain(self) -> list[Callable[[], None]] | None:
+        provider = providers.global_meter_provider()
+        if provider is None or providers.current_meter_provider() is not provider:
+            return None
+        register()  # nothing may have been counted since it was set
+        return _registered.drain(provider)
+
+
+def _show(provider: MeterProvider, way: _Direct | _Early) -> None:
+    first = True
     for metric in names.METRICS:
         if metric.kind == "histogram":
             continue
@@ -280,11 +362,11 @@ def _show(provider: MeterProvider) -> None:
         )
         make(
             metric.name,
-            callbacks=[_Callback(metric, drain)],
+            callbacks=[_Callback(metric, way, drains=first)],
             unit=metric.unit,
             description=metric.description,
         )
-        drain = []
+        first = False
 
 
 def _samplers(provider: MeterProvider) -> list[Callable[[], None]]:
@@ -304,16 +386,21 @@ def _samplers(provider: MeterProvider) -> list[Callable[[], None]]:
 class _Callback:
     """What OpenTelemetry's reader calls, in its thread."""
 
-    def __init__(self, metric: MetricName, before: list[Callable[[], None]]) -> None:
+    def __init__(self, metric: MetricName, way: _Direct | _Early, *, drains: bool) -> None:
         self._metric = metric
-        self._before = before
+        self._way = way
+        self._drains = drains
 
     def __call__(self, _options: CallbackOptions) -> Iterable[Observation]:
         from opentelemetry.metrics import Observation
 
         try:
-            for do in self._before:
-                do()
+            drain = self._way.drain()
+            if drain is None:
+                return []
+            if self._drains:
+                for do in drain:
+                    do()
             return [
                 Observation(number, labels(self._metric, values))
                 for values, number in reading(self._metric).items()

@@ -39,6 +39,7 @@ __all__ = [
     "is_tracing",
     "logger",
     "meter",
+    "renew",
     "retire",
     "tracer",
     "tracing",
@@ -184,7 +185,7 @@ def choose(
         if loggers is not None:
             _chosen_loggers.append(loggers)
         _prefer_the_last()
-    _renew()
+    renew()
 
 
 def withdraw(
@@ -201,7 +202,7 @@ def withdraw(
         if loggers in _chosen_loggers:
             _chosen_loggers.remove(loggers)
         _prefer_the_last()
-    _renew()
+    renew()
 
 
 def enforce(provider: TracerProvider) -> None:
@@ -215,10 +216,10 @@ def retire(provider: object) -> None:
     with _lock:
         _retired.add(provider)
         _seen = _Seen(None, on=False)
-    _renew()
+    renew()
 
 
-def _renew() -> None:
+def renew() -> None:
     """Look at once, for the flags that others keep, and tell them in any case."""
     _look()
     _tell()

@@ -33,6 +33,7 @@ LEAST = (3, 38, 0)
 """Version of SQLite that has all that the tables need: STRICT, unixepoch()."""
 
 _DAMAGE = ("malformed", "not a database", "file is encrypted")
+_HEAD = b"SQLite format 3\0"
 
 
 @contextmanager
@@ -43,17 +44,36 @@ def described(path: Path) -> Generator[None, None, None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        kind = JournalDamagedError if any(word in str(error) for word in _DAMAGE) else JournalError
-        raise kind(f"the journal {path}: {error}") from error
+        if not any(word in str(error) for word in _DAMAGE):
+            raise JournalError(f"the journal {path}: {error}") from error
+        if not _was_one(path):
+            raise JournalForeignError(
+                f"{path} is no SQLite file, and so no journal of Brama; it is left alone: give the "
+                "journal another path, or move the file away"
+            ) from error
+        raise JournalDamagedError(f"the journal {path}: {error}") from error
     except OSError as error:
         raise JournalError(f"the journal {path}: {error}") from error
+
+
+def _was_one(path: Path) -> bool:
+    """Whether the file begins as SQLite's do: only what has been a journal can be a damaged one.
+
+    Zeros count, too: they are what a crash of the machine, or a truncation, leaves of a first page.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_HEAD))
+    except OSError:
+        return False
+    return _HEAD.startswith(head) or not any(head)
 
 
 def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
     """A connection to the journal at `path`, which is made if there is none.
 
     Raises:
-        JournalDamagedError: there is no sound SQLite file.
+        JournalDamagedError: it is an SQLite file, and not a sound one.
         JournalForeignError: something else has made the file, or a later release.
         JournalError: it cannot be opened now.
     """

@@ -3,7 +3,7 @@
 BramaError
 └── JournalError            the file cannot be read or written now
     ├── JournalGoneError    it was deleted or replaced while it was open
-    ├── JournalDamagedError it is no sound SQLite file
+    ├── JournalDamagedError it is an SQLite file that is not sound
     └── JournalForeignError something else has made it, or a later release
 """
 

@@ -40,6 +40,8 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
     monkeypatch.setattr(metrics_api, "_METER_PROVIDER", None)
     monkeypatch.setattr(metrics_api, "_METER_PROVIDER_SET_ONCE", Once())
+    monkeypatch.setattr(metrics_api, "_PROXY_METER_PROVIDER", metrics_api._ProxyMeterProvider())
+    monkeypatch.setattr(metrics, "_registered", metrics._Registered())
     monkeypatch.setattr(export._Installed, "handle", None)
     monkeypatch.setattr(export._Installed, "tracers", None)
     monkeypatch.setattr(export._Installed, "meters", None)

@@ -278,6 +278,13 @@ def test_the_times_of_calls_go_into_their_histogram(
     }
 
 
+def test_every_call_has_a_span_in_the_provider_that_the_application_has_set() -> None:
+    trace.set_tracer_provider(TracerProvider())
+    with configure(spans="calls", environ={}):
+        assert call(**CIRCUIT, state="closed") is not None
+        assert watching.calls
+
+
 def test_a_share_of_the_calls_is_taken(receiver: OtlpReceiver) -> None:
     with configure(endpoint=receiver.endpoint, environ={}, spans="calls", sample=0.2):
         assert watching.refusals  # those that the share leaves out are looked for first

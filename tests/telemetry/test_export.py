@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import subprocess
@@ -24,6 +25,7 @@ from brama.telemetry import (
     ConfigError,
     Telemetry,
     capture,
+    check_telemetry,
     configure,
     export,
     flags,
@@ -478,3 +480,28 @@ def test_detectors_that_are_installed_are_used(
     for names in ("process", "*", "otel, os"):
         done = new_python(code, OTEL_EXPERIMENTAL_RESOURCE_DETECTORS=names)
         assert done.stdout == "<Telemetry not exporting>\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("endpoint", 5),
+        ("endpoint", b"http://localhost:4318"),
+        ("service_name", 5),
+        ("tracer_provider", 5),
+        ("tracer_provider", TracerProvider),
+        ("meter_provider", "global"),
+        ("logger_provider", object()),
+    ],
+)
+def test_what_is_no_endpoint_name_or_provider_is_refused_by_its_name(
+    option: str, value: object
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(**{option: value}, environ={})  # type: ignore[arg-type]
+    assert caught.value.option == option
+
+
+def test_signatures_do_not_print_the_environment() -> None:
+    for function in (configure, check_telemetry):
+        assert inspect.signature(function).parameters["environ"].default is None

@@ -13,7 +13,7 @@ from opentelemetry import metrics as api
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from brama.telemetry import Telemetry, configure, faults, metrics, names, publish
+from brama.telemetry import Telemetry, configure, faults, flags, metrics, names, publish
 from brama.telemetry import metric_names as all_names
 from brama.telemetry.histograms import Histogram
 from brama.telemetry.metrics import Counts, transitions
@@ -357,3 +357,106 @@ def test_what_is_counted_without_a_lock_is_exact_and_adds_up_with_the_rest() -> 
     assert counts.snapshot() == {("search", "success"): 40_005}
     counts.after_fork()
     assert counts.snapshot() == {}
+
+
+@pytest.fixture
+def reader() -> InMemoryMetricReader:
+    return InMemoryMetricReader()
+
+
+def set_provider(*readers: InMemoryMetricReader) -> MeterProvider:
+    """As an application does it."""
+    provider = MeterProvider(metric_readers=readers)
+    api.set_meter_provider(provider)
+    return provider
+
+
+def test_a_provider_that_the_application_sets_first_shows_the_figures_of_a_healthy_service(
+    reader: InMemoryMetricReader,
+) -> None:
+    set_provider(reader)
+    elsewhere = Elsewhere(7)
+    metrics.source(all_names.CALLS, elsewhere.by_two)
+    assert [point.value for point in points(reader, "brama.circuit.calls")] == [7]
+
+
+def test_a_provider_that_the_application_sets_later_shows_the_figures_of_a_healthy_service(
+    reader: InMemoryMetricReader,
+) -> None:
+    elsewhere = Elsewhere(7)
+    metrics.source(all_names.CALLS, elsewhere.by_two)
+    set_provider(reader)
+    assert [point.value for point in points(reader, "brama.circuit.calls")] == [7]
+    announce()  # registers again, which must not count twice
+    elsewhere.number = 8
+    assert [point.value for point in points(reader, "brama.circuit.calls")] == [8]
+
+
+def test_times_reach_a_provider_that_the_application_sets_later(
+    reader: InMemoryMetricReader,
+) -> None:
+    elsewhere = Elsewhere()
+    metrics.source(all_names.CALLS, elsewhere.by_two)
+    set_provider(reader)
+    points(reader, "brama.circuit.calls")  # the first collection finds the provider
+    metrics.durations.record(0.2, *(f"a {name}" for name in all_names.DURATION.attributes))
+    assert [point.count for point in points(reader, all_names.DURATION.name)] == [1]
+
+
+def test_deliveries_are_timed_once_an_application_has_set_a_provider_for_metrics_alone(
+    reader: InMemoryMetricReader,
+) -> None:
+    elsewhere = Elsewhere()
+    metrics.source(all_names.CALLS, elsewhere.by_two)
+    assert not flags.watching.deliveries
+    set_provider(reader)
+    announce()
+    assert flags.watching.deliveries
+
+
+def test_a_provider_that_is_given_is_shown_the_figures_instead_of_the_applications(
+    reader: InMemoryMetricReader,
+) -> None:
+    elsewhere = Elsewhere()
+    metrics.source(all_names.CALLS, elsewhere.by_two)
+    set_provider(reader)
+    given = InMemoryMetricReader()
+    with configure(meter_provider=MeterProvider(metric_readers=[given]), environ={}):
+        assert [point.value for point in points(given, "brama.circuit.calls")] == [1]
+        assert reader.get_metrics_data() is None
+    assert [point.value for point in points(reader, "brama.circuit.calls")] == [1]
+
+
+def test_a_provider_that_is_given_and_then_set_by_the_application_does_not_count_twice(
+    reader: InMemoryMetricReader,
+) -> None:
+    elsewhere = Elsewhere()
+    metrics.source(all_names.CALLS, elsewhere.by_two)
+    provider = MeterProvider(metric_readers=[reader])
+    with configure(meter_provider=provider, environ={}):
+        api.set_meter_provider(provider)
+        assert [point.value for point in points(reader, "brama.circuit.calls")] == [1]
+
+
+def test_metrics_of_a_healthy_service_in_a_process_of_its_own(
+    new_python: Callable[..., Any],
+) -> None:
+    code = """if True:
+        import sys
+        import brama
+        payments = brama.circuit("payments")
+        assert not [name for name in sys.modules if name.startswith("opentelemetry.sdk")]
+        from opentelemetry import metrics
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        reader = InMemoryMetricReader()
+        metrics.set_meter_provider(MeterProvider([reader]))
+        payments.call(int)
+        data = reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for scope in resource.scope_metrics:
+                print(*(metric.name for metric in scope.metrics))
+    """
+    done = new_python(code)
+    assert {"brama.circuit.calls", "brama.circuit.count"} <= set(done.stdout.split()), done.stderr
+    assert new_python(code, OTEL_SDK_DISABLED="true").stdout == ""

@@ -205,14 +205,33 @@ def test_somebody_elses_database_is_left_alone(path, options, writers):
     ]
 
 
-def test_a_file_that_is_no_database_is_damaged_and_set_aside_whole(path, options, writer, event):
+@pytest.mark.parametrize(
+    "text", [b"[app]\nkey = 1\n" * 50, b"ab", b"\x93" * 5000], ids=["text", "short", "random"]
+)
+def test_a_file_that_is_no_database_is_somebody_elses_and_left_alone(path, options, text):
+    path.write_bytes(text)
+    with pytest.raises(JournalForeignError, match="no SQLite file"):
+        connect(path, 1.0)
+    assert path.read_bytes() == text
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_whose_first_page_was_lost_is_damaged(path):
+    path.write_bytes(b"\x00" * 8192)
+    with pytest.raises(JournalDamagedError):
+        connect(path, 1.0)
+
+
+def test_a_file_of_which_only_the_head_is_sound_is_damaged_and_set_aside_whole(
+    path, options, writer, event
+):
     writer.append(event(1))
     writer.close()
-    path.write_bytes(b"no database at all" * 100)
+    path.write_bytes(b"SQLite format 3\0" + b"no database at all" * 100)
     with pytest.raises(JournalDamagedError, match="not a database"):
         writer.file.read(0, 1)
     aside = writer.file.set_aside()
-    assert aside.read_bytes() == b"no database at all" * 100
+    assert aside.read_bytes() == b"SQLite format 3\0" + b"no database at all" * 100
     assert not path.exists()
     assert writer.file.set_aside() is None
 
@@ -223,7 +242,7 @@ def test_a_file_that_another_process_has_begun_anew_is_not_set_aside(path, optio
         writer.append(event(1))
     for writer in (one, two):
         writer.file.close()
-    path.write_bytes(b"no database at all" * 100)
+    path.write_bytes(b"SQLite format 3\0" + b"no database at all" * 100)
     for writer in (one, two):
         with pytest.raises(JournalDamagedError):
             writer.file.read(0, 1)

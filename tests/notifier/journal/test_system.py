@@ -385,13 +385,13 @@ def test_a_value_that_no_json_can_carry_stops_no_journal(systems):
 
 
 def test_a_damaged_file_is_set_aside_at_the_start(systems, path, caplog, until):
-    path.write_bytes(b"this was a journal once" * 1000)
+    path.write_bytes(b"SQLite format 3\0" + b"this was a journal once" * 1000)
     system = systems()
     system.circuit("search").open_circuit()
     assert system.flush(10)
     assert seqs(system) == [1, 2]
     [aside] = path.parent.glob("journal.sqlite.damaged-*")
-    assert aside.read_bytes().startswith(b"this was a journal once")
+    assert aside.read_bytes().endswith(b"this was a journal once")
     until(lambda: system.health().status == "ok")
 
 
@@ -407,6 +407,20 @@ def test_a_file_of_somebody_else_is_left_alone_and_circuits_protect(systems, pat
     until(lambda: system.health().status == "degraded")
     assert not circuit.available()
     assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_left_alone_and_its_place_taken_when_it_goes(
+    systems, path, until
+):
+    path.write_text("[app]\nkey = 1\n" * 50)
+    system = systems()
+    system.circuit("search").open_circuit()
+    until(lambda: system.health().status == "degraded")
+    assert path.read_text().startswith("[app]")
+    assert not list(path.parent.glob("*damaged*"))
+    path.unlink()
+    assert system.flush(10)
+    assert seqs(system) == [1, 2]
 
 
 def test_a_folder_that_is_not_there_is_waited_for(tmp_path, until):
