@@ -89,7 +89,7 @@ SECTIONS = (
         "telemetry",
         "Telemetry",
         "The same work with an OpenTelemetry SDK and without (`off`).",
-        ("call-traced", "refusal-traced", "transition-traced", "outage"),
+        ("call-traced", "refusal-traced", "transition-traced", "collection", "outage"),
     ),
     Section(
         "footprint",

@@ -41,6 +41,7 @@ from .windows import Judge
 __all__ = ["Machine", "Rare"]
 
 NEVER = -inf
+NONE = Totals()
 MISSING = object()
 
 IDLE = 0.1
@@ -790,18 +791,22 @@ class Machine(Recorder):
         return 0.0
 
     def _sum(self) -> Totals:
-        gone = self._totals or Totals()
-        generations = [self.current, *(retired.generation for retired in self._retired or ())]
+        current, retired, gone = self.current, self._retired or (), self._totals or NONE
         # Settled counts first: a call that starts and settles in between may then only be
         # missing, never counted as settled and not started.
-        succeeded = sum(value(generation.succeeded) for generation in generations)
-        return Totals(
-            successes=gone.successes + succeeded,
-            failures=gone.failures + sum(generation.failed for generation in generations),
-            ignored=gone.ignored + sum(generation.ignored for generation in generations),
-            calls=gone.calls + sum(value(generation.started) for generation in generations),
-            late=gone.late + sum(retired.late for retired in self._retired or ()),
-        )
+        successes = gone.successes + value(current.succeeded)
+        failures = gone.failures + current.failed
+        ignored = gone.ignored + current.ignored
+        late = gone.late
+        for old in retired:
+            successes += value(old.generation.succeeded)
+            failures += old.generation.failed
+            ignored += old.generation.ignored
+            late += old.late
+        calls = gone.calls + value(current.started)
+        for old in retired:
+            calls += value(old.generation.started)
+        return Totals(calls, successes, failures, ignored, late)
 
     # Telling
 

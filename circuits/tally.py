@@ -83,7 +83,7 @@ class Tally:
     def bury(self, breaker: Breaker) -> None:
         """`breaker` is being removed: what it has counted must stay."""
         found: Counts = {}
-        _add_calls(found, breaker)
+        _add(found, pool(breaker.name), _numbers(breaker))
         with self._lock:
             self._look_for_fork()
             for key, number in found.items():
@@ -96,20 +96,29 @@ class Tally:
         with self._lock:
             self._look_for_fork()
             calls = self._gone.copy()
-        counts: Counts = dict.fromkeys(((state.value,) for state in State), 0)
+        by_pool: dict[str, list[int]] = {}
+        by_state = dict.fromkeys(map(id, State), 0)  # for the hash of a state is a function
         states: dict[str, set[State]] | None = {}
         for circuit in self._circuits():
             breaker = circuit._breaker
             state = breaker.state_at(now)
-            name = _add_calls(calls, breaker)
-            counts[state.value,] += 1
+            name = pool(breaker.name)
+            found = by_pool.get(name)
+            if found is None:
+                found = by_pool[name] = [0, 0, 0, 0]
+            for place, number in enumerate(_numbers(breaker)):
+                found[place] += number
+            by_state[id(state)] += 1
             if states is not None:
                 states.setdefault(name, set()).add(state)
                 if len(states) > STATUS_LIMIT:
                     states = None
+        counts: Counts = {(state.value,): by_state[id(state)] for state in State}
+        for name, numbers in by_pool.items():
+            _add(calls, name, numbers)
         with self._lock:
-            for key, number in self._shown.items():
-                calls[key] = max(number, calls.get(key, 0))
+            for key, shown in self._shown.items():
+                calls[key] = max(shown, calls.get(key, 0))
             self._shown = calls
         status: Counts = {
             (name, state.value): float(state in present)
@@ -130,17 +139,17 @@ class Tally:
         self._lock = threading.Lock()
 
 
-def _add_calls(counts: Counts, breaker: Breaker) -> str:
-    """Add the calls of one circuit; its pool."""
-    name = pool(breaker.name)
+OUTCOMES: Final = ("success", "failure", "ignored", "rejected")
+
+
+def _numbers(breaker: Breaker) -> tuple[int, int, int, int]:
+    """The calls of one circuit, in the order of the outcomes."""
     with breaker.lock:
         totals = breaker._sum()
-    for outcome, number in (
-        ("success", totals.successes),
-        ("failure", totals.failures),
-        ("ignored", totals.ignored),
-        ("rejected", value(breaker.refused)),
-    ):
+    return totals.successes, totals.failures, totals.ignored, value(breaker.refused)
+
+
+def _add(counts: Counts, name: str, numbers: Iterable[int]) -> None:
+    for outcome, number in zip(OUTCOMES, numbers, strict=True):
         key = (name, outcome)
         counts[key] = counts.get(key, 0) + number
-    return name

@@ -10,8 +10,11 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import repeat
 
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 import brama
 from bench.contest import Contender, Contest, Scale, WorkNotDone, agree
@@ -25,6 +28,9 @@ __all__ = ["TELEMETRY"]
 FOREVER = 1e6
 MANY = 100_000
 """Circuits that open at once."""
+
+CIRCUITS = 2_000
+"""Circuits whose metrics are collected."""
 
 KINDS = 4
 RATE = 50.0
@@ -120,7 +126,66 @@ def refused(_scale: Scale) -> Generator[list[Contender], None, None]:
             contender("brama", 50.0),
             contender("off", None, on=False),
             contender("span each", None),
+            _unsampled(system),
         ]
+
+
+def _unsampled(system: brama.System) -> Contender:
+    """In a trace that is not recorded, of which the bucket knows nothing."""
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False)
+    circuit, work = system.circuit("unsampled"), Work()
+    circuit.open_circuit(expires_in=FOREVER)
+    guarded = circuit(work.call)
+
+    def run(times: int) -> float:
+        with provider.get_tracer("bench").start_as_current_span("request"):
+            began = time.thread_time()
+            for _ in repeat(None, times):
+                try:
+                    guarded()
+                except brama.CircuitOpenError:
+                    pass
+            return (time.thread_time() - began) / times
+
+    inside = traced(provider, run, spans="exceptional", rate=50.0)
+    return Contender("unsampled", inside, lambda: circuit.status().refused)
+
+
+@contextmanager
+def collected(scale: Scale) -> Generator[list[Contender], None, None]:
+    size = int(CIRCUITS * scale.size)
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    done = 0
+
+    def run(_times: int) -> float:
+        nonlocal done
+        began = time.thread_time()
+        found = reader.get_metrics_data()
+        seconds = time.thread_time() - began
+        assert found is not None
+        calls = [
+            point.value
+            for resource in found.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == "brama.circuit.calls"
+            for point in metric.data.data_points
+            if isinstance(point, NumberDataPoint) and point.attributes is not None
+            if str(point.attributes["pool"]).startswith("collected-")
+            and point.attributes["brama.circuit.call.outcome"] == "success"
+        ]
+        # Those beyond the 200 pools are among the other ones.
+        agree("pools", shown=len(calls), calls=int(sum(calls)))
+        done += 1
+        return seconds
+
+    with configure(meter_provider=provider), brama.System() as system:
+        for number in range(size):
+            system.circuit(f"collected-{number}").call(int)
+        run(1)  # which registers the instruments
+        yield [Contender("brama", run, lambda: done - 1, times=1)]
+    provider.shutdown()
 
 
 @contextmanager
@@ -168,6 +233,12 @@ def opened(scale: Scale) -> Generator[list[Contender], None, None]:
 TELEMETRY = (
     Contest("call-traced", "a decorated call with an SDK installed; off: without one", called),
     Contest("refusal-traced", "a refused call with an SDK; beyond the bucket, off, each", refused),
+    Contest(
+        "collection",
+        "metrics collected once, of 2 000 circuits",
+        collected,
+        "ms",
+    ),
     Contest(
         "outage",
         "one of 100 000 circuits that open at once with an SDK, counted and told",
