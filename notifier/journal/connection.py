@@ -138,6 +138,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
 
 def _identify(db: sqlite3.Connection, path: Path) -> None:
     id = db.execute("PRAGMA application_id").fetchone()[0]
+    if id == 0 and not db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+        raise JournalError(f"{path} is empty: no journal was begun there yet")
     if id != APPLICATION_ID:
         raise JournalForeignError(f"{path} is an SQLite file and not a journal of Brama")
     version = db.execute("PRAGMA user_version").fetchone()[0]

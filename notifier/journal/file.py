@@ -16,10 +16,11 @@ from brama.circuits import Event
 
 from .connection import close, connect, described, last_id, transaction
 from .entries import Entry, write
-from .errors import JournalDamagedError, JournalError, JournalGoneError
+from .errors import JournalDamagedError, JournalError, JournalForeignError, JournalGoneError
 from .folder import PARTS, held
 from .options import JournalOptions
 from .owners import Owner, alive
+from .place import Place, look_at, place_of, save_log
 from .retention import Extent, Plan
 from .rows import INSERT, Stored, heads_of, row_of
 
@@ -33,6 +34,9 @@ CHUNK = 5_000
 
 RETENTION = {"events": "retention", "trail": "trail_retention"}
 """What keeps a record of what was removed, for each table that only grows otherwise."""
+
+CONFIRMATIONS, PAUSE = 3, 0.02
+"""Looks, and the seconds between them, before it is believed that a file was written over."""
 
 SKEW = 300.0
 """Seconds by which clocks may differ. What is stamped later than that was stamped wrongly."""
@@ -70,7 +74,8 @@ class JournalFile:
         # inherits neither a transaction nor an open file: SQLite must not be carried into a child.
         self.lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
-        self._place: tuple[int, int] | None = None
+        self._place: Place | None = None
+        self._seen = 0
         self._sync = ""
         self._patience = options.busy_timeout
         self._forbidden = ""
@@ -91,16 +96,57 @@ class JournalFile:
             if self._forbidden:
                 raise JournalError(f"the journal {self.path}: {self._forbidden}")
             if self._db is None:
-                self._place = _place(self.path)  # of what may turn out to be damaged
-                self._db = connect(self.path, self._patience)
-                self._sync = ""
-                self._place = _place(self.path)
-            elif _place(self.path) != self._place:
-                # Without this look SQLite would go on writing into the file that nobody can find.
-                self._close()
-                raise JournalGoneError(f"the journal {self.path} was deleted or replaced")
+                self._open()
+            else:
+                self._stay()
+            assert self._db is not None
             self._synchronous(self._db, durable=durable)
             yield self._db
+
+    def _open(self) -> None:
+        self._place = place_of(self.path)  # of what may turn out to be damaged
+        self._seen = 0
+        if self._place is not None:
+            self._look()
+        self._db = connect(self.path, self._patience)
+        self._sync = ""
+        self._place = place_of(self.path)
+
+    def _stay(self) -> None:
+        """See that the file is still the one that was opened.
+
+        Without this look SQLite would go on writing into a file that nobody can find, or that
+        somebody has written another one over.
+        """
+        found = place_of(self.path)
+        if found == self._place:
+            return
+        if found is None or not found.same(self._place):
+            self._close()
+            raise JournalGoneError(f"the journal {self.path} was deleted or replaced")
+        self._place = found
+        self._look()
+
+    def _look(self) -> None:
+        wrong, seen = look_at(self.path, self._seen)
+        for _ in range(CONFIRMATIONS):
+            if not wrong:
+                self._seen = seen
+                return
+            time.sleep(PAUSE)  # what it saw may have been half written
+            wrong, seen = look_at(self.path, self._seen)
+        if self._db is not None:
+            save_log(self.path)  # for SQLite, when it closes, would write it into what is there now
+        self._close()
+        if wrong == "foreign":
+            raise JournalForeignError(f"{self.path} is an SQLite file and not a journal of Brama")
+        if wrong == "older":
+            raise JournalDamagedError(
+                f"the journal {self.path} was written over with an older copy of it"
+            )
+        import sqlite3
+
+        raise sqlite3.DatabaseError("file is not a database")  # what that means, `described` knows
 
     def _close(self) -> None:
         db, self._db = self._db, None
@@ -134,7 +180,8 @@ class JournalFile:
         with self.lock:
             self._close()
             with held(self.path.parent):
-                if _place(self.path) != self._place:
+                found = place_of(self.path)
+                if found is None or not found.same(self._place):
                     return None  # another process was faster, and may have begun a new one
                 # The millisecond tells two of them apart.
                 aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time() * 1000)}")
@@ -259,9 +306,7 @@ class JournalFile:
                 last = last_id(db)
                 if len(fresh) < len(new):
                     write(db, source, _placed(new, last - len(fresh)))
-            if _place(self.path) != self._place:  # written into a file that is gone
-                self._close()
-                raise JournalGoneError(f"the journal {self.path} was deleted or replaced")
+            self._stay()  # else it was written into a file that is gone
             return range(last - len(fresh) + 1, last + 1)
 
     def read(self, after: int, limit: int) -> list[Stored]:
@@ -416,13 +461,3 @@ def _placed(items: Iterable[Event | Entry], position: int) -> Iterator[tuple[Ent
             yield item, position
         else:
             position += 1
-
-
-def _place(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a Path's own stat costs three times as much
-    except FileNotFoundError:
-        return None
-    # One that was cut to nothing is as gone as one that was deleted; SQLite would go on for hours
-    # with what it remembers of it.
-    return (found.st_dev, found.st_ino) if found.st_size else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from brama.circuits import ConnectionKind
 from brama.notifier import (
     Entry,
     Event,
+    JournalDamagedError,
     JournalError,
     JournalOptions,
     Replay,
@@ -102,6 +104,8 @@ def add_to(app: Any) -> None:
                 for row in replay.rows(last):
                     _print(row.read(), json=json)
                     last = row.id
+                if _unread(sys.stdout):
+                    break
                 time.sleep(POLL)
             return 0
 
@@ -254,6 +258,16 @@ def _moment(option: str, text: str | None) -> datetime | timedelta | None:
     return time
 
 
+def _unread(file: TextIO) -> bool:
+    """Whether nobody reads any more what is written: the ``head`` of a pipe has ended."""
+    try:
+        poll = select.poll()
+        poll.register(file.fileno(), 0)  # an end of the other side is told unasked
+        return bool(poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # Windows, or no file of the system at all
+        return False
+
+
 def _last(replay: Replay, count: int) -> Iterator[Event]:
     return (event for _, event in _last_rows(replay, count))
 
@@ -335,7 +349,11 @@ def _export(replay: Replay, form: str, file: TextIO) -> int:
 
 
 def _verify(path: Path, *, json: bool) -> int:
-    report = verify(path)
+    try:
+        report = verify(path)
+    except JournalDamagedError as error:  # so badly that nothing can be read
+        print(_dumps({"ok": False, "error": str(error)}) if json else f"NOT WHOLE: {error}")
+        return 1
     if json:
         import attrs
 
