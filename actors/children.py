@@ -41,7 +41,7 @@ def _shutdown(value: float | timedelta | str) -> float:
 
 
 def _start_timeout(value: float | timedelta | str) -> float:
-    return duration("ChildSpec.start_timeout", value, zero=True, words=INFINITY)
+    return duration("ChildSpec.start_timeout", value, words=INFINITY)
 
 
 def _is_bool(_spec: object, attribute: Attribute[Any], value: Any) -> None:

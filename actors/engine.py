@@ -53,6 +53,8 @@ class Tenancy(Host, Protocol):
 
     def tree_is_lost(self, why: str) -> None: ...
 
+    def leftovers(self) -> tuple[str, ...]: ...
+
 
 class Engine:
     """Runs a system on the trio loop that calls `main`, from boot to ordered end.
@@ -272,6 +274,8 @@ class Engine:
         unstoppable += [f"task of {name}" for name in system.scheduler.tasks]
         for who in unstoppable:
             logger.error("%s: cannot be stopped: %s; leaving it behind", system.name, who)
+        # Those that ran out of their own time, now or before, have been reported already.
+        unstoppable += [who for who in system.leftovers() if who not in unstoppable]
         self.report = StopReport(
             complete=not unstoppable,
             killed=tuple(str(cell.ref) for cell in killed),

@@ -22,9 +22,13 @@ _LOSSES = 8
 
 @frozen
 class Health:
-    """Whether a system is well: ``ok``, ``degraded`` or ``stopped``, with the reasons."""
+    """Whether a system is well: ``ok`` or ``degraded``, with the reasons, or not at work.
 
-    status: Literal["ok", "degraded", "stopped"]
+    That is ``idle`` before its first start, for which nothing was needed so far, and ``stopped``
+    after a stop.
+    """
+
+    status: Literal["ok", "degraded", "idle", "stopped"]
     reasons: tuple[str, ...] = ()
     dead_letters: int = 0
     tree_restarts: int = 0
@@ -91,6 +95,11 @@ class Faults:
     @property
     def lasting(self) -> int:
         return len(self._lasting)
+
+    def leftovers(self) -> tuple[str, ...]:
+        """The threads and tasks that go on at this moment although they were killed."""
+        with self._lock:
+            return tuple(who for cell, who in self._leftovers.items() if leftover(cell))
 
     def reasons(self) -> tuple[str, ...]:
         """What is wrong at this moment, in words."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Hashable
-from typing import Any
+from typing import Any, Literal
 
 import trio
 
@@ -28,6 +28,7 @@ class Overview:
     _name: str
     _names: Names
     _engine: Engine | None
+    _stopped: bool
     _dead_letters: DeadLetters
     cells: dict[Cell, None]
     faults: Faults
@@ -66,7 +67,7 @@ class Overview:
         engine = self._engine
         root = engine.root if engine is not None else None
         others = [cell for cell in tuple(self.cells) if cell.owner is None and cell is not root]
-        status = "restarting" if self.running else "stopped"
+        status = "restarting" if self.running else self._at_rest()
         top = TreeNode(self._name, "Supervisor", "async", status, self.faults.losses)
         return grow(root, top, others)
 
@@ -109,19 +110,22 @@ class Overview:
         engine, faults = self._engine, self.faults
         reasons = faults.reasons()
         if engine is None:
-            status = "stopped"
+            status: Literal["ok", "degraded", "idle", "stopped"] = self._at_rest()
         else:
             if engine.up.is_set() and engine.root is None and not engine.stop_wanted.is_set():
                 reasons += ("the tree is down and waits for its restart",)
             status = "degraded" if reasons else "ok"
         return Health(
-            status,  # type: ignore[arg-type]  # a literal
+            status,
             reasons,
             self._dead_letters.count,
             faults.losses,
             faults.lasting,
             faults.unstoppable,
         )
+
+    def _at_rest(self) -> Literal["idle", "stopped"]:
+        return "stopped" if self._stopped else "idle"
 
     def lag(self) -> LoopLag:
         """How long the loop makes timers and I/O wait: now, recently, at worst."""

@@ -336,7 +336,8 @@ class ActorSystem(Overview):
         if self.on_loop_thread():
             return StopReport(complete=False)
         if not engine.over.wait(max(0.0, end - time.monotonic())):
-            stuck = tuple(name for cell in list(self.cells) if (name := cell.busy_thread))
+            stuck = [name for cell in list(self.cells) if (name := cell.busy_thread)]
+            stuck += [who for who in self.leftovers() if who not in stuck]
             return StopReport(
                 complete=False,
                 unstoppable=(*stuck, f"the loop of {self._name}"),
@@ -509,6 +510,10 @@ class ActorSystem(Overview):
 
     def report_unstoppable(self, cell: Cell, who: str) -> None:
         self.faults.left_behind(cell, who)
+
+    def leftovers(self) -> tuple[str, ...]:
+        """The threads and tasks that go on although they were killed."""
+        return self.faults.leftovers()
 
     def report_fault(self, key: object, text: str) -> None:
         self.faults.report(key, text)

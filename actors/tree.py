@@ -51,7 +51,7 @@ class TreeNode:
     kind: Literal["async", "inline", "blocking", "system"]
     status: str
     """``new``, ``starting``, ``running``, ``restarting``, ``stopping``, ``stopped`` or
-    ``quarantined``."""
+    ``quarantined``; ``idle`` at the root of a system that was not started."""
     restarts: int = 0
     mailbox: int = 0
     """Messages waiting."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import getattr_static, iscoroutinefunction, signature
@@ -70,7 +71,19 @@ class HandlerActor(Actor):
         return await self.on_event(event)
 
     async def _send(self, event: Event) -> None:
-        await trio.to_thread.run_sync(self._call, event, abandon_on_cancel=True)
+        await trio.to_thread.run_sync(self._run, event, abandon_on_cancel=True)
+
+    def _run(self, event: Event) -> None:
+        subscription = self._own_subscription
+        if subscription is None:
+            self._call(event)
+            return
+        thread = threading.current_thread()
+        subscription.aside.append(thread)
+        try:
+            self._call(event)
+        finally:
+            subscription.aside.remove(thread)
 
     @calls_handlers
     def _call(self, event: Event) -> None:

@@ -55,7 +55,7 @@ class Subscription(Inbox):
     Threads: from any. `close` may be called by the handler itself.
     """
 
-    __slots__ = ("_around", "owners")
+    __slots__ = ("_around", "aside", "owners")
 
     def __init__(
         self,
@@ -69,6 +69,9 @@ class Subscription(Inbox):
         super().__init__(id, target, options)
         self.owners = {owner}
         self._around = surroundings or Surroundings()
+        # Threads that are in the handler beside its actor, which may be killed while they are.
+        # Each adds and takes itself, in one step.
+        self.aside: list[threading.Thread] = []
 
     def _disconnect(self) -> None:
         lost = self.queued + 1
@@ -91,6 +94,11 @@ class Subscription(Inbox):
     def running(self) -> bool:
         """Whether the handler may be at work on an event now."""
         return self._current is not None
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether a thread is in the handler that was to be ended, and cannot be."""
+        return bool(self.aside)
 
     # The owner's side
 
@@ -207,6 +215,7 @@ class Subscription(Inbox):
         self._current = self._runner = self._thread = self.deliverer = None
         self.occupied = self._rung = False
         self.held = self.timed = None
+        self.aside = []
 
     def __enter__(self) -> Self:
         return self

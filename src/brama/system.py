@@ -652,14 +652,19 @@ class System(ByName):
         """Stop the tree and end the subscriptions.
 
         Args:
-            timeout: seconds that an orderly stop may take; None is the setting `stop_timeout`. What
-                is left then is killed, for which it may take up to two more.
+            timeout: seconds that an orderly stop may take, 0 for none; None is the setting
+                `stop_timeout`. What is left then is killed, for which it may take up to two more.
 
         Returns:
             What could not be stopped, by name: a handler that still runs on its thread, too.
         """
-        limit = self.settings.stop_timeout if timeout is None else seconds("timeout", timeout)
-        deadline = time.monotonic() + limit
+        limit = (
+            self.settings.stop_timeout
+            if timeout is None
+            else seconds("timeout", timeout, zero=True)
+        )
+        began = time.monotonic()
+        deadline = began + limit
         report = self.actors.stop(limit)
         if self.actors.on_loop_thread():
             # What is under way still drains: the rest is done behind it, here or by `run`.
@@ -675,11 +680,14 @@ class System(ByName):
         running = tuple(
             f"handler {handler.name}"
             for handler in handlers
-            if not handler.close(wait=max(0.0, deadline - time.monotonic()))
+            if not handler.close(wait=max(0.0, deadline - time.monotonic())) or handler.left_behind
         )
-        if not running:
-            return report
-        return evolve(report, complete=False, unstoppable=(*report.unstoppable, *running))
+        return evolve(
+            report,
+            complete=report.complete and not running,
+            unstoppable=(*report.unstoppable, *running),
+            elapsed=time.monotonic() - began,
+        )
 
     async def astop(self, timeout: float | timedelta | None = None) -> StopReport:
         """`stop`, awaited on asyncio or trio."""

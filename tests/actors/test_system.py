@@ -67,8 +67,9 @@ def test_a_system_that_is_made_starts_nothing():
     system = ActorSystem("idle", children=specs([]))
     assert threading.active_count() == before
     assert not system.running
-    assert system.health().status == "stopped"
+    assert (system.health().status, system.tree().status) == ("idle", "idle")
     assert system.stop().complete
+    assert (system.health().status, system.tree().status) == ("stopped", "stopped")
 
 
 def test_start_returns_once_the_tree_is_up_and_stop_ends_it_in_reverse():
@@ -184,6 +185,30 @@ def test_stop_is_bounded_and_names_what_it_could_not_stop():
     assert any(who.startswith("Stuck-") for who in report.unstoppable)
     assert any("SlowToEnd" in who for who in report.killed)
     release.set()
+
+
+@pytest.mark.parametrize("shutdown", [0.05, "brutal_kill"])
+def test_stop_names_the_thread_of_a_child_that_ran_out_of_its_own_time(shutdown):
+    begun, release = threading.Event(), threading.Event()
+
+    class Stuck(BlockingActor):
+        def on_receive(self, message):
+            begun.set()
+            release.wait(20)
+
+    child = ChildSpec("stuck", Stuck, name="stuck", shutdown=shutdown)
+    system = ActorSystem("s", children=[child]).start()
+    system.names.via("stuck").tell("now")
+    assert begun.wait(10)
+    report = system.stop()
+    release.set()
+    assert not report.complete
+    assert [who.partition("-")[0] for who in report.unstoppable] == ["Stuck"]
+
+
+def test_a_child_cannot_start_in_no_time():
+    with pytest.raises(ConfigError, match="start_timeout must be a positive number of seconds"):
+        ChildSpec("child", Actor, start_timeout=0)
 
 
 def test_stop_names_a_loop_that_is_blocked():

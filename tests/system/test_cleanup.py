@@ -102,7 +102,7 @@ def test_a_caller_may_have_idle_circuits_removed_at_once_without_a_thread():
     assert system.cleanup() == 0
     clock.advance(60)
     assert system.cleanup() == 1
-    assert system.tree().status == "stopped"
+    assert system.tree().status == "idle"
 
 
 def test_the_environment_sets_both(monkeypatch):

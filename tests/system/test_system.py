@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ import trio.testing
 
 import brama
 from brama.actors import SystemStoppedError
-from brama.notifier import inline
+from brama.notifier import HandlerActor, inline
 
 requirement = pytest.mark.requirement
 WITHIN = 10.0
@@ -28,9 +29,9 @@ def test_nothing_starts_before_it_is_needed(until):
         circuit = system.circuit("search", failure_threshold=2)
         circuit.call(lambda: None)
         circuit.failure()
-        assert (system.health().status, circuit.available()) == ("stopped", True)
+        assert (system.health().status, circuit.available()) == ("idle", True)
         assert "lazy-loop" not in loops()
-        assert system.tree().status == "stopped"
+        assert system.tree().status == "idle"
         circuit.failure()  # it opens: somebody has to watch the clock
         until(lambda: "lazy-loop" in loops())
     finally:
@@ -231,3 +232,31 @@ def test_stop_names_a_handler_that_goes_on_after_all():
     free.set()
     assert not report.complete
     assert [name.rpartition(".")[2] for name in report.unstoppable] == ["hangs"]
+    assert report.elapsed >= 0.05  # what it has waited for the handler is part of it
+
+
+def test_stop_names_a_handler_actor_whose_thread_goes_on_after_all():
+    began, free = threading.Event(), threading.Event()
+
+    class Pager(HandlerActor):
+        def on_event(self, event: brama.Event) -> None:
+            began.set()
+            free.wait(10)
+
+    system = brama.System(brama.Settings())
+    system.subscribe(Pager, events=["circuit_opened"])
+    system.circuit("search").open_circuit()
+    assert began.wait(10)
+    report = system.stop(timeout=0.3)
+    free.set()
+    assert not report.complete
+    assert [name.rpartition(".")[2] for name in report.unstoppable] == ["Pager"]
+
+
+def test_a_stop_may_be_given_no_time_and_goes_on(until):
+    system = brama.System(brama.Settings())
+    system.start()
+    system.stop(timeout=0)
+    until(lambda: system.health().status == "stopped")
+    with pytest.raises(brama.ConfigError, match=r"timeout .* got: datetime.timedelta\(days=-1"):
+        system.stop(timeout=timedelta(seconds=-1))
