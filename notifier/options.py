@@ -10,6 +10,7 @@ import attrs
 
 from brama.circuits import (
     EVENTS,
+    Circuit,
     ConnectionKind,
     Event,
     check_kind,
@@ -35,7 +36,7 @@ class Choosing(TypedDict, total=False):
     """What `brama.events` takes; see `Options`."""
 
     events: Iterable[str] | None
-    connection: str | None
+    connection: str | Circuit | None
     scope: str | None
     kind: ConnectionKind | str | None
     filter: Callable[[Event], object] | None
@@ -107,7 +108,8 @@ class Options:
         events: names from `brama.notifier.EVENTS`, or wildcards, ``circuit_*``; None is all of
             them.
         connection: the name of a circuit, which need not exist yet, or a glob: in ``payment_*`` the
-            ``*`` is any text, and ``?`` any one character; None is any.
+            ``*`` is any text, and ``?`` any one character; None is any. A circuit itself stands for
+            its name and its scope.
         scope: None is any.
         kind: of connection, as it was registered: a `brama.ConnectionKind` or its word; None is
             any.
@@ -202,4 +204,7 @@ def subscribing(given: Mapping[str, Any], kind: type[Any] = Subscribing) -> Opti
             raise ConfigError(name, expected, value, hint=hint)
         if name not in known:
             raise unknown("an option of a subscription", name, tuple(known))
+    connection = given.get("connection")
+    if isinstance(connection, Circuit):
+        given = {"scope": connection.scope, **given, "connection": connection.name}
     return Options(**given)

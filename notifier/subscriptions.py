@@ -216,6 +216,8 @@ class Subscriptions:
 
     def unsubscribe(self, what: Any = None, **options: Unpack[Choosing]) -> int:
         """End subscriptions; how many have ended. See `brama.unsubscribe`."""
+        # Who names a handler means it, wherever that was subscribed: only what names none, and so
+        # could hit anybody, keeps to the caller's own.
         if isinstance(what, Subscription):
             if options:
                 raise ConfigError("options", "not given together with a subscription", options)
@@ -231,12 +233,12 @@ class Subscriptions:
         me = present_owner()
         ended = 0
         for one in list(self._table):
-            if me not in one.owners or (what is not None and one.target.key() != key_of(what)):
+            if one.target.key() != key_of(what) if what is not None else me not in one.owners:
                 continue
             if any(_differs(name, one.options, asked) for name in options):
                 continue
             one.owners.discard(me)
-            if not any(lives(owner) for owner in list(one.owners)):
+            if what is not None or not any(lives(owner) for owner in list(one.owners)):
                 one.close()
                 ended += 1
         return ended
@@ -394,11 +396,14 @@ def _alike(subscription: Subscription) -> tuple[object, ...]:
     return (
         subscription.target.same(),
         identity(options.filter),
-        attrs.evolve(options, filter=None),
+        frozenset(options.events or ()),  # in whatever order they were given
+        attrs.evolve(options, events=None, filter=None),
     )
 
 
 def _differs(option: str, one: Options, asked: Options) -> bool:
     if option == "filter":
         return identity(one.filter) != identity(asked.filter)
+    if option == "events":
+        return set(one.events or ()) != set(asked.events or ())
     return bool(getattr(one, option) != getattr(asked, option))

@@ -474,7 +474,7 @@ class System(ByName):
         return self._unless_stopped(self._subscriptions.subscribe(handler, **options))
 
     def unsubscribe(self, what: Any = None, **options: Unpack[Choosing]) -> int:
-        """End a subscription, or those of the caller that fit; see `brama.unsubscribe`."""
+        """End a subscription, a handler's, or the caller's that fit; see `brama.unsubscribe`."""
         return self._subscriptions.unsubscribe(what, **options)
 
     def subscriptions(self) -> tuple[SubscriptionStatus, ...]:

@@ -525,7 +525,7 @@ def subscribe(handler: Any = None, **options: Unpack[Subscribing]) -> Subscripti
 
 
 def unsubscribe(what: Any = None, **options: Unpack[Choosing]) -> int:
-    """End subscriptions of the caller's: one, those of a handler, those of a filter, or all.
+    """End subscriptions: one, those of a handler, or of the caller's those of a filter, or all.
 
     Example:
         >>> brama.unsubscribe(subscription)
@@ -534,12 +534,14 @@ def unsubscribe(what: Any = None, **options: Unpack[Choosing]) -> int:
         >>> brama.unsubscribe()                            # all
 
     Args:
-        what: what `subscribe` returned, or the handler that it was given; None is any of them.
+        what: what `subscribe` returned, or the handler that it was given: these end, whoever has
+            subscribed them, also from another thread or task, and in the handler itself. None is
+            any of the caller's own.
         options: only those that were given just these options.
 
     Returns:
-        How many have ended; never another owner's. The owner is the actor, the handler, the task or
-        else the thread that has subscribed; who holds a subscription itself may end it, too.
+        How many have ended. Without a handler never another owner's; the owner is the actor, the
+        handler, the task or else the thread that has subscribed.
     """
     return default_system().unsubscribe(what, **options)
 

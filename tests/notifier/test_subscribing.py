@@ -257,3 +257,28 @@ def test_the_metadata_of_a_circuit_comes_with_its_events_and_can_be_filtered_by(
     assert brama.Event.from_json(events["stock"].to_json()) == events["stock"].delivery(
         events["stock"].n, redelivered=False
     )
+
+
+@pytest.mark.parametrize(
+    "again",
+    [["failure", "success"], ["success", "failure", "success"], ("failure", "success")],
+    ids=str,
+)
+def test_the_same_events_in_another_order_are_the_same_subscription(system, again):
+    def handler(_event: Event) -> None: ...
+
+    first = system.subscribe(handler, events=["success", "failure"])
+    assert system.subscribe(handler, events=again) is first
+    assert system.subscribe(handler, events=["success"]) is not first
+    assert system.unsubscribe(handler, events=again) == 1
+    assert first.closed
+
+
+def test_a_circuit_stands_for_its_name_and_scope(system):
+    payments = system.circuit("api", scope="payments")
+    subscription = system.subscribe(lambda _event: None, connection=payments)
+    assert (subscription.connection, subscription.scope) == ("api", "payments")
+    with system.events(connection=payments) as events:
+        payments.open_circuit()
+        assert events.get(timeout=5).scope == "payments"
+    assert system.unsubscribe(connection=payments) == 1

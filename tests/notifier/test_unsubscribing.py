@@ -62,10 +62,9 @@ def test_by_filter_it_ends_those_that_were_given_just_that(system):
 
 
 @requirement("SB-06")
-def test_it_never_ends_the_subscription_of_another_owner(system):
+def test_without_a_handler_it_never_ends_the_subscription_of_another_owner(system):
     theirs = elsewhere(lambda: system.subscribe(one, scope="shop"))
     assert system.unsubscribe() == 0
-    assert system.unsubscribe(one) == 0
     assert system.unsubscribe(scope="shop") == 0
     assert not theirs.closed
     assert system.unsubscribe(theirs) == 1  # who holds it may end it
@@ -75,9 +74,52 @@ def test_a_subscription_of_two_owners_ends_with_the_second(system):
     with ThreadPoolExecutor(1) as other:
         mine = system.subscribe(one)
         assert other.submit(system.subscribe, one).result() is mine
-        assert system.unsubscribe(one) == 0
+        assert system.unsubscribe() == 0
         assert not mine.closed
         assert other.submit(system.unsubscribe).result() == 1
+        assert mine.closed
+
+
+@requirement("SB-06")
+def test_by_handler_it_ends_them_from_another_thread(system):
+    mine = system.subscribe(one)
+    assert elsewhere(lambda: system.unsubscribe(one, scope="shop")) == 0
+    assert elsewhere(lambda: system.unsubscribe(one)) == 1
+    assert mine.closed
+
+
+def test_by_handler_it_ends_them_from_another_task(system):
+    async def main() -> None:
+        mine = system.subscribe(one)
+        ended = await asyncio.create_task(asyncio.to_thread(system.unsubscribe, one))
+        assert (ended, mine.closed) == (1, True)
+
+    asyncio.run(main())
+
+
+def test_by_handler_it_ends_them_in_the_handler_itself(system, until):
+    seen: list[Event] = []
+    answers: list[int] = []
+
+    def once(event: Event) -> None:
+        seen.append(event)
+        answers.append(system.unsubscribe(once))
+
+    subscription = system.subscribe(once, events=["circuit_opened", "circuit_closed"])
+    circuit = system.circuit("a")
+    circuit.open_circuit()
+    until(lambda: bool(answers))
+    circuit.close_circuit()
+    assert answers == [1]
+    assert subscription.closed
+    assert [event.event for event in seen] == ["circuit_opened"]
+
+
+def test_by_handler_it_ends_those_of_all_owners(system):
+    with ThreadPoolExecutor(1) as other:
+        mine = system.subscribe(one)
+        assert other.submit(system.subscribe, one).result() is mine
+        assert system.unsubscribe(one) == 1
         assert mine.closed
 
 
