@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
-from brama.telemetry import truncations, unknown_kinds
+from brama.telemetry import ConfigError, truncations, unknown_kinds
 
 from .connection_kind import ConnectionKind, kind_named
 from .errors import EventFormatError
@@ -68,7 +68,11 @@ def load(cls: type[T], fields: Mapping[str, Any]) -> T:
     try:
         return _converter().structure(fields, cls)
     except ClassValidationError as errors:
-        first, note = errors.group_exceptions()[0][0]
+        fields_wrong, rest = errors.group_exceptions()
+        if not fields_wrong and isinstance(rest[0], ConfigError):  # by the class itself
+            wrong = rest[0]
+            raise EventFormatError(wrong.option, wrong.expected, wrong.got) from None
+        first, note = fields_wrong[0]
         if isinstance(first, EventFormatError):
             raise EventFormatError(note.name, first.expected, first.got) from None
         raise EventFormatError(note.name, "a valid value", fields.get(note.name)) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import attrs
 import pytest
@@ -189,3 +189,47 @@ def test_a_delivery_is_frozen_too():
 
 def test_an_event_says_which_schema_it_follows():
     assert event().schema_version == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("event", "circuit_exploded"),
+        ("event", None),
+        ("connection", None),
+        ("scope", 5),
+        ("timestamp", datetime(2026, 1, 1)),
+        ("timestamp", "2026-01-01T00:00:00Z"),
+        ("monotonic", True),
+        ("epoch", "1"),
+        ("seq", 1.0),
+        ("event_id", 7),
+        ("severity", "loud"),
+        ("data", [1]),
+        ("data", {1: 2}),
+        ("kind", "spaceship"),
+        ("n", None),
+        ("redelivered", 1),
+    ],
+)
+def test_an_event_made_by_hand_takes_no_wrong_value(field, value):
+    with pytest.raises(ConfigError) as caught:
+        event(**{field: value})
+    assert caught.value.option == field
+
+
+def test_an_event_made_by_hand_is_in_utc_and_its_data_cannot_be_changed():
+    given = {"reason": "deploy"}
+    east = datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))
+    made = event(timestamp=east, severity="error", data=given)
+    given["reason"] = "changed"
+    assert made.timestamp == east
+    assert made.timestamp.tzinfo is UTC
+    assert made.severity is Severity.ERROR
+    assert made.data == {"reason": "deploy"}
+    with pytest.raises(TypeError, match="copy it"):
+        made.data["reason"] = "changed"
+
+
+def test_an_event_of_a_later_version_may_have_another_name():
+    assert event(event="circuit_exploded", schema_version="1.7").event == "circuit_exploded"
