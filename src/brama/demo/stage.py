@@ -44,7 +44,7 @@ class Stage:
         self.upstreams = upstreams
         self.collector = collector
         # Not from the environment: BRAMA_EXPIRY, say, is meant for another service than this one.
-        self.system = brama.System(brama.Settings(), name="brama")
+        self.system = brama.System(brama.Settings(environ={}), name="brama")
         self.circuits = {
             name: self.system.circuit(
                 name, scope=SCOPE, failure_threshold=THRESHOLD, expiry=options.expiry
