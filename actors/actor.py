@@ -108,6 +108,10 @@ class HostedActor(PykkaActor):
             hook_on_start is not pykka.Actor.on_start
         )
 
+    def _has_told_of(self, _error: BaseException) -> bool:
+        """Whether somebody has logged already what this actor crashes by."""
+        return False
+
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # Not pykka's __init__: its inbox and its threading.Event alone weigh more than a whole idle
         # actor may.

@@ -473,6 +473,8 @@ class Cell(Mailbox):
 
     def report(self, error: BaseException) -> None:
         """Log an exception that no caller is waiting for, in pykka's words."""
+        if self.actor is not None and self.actor._has_told_of(error):
+            return
         logger.error(
             "Unhandled exception in %s:",
             self.actor,

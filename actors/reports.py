@@ -32,17 +32,22 @@ class Reports:
     Args:
         supervisor: the text of its ref.
         strategy: of the supervisor, for the metadata.
+
+    Attributes:
+        level: of the line for each restart.
     """
 
-    __slots__ = ("_strategy", "_supervisor")
+    __slots__ = ("_strategy", "_supervisor", "level")
 
     def __init__(self, supervisor: str, strategy: str) -> None:
+        self.level = logging.INFO
         self._supervisor = supervisor
         self._strategy = strategy
 
     def will_restart(self, child: Child, delay: float | None) -> None:
-        if logger.isEnabledFor(logging.INFO):
-            logger.info(
+        if logger.isEnabledFor(self.level):
+            logger.log(
+                self.level,
                 "%s: child %r has ended after %.1f s: %s; restarting it %s",
                 self._supervisor,
                 child.spec.id,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -40,6 +41,12 @@ class Finished:
     error: BaseException | None
 
 
+def _is_told(subscription: Subscription, error: BaseException) -> bool:
+    """Whether the subscription has said that its handler failed: not once more by pykka's line."""
+    told, subscription.told = subscription.told, None  # an id may be had by another one later
+    return told == id(error)
+
+
 class InlineDeliverer(InlineActor):
     """Calls a handler that does not block, right on the loop."""
 
@@ -47,6 +54,9 @@ class InlineDeliverer(InlineActor):
         super().__init__()
         self._subscription = subscription
         self._handler = subscription.handler.handler
+
+    def _has_told_of(self, error: BaseException) -> bool:
+        return _is_told(self._subscription, error)
 
     def on_start(self) -> None:
         self._subscription.deliverer = self.actor_ref
@@ -70,6 +80,9 @@ class LoopDeliverer(Actor):
         self._subscription = subscription
         self._handler = subscription.handler.handler
 
+    def _has_told_of(self, error: BaseException) -> bool:
+        return _is_told(self._subscription, error)
+
     async def on_start(self) -> None:
         self._subscription.deliverer = self.actor_ref
         self.actor_ref.tell(BELL)
@@ -90,6 +103,9 @@ class OutsideDeliverer(InlineActor):
     def __init__(self, subscription: Subscription) -> None:
         super().__init__()
         self._subscription = subscription
+
+    def _has_told_of(self, error: BaseException) -> bool:
+        return _is_told(self._subscription, error)
 
     def on_start(self) -> None:
         self._subscription.deliverer = self.actor_ref
@@ -280,6 +296,7 @@ class HandlerSupervisor(Supervisor):
             [_spec(subscription, workers)], intensity=INTENSITY, period=PERIOD, backoff=BACKOFF
         )
         self._subscription = subscription
+        self._reports.level = logging.DEBUG  # the subscription tells of its handler, by its name
 
     def on_exhausted(self) -> None:
         self._subscription.quarantine()

@@ -24,13 +24,12 @@ from .snapshots import Snapshots
 from .target import Target
 from .witness import Witness
 
-__all__ = ["REPORT_AFTER", "End", "Inbox"]
+__all__ = ["End", "Inbox"]
 
 End = Literal["delivered", "filtered", "given_up"]
 """How an event has come to its end: handled, not wanted by the filter, or a dead letter."""
 
 CRITICAL_BACKLOG = 10_000
-REPORT_AFTER = 3
 
 
 class Inbox:
@@ -60,6 +59,7 @@ class Inbox:
         witness: told of failures and losses; None where there is no trail.
         left: events that waited when it ended.
         why: what ended it, if its owner did not.
+        told: the id of the error of its handler that was logged last, where it was worth a line.
         state: ``"active"``, ``"closed"``, ``"quarantined"`` (its handler failed too often) or
             ``"disconnected"`` (its backlog was full).
     """
@@ -71,7 +71,7 @@ class Inbox:
         "_runner", "_shown", "_snapshots", "_thread", "_waiting", "born", "connection",
         "delivered", "deliverer", "dropped", "durable", "events", "failures", "filter", "handler",
         "held", "id", "kind", "left", "max_redeliveries", "name", "occupied", "on_finished",
-        "options", "scope", "state", "target", "timed", "why", "witness",
+        "options", "scope", "state", "target", "timed", "told", "why", "witness",
     )  # fmt: skip
 
     def __init__(self, id: int, target: Target, options: Options) -> None:
@@ -96,6 +96,7 @@ class Inbox:
         self.witness: Witness | None = None
         self.left = 0
         self.why: str | None = None
+        self.told: int | None = None
         # Read for every event, so without a way through `options` and `target`.
         self.handler = target.handler
         self.name = target.name
@@ -396,19 +397,20 @@ class Inbox:
         self._report_failure(error, letters, report=report)
 
     def _count_failure(self) -> bool:
-        """Whether there were so many in a row that this is to be reported."""
+        """Whether it is the first in a row, which is reported."""
         self.failures += 1
         self._failed_in_row += 1
         # Failures count and not attempts: a deliverer that was killed is no fault of the event.
         self._attempts += 1
-        return self._failed_in_row == REPORT_AFTER
+        return self._failed_in_row == 1
 
     def _report_failure(
         self, error: BaseException, letters: Sequence[Letter], *, report: bool
     ) -> None:
         self._post(letters)
-        if report:
-            say_failing(self.name, error, REPORT_AFTER)
+        if report and not letters:  # a dead letter says it, too
+            say_failing(self.name, error)
+        self.told = id(error)
 
     def _post(self, letters: Sequence[Letter]) -> None:
         if letters:

@@ -108,14 +108,14 @@ def say_disconnected(subscription: str, lost: int) -> None:
     )
 
 
-def say_failing(subscription: str, error: BaseException, times: int) -> None:
-    """Its handler has failed so many times in a row; it goes on."""
-    logger.error(
-        "the handler of subscription %s has failed %d times in a row, last with %r; it is "
-        "restarted, others are not touched",
+def say_failing(subscription: str, error: BaseException) -> None:
+    """Its handler has failed, for the first time in a row; the event comes again."""
+    logger.warning(
+        "the handler of subscription %s has failed: %r; it gets the event again, and others are "
+        "not touched",
         subscription,
-        times,
         error,
+        exc_info=error,
     )
 
 

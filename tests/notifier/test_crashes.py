@@ -271,3 +271,26 @@ def test_kills_of_anything_in_any_order_lose_nothing_of_batches_globs_and_actors
         assert len(set(killed)) >= 4
     finally:
         system.stop()
+
+
+@pytest.mark.parametrize("kind", ["plain", "async", "inline"])
+def test_a_handler_that_fails_is_one_line_and_one_more_when_its_event_is_given_up(
+    system, until, caplog, kind
+):
+    def plain(_event: Event) -> None:
+        raise ValueError("out of paper")
+
+    async def asynchronous(_event: Event) -> None:
+        raise ValueError("out of paper")
+
+    handlers = {"plain": plain, "async": asynchronous, "inline": inline(plain)}
+    caplog.set_level("INFO")
+    subscription = system.subscribe(handlers[kind], events=["circuit_opened"], max_redeliveries=1)
+    system.circuit("a").open_circuit()
+    until(lambda: subscription.dropped == 1 and "given up" in caplog.text)
+    told = [
+        one for one in caplog.records if one.name in ("pykka", "brama.notifier", "brama.actors")
+    ]
+    assert [one.levelname for one in told] == ["WARNING", "ERROR"]
+    assert all(one.exc_info for one in told)
+    assert "gets the event again" in told[0].getMessage()
