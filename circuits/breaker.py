@@ -537,6 +537,15 @@ class Breaker(Controls):
         Nothing while it must not be removed for being idle. Without a lock, as a million of these
         are looked at; before it acts on it, the cleanup asks again in `shut_if_idle`.
         """
+        started, settled = self._look_at_counts(now)
+        if self.state is not State.CLOSED or started != settled or self.log is not None:
+            return 0.0
+        if self._rare is not None and self._rare.expiry is not None:
+            return 0.0  # somebody has set it by hand, and it is written nowhere else
+        return now - self._used_at
+
+    def _look_at_counts(self, now: float) -> tuple[int, int]:
+        """Calls begun and settled in this generation; `now` they were used, if there are more."""
         generation = self.current
         settled = value(generation.succeeded) + generation.failed + generation.ignored
         started = value(generation.started)
@@ -545,11 +554,16 @@ class Breaker(Controls):
             self._mark = mark
             self._used_at = now
             self._look_at_successes(now)
-        if self.state is not State.CLOSED or started != settled or self.log is not None:
-            return 0.0
-        if self._rare is not None and self._rare.expiry is not None:
-            return 0.0  # somebody has set it by hand, and it is written nowhere else
-        return now - self._used_at
+        return started, settled
+
+    def _order(
+        self, apply: Callable[[float], None], *, ring: bool = False, ours: bool = False
+    ) -> None:
+        def noted(now: float) -> None:
+            apply(now)
+            self._look_at_counts(now)  # here the time is known: no sweep has to find it out
+
+        super()._order(noted, ring=ring, ours=ours)
 
     def shut_if_idle(self, threshold: float) -> bool | None:
         """Shut the gate if nothing has happened for so long; whether to ring, None if it stays.

@@ -95,6 +95,14 @@ async def test_a_new_supervisor_goes_on_sweeping(autojump_clock):
         system.stop()
 
 
+def test_one_cleanup_removes_what_was_idle_since_its_last_report():
+    clock = brama.circuits.testing.FakeClock()
+    system = brama.System(brama.Settings(clock=clock, inactive_threshold=100))
+    system.circuit("a").success()
+    clock.advance(101)
+    assert system.cleanup() == 1
+
+
 def test_a_caller_may_have_idle_circuits_removed_at_once_without_a_thread():
     clock = brama.circuits.testing.FakeClock()
     system = brama.System(brama.Settings(clock=clock, inactive_threshold=60))
