@@ -35,6 +35,10 @@ LEAST = (3, 38, 0)
 _DAMAGE = ("malformed", "not a database", "file is encrypted")
 _HEAD = b"SQLite format 3\0"
 
+_held: dict[sqlite3.Connection, tuple[int, int]] = {}
+"""The files that connections of this process have open, by device and inode. Each connection adds
+and takes itself, in one step."""
+
 
 @contextmanager
 def described(path: Path) -> Generator[None, None, None]:
@@ -62,6 +66,11 @@ def _was_one(path: Path) -> bool:
     Zeros count, too: they are what a crash of the machine, or a truncation, leaves of a first page.
     """
     try:
+        found = path.stat()
+        # POSIX: closing any descriptor of a file gives up all locks of the process on it. So one
+        # that a connection holds is not looked at; it was a journal when that was opened.
+        if (found.st_dev, found.st_ino) in list(_held.values()):
+            return True
         with path.open("rb") as file:
             head = file.read(len(_HEAD))
     except OSError:
@@ -86,13 +95,11 @@ def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
         )
     with described(path):
         clear_leftovers(path)
-        db = sqlite3.connect(
-            path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
-        )
+        db = _opened(path, busy_timeout)
         try:
             _prepare(db, path)
         except BaseException:
-            db.close()
+            close(db)
             raise
         return db
 
@@ -103,22 +110,27 @@ def connect_readonly(path: Path, busy_timeout: float = 5.0) -> sqlite3.Connectio
     Raises:
         JournalError: there is none, or it cannot be read.
     """
-    import sqlite3
-
     if not path.is_file():
         raise JournalError(f"there is no journal at {path}")
     with described(path):
         # Not mode=ro: a reader of a file in WAL mode has to write into the shared memory.
-        db = sqlite3.connect(
-            path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
-        )
+        db = _opened(path, busy_timeout)
         try:
             db.execute("PRAGMA query_only = ON")
             _identify(db, path)
         except BaseException:
-            db.close()
+            close(db)
             raise
         return db
+
+
+def _opened(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    import sqlite3
+
+    db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+    found = path.stat()
+    _held[db] = found.st_dev, found.st_ino
+    return db
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
@@ -222,3 +234,5 @@ def close(db: sqlite3.Connection) -> None:
         db.close()
     except sqlite3.Error:
         pass
+    finally:
+        _held.pop(db, None)

@@ -264,7 +264,7 @@ def plain(value: Any) -> Any:
         # A lone half of a character cannot be written; SQLite and JSON both want UTF-8.
         return value.encode("utf-8", "replace").decode()[:LONGEST]
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {plain(str(key)): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     try:

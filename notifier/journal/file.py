@@ -1,8 +1,7 @@
-"""The file of a journal, as its store uses it: appends, reads, positions, retention."""
+"""The file of a journal, as its store uses it: places of writers, appends, reads."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -21,7 +20,6 @@ from .folder import PARTS, held
 from .options import JournalOptions
 from .owners import Owner, alive
 from .place import Place, look_at, place_of, save_log
-from .retention import Extent, Plan
 from .rows import INSERT, Stored, heads_of, row_of
 
 if TYPE_CHECKING:
@@ -29,17 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Claim", "JournalFile", "stored"]
 
-CHUNK = 5_000
-"""Rows that one transaction of retention removes: others want to write, too."""
-
-RETENTION = {"events": "retention", "trail": "trail_retention"}
-"""What keeps a record of what was removed, for each table that only grows otherwise."""
-
 CONFIRMATIONS, PAUSE = 3, 0.02
 """Looks, and the seconds between them, before it is believed that a file was written over."""
-
-SKEW = 300.0
-"""Seconds by which clocks may differ. What is stamped later than that was stamped wrongly."""
 
 SELECT = "SELECT id, event, connection, scope, body FROM events "
 
@@ -161,8 +150,11 @@ class JournalFile:
     def hurry(self, seconds: float) -> None:
         """From now on wait no longer than so for a file that another process holds."""
         with self.lock:
-            self._close()
             self._patience = min(self.options.busy_timeout, seconds)
+            if self._db is not None:
+                # Not by opening it anew: a later release may have moved the file on meanwhile, and
+                # what is open goes on.
+                self._db.execute(f"PRAGMA busy_timeout = {int(self._patience * 1000)}")
 
     def check(self) -> None:
         """Look the whole file through.
@@ -335,70 +327,6 @@ class JournalFile:
             db.execute(f"PRAGMA synchronous = {wanted}")
             self._sync = wanted
 
-    # Retention
-
-    def extent(self, now: float, table: str = "events") -> Extent:
-        """How much there is, with what is too old at `now`, a POSIX time.
-
-        Args:
-            now: the time.
-            table: `events` or `trail`.
-        """
-        removed = _removed(table)
-        with self.use() as db:
-            first = db.execute(f"SELECT min(id) FROM {table}").fetchone()[0]
-            gone = int(db.execute(removed).fetchone()[0])
-            last = last_id(db, table)
-            expired = 0
-            if self.options.max_age is not None:
-                expired = _expired(db, table, last, now, self.options.max_age)
-            sizes = [
-                db.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("page_count", "freelist_count", "page_size")
-            ]
-        return Extent(
-            first=gone + 1 if first is None else first,
-            last=last,
-            expired=expired,
-            bytes=(sizes[0] - sizes[1]) * sizes[2],
-        )
-
-    def remove(self, plan: Plan, table: str = "events", source: str | None = None) -> int:
-        """Remove what `plan` says, a part at a time; how many rows have gone.
-
-        Args:
-            plan: what is to go.
-            table: `events` or `trail`.
-            source: the place of the writer who does it, for the trail.
-        """
-        gone = 0
-        kept = RETENTION[table]
-        while True:
-            with self.use() as db, transaction(db):
-                before = db.execute(_removed(table)).fetchone()[0]
-                first = db.execute(f"SELECT min(id) FROM {table}").fetchone()[0]
-                if first is None or first > plan.through:
-                    break
-                through = min(plan.through, first + CHUNK - 1)
-                if through > before:
-                    db.execute(
-                        f"INSERT INTO {kept} VALUES (?, ?, ?, ?, ?, ?)",
-                        (
-                            through,
-                            time.time_ns() // 1000,
-                            through - first + 1,
-                            plan.reason,
-                            source,
-                            os.getpid(),
-                        ),
-                    )
-                    db.execute(f"DELETE FROM {kept} WHERE through < ?", (through,))
-                gone += db.execute(f"DELETE FROM {table} WHERE id <= ?", (through,)).rowcount
-        with self.use() as db:
-            # execute() would stop at its first page: it takes each for a row.
-            db.executescript("PRAGMA incremental_vacuum")
-        return gone
-
     # Around a fork
 
     def before_fork(self, timeout: float = 5.0) -> bool:
@@ -422,31 +350,6 @@ class JournalFile:
 
 
 _inherited: list[object] = []
-
-
-def _removed(table: str) -> str:
-    return f"SELECT max(through) FROM {RETENTION[table]}"
-
-
-def _expired(db: sqlite3.Connection, table: str, last: int, now: float, age: float) -> int:
-    """The id of the last row that is older than `age` seconds at `now`, 0 if none.
-
-    Rows are removed from the front, and a row is at least as old as one that was appended behind
-    it, whatever its stamp says. So one from the future, which a clock that was wrong has made, does
-    not keep those behind it; but one that seems to be too old does not take those before it along.
-    """
-    cutoff = int((now - age) * 1_000_000)
-    # By id and not by the index on time: it stops at the first that may stay.
-    row = db.execute(
-        f"SELECT id FROM {table} NOT INDEXED WHERE at BETWEEN ? AND ? ORDER BY id LIMIT 1",
-        (cutoff, int((now + SKEW) * 1_000_000)),
-    ).fetchone()
-    end = last + 1 if row is None else int(row[0])
-    row = db.execute(
-        f"SELECT id FROM {table} NOT INDEXED WHERE id < ? AND at < ? ORDER BY id DESC LIMIT 1",
-        (end, cutoff),
-    ).fetchone()
-    return 0 if row is None else int(row[0])
 
 
 def stored(db: sqlite3.Connection, rest: str, values: Sequence[object]) -> list[Stored]:

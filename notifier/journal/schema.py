@@ -141,19 +141,26 @@ END;
 
 
 def _tell(table: str, of: str) -> str:
-    """A trigger that puts what retention has removed on the trail."""
+    """A trigger that puts what retention has removed on the trail.
+
+    Unless the entry before it says so already: who removes tells it himself, with his name. An
+    earlier release, which may still be at work on the file, does not know the trail.
+    """
     return f"""
 CREATE TRIGGER {table}_is_told AFTER INSERT ON {table}
+WHEN NOT EXISTS (SELECT 1 FROM trail WHERE id = (SELECT max(id) FROM trail)
+    AND entry = 'retention_ran' AND subject = '{of}' AND last = NEW.through)
 BEGIN
-    INSERT INTO trail (at, entry, source, process, subject, first, last, position, data)
-    VALUES (NEW.at, 'retention_ran', NEW.source, NEW.process, '{of}',
+    INSERT INTO trail (at, entry, subject, first, last, position, data)
+    VALUES (NEW.at, 'retention_ran', '{of}',
             NEW.through - NEW.removed + 1, NEW.through, {_END},
             json_object('removed', NEW.removed, 'reason', NEW.reason));
 END;
 """
 
 
-# What happened around the events: who has ordered, subscribed, got, tried to change what.
+# What happened around the events: who has ordered, subscribed, got, tried to change what. No table
+# that was there gets a column: a process of an earlier release may have the file open and write on.
 _TRAIL = f"""
 CREATE TABLE trail (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -177,13 +184,9 @@ CREATE TABLE trail_retention (
     through INTEGER PRIMARY KEY,
     at      INTEGER NOT NULL,
     removed INTEGER NOT NULL,
-    reason  TEXT    NOT NULL,
-    source  TEXT,
-    process INTEGER
+    reason  TEXT    NOT NULL
 ) STRICT;
-INSERT INTO trail_retention VALUES (0, 0, 0, 'the beginning', NULL, NULL);
-ALTER TABLE retention ADD COLUMN source TEXT;
-ALTER TABLE retention ADD COLUMN process INTEGER;
+INSERT INTO trail_retention VALUES (0, 0, 0, 'the beginning');
 
 DROP TRIGGER events_are_never_changed;
 DROP TRIGGER events_are_never_deleted;

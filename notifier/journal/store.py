@@ -13,8 +13,8 @@ from brama.telemetry import Throttle
 from .appending import append_waiting
 from .errors import JournalDamagedError, JournalError, JournalGoneError
 from .feeding import Feeding
-from .file import RETENTION
 from .journal import Journal
+from .removal import RETENTION, extent, remove
 from .retention import plan
 
 __all__ = ["Store"]
@@ -106,9 +106,9 @@ class Store(BlockingActor):
         journal = self._journal
         file = journal.file
         for table in RETENTION:
-            todo = plan(journal.options, file.extent(journal.wall(), table))
+            todo = plan(journal.options, extent(file, journal.wall(), table))
             if todo is not None:
-                file.remove(todo, table, journal.source)
+                remove(file, todo, table, journal.source)
 
     def _failed(self, error: JournalError) -> None:
         journal = self._journal

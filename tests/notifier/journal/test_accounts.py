@@ -10,6 +10,7 @@ import pytest
 
 import brama
 from brama.notifier import Entry, HandlerActor, Trail, inline
+from brama.notifier.journal.removal import extent, remove
 
 requirement = pytest.mark.requirement
 
@@ -175,9 +176,9 @@ def test_what_retention_was_faster_with_is_said_to_be_lost(systems, path):
     missed = list(system.replay(events=["state_change"]))[-1]
     assert system.flush()
     with system.journal.turn:
-        extent = system.journal.file.extent(time.time())
-        removed = attrs.evolve(_plan(extent), through=extent.last - 1)
-        system.journal.file.remove(removed)
+        there = extent(system.journal.file, time.time())
+        removed = attrs.evolve(_plan(there), through=there.last - 1)
+        remove(system.journal.file, removed)
     pager = Pager()
     system.subscribe(pager, durable="pager")
     until(lambda: pager.heard)

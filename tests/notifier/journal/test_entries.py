@@ -62,6 +62,7 @@ class Unspeakable:
         "half a letter \ud800",
         "x" * 100_000,
         {"nested": [{1, 2}, (object(),)]},
+        {"half a key \ud800": 1},
         Unspeakable(),
         1 << 80,
         b"bytes",

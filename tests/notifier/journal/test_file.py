@@ -18,6 +18,7 @@ from brama.notifier import (
 )
 from brama.notifier.journal.connection import connect
 from brama.notifier.journal.folder import clear_leftovers
+from brama.notifier.journal.removal import extent, remove
 from brama.notifier.journal.retention import plan
 from brama.notifier.journal.schema import MIGRATIONS, VERSION
 
@@ -91,7 +92,7 @@ def test_an_event_cannot_be_put_in_the_place_of_one_that_retention_has_removed(
 ):
     writer = writers(attrs.evolve(options, max_events=1))
     writer.append(event(1), event(2), event(3))
-    writer.file.remove(plan(writer.file.options, writer.file.extent(0.0)))
+    remove(writer.file, plan(writer.file.options, extent(writer.file, 0.0)))
     stranger = sqlite3.connect(path, isolation_level=None)
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
         stranger.execute(
@@ -180,6 +181,51 @@ def test_a_file_of_an_earlier_version_is_brought_up_to_date(path, options, write
     # What was refused before is on the trail, too.
     assert trail[: version - 1] == [("change_refused", {"attempt": "DELETE"})] * (version - 1)
     assert trail[version - 1] == ("schema_migrated", {"old": version, "new": VERSION})
+
+
+def test_a_process_of_an_earlier_release_goes_on_with_a_file_that_was_brought_up_to_date(
+    path, options, writers, event
+):
+    old = sqlite3.connect(path, isolation_level=None)
+    for script in MIGRATIONS[:2]:
+        old.executescript(script)
+    old.executescript("PRAGMA application_id = 1114792301; PRAGMA user_version = 2;")
+    old.execute("PRAGMA journal_mode = WAL")
+    writer = writers(options)
+    writer.append(*map(event, range(1, 10)))
+    # Its statements, as they were.
+    old.execute("INSERT INTO retention VALUES (?, unixepoch() * 1000000, ?, ?)", (3, 3, "count"))
+    old.execute("DELETE FROM events WHERE id <= ?", (3,))
+    rules = attrs.evolve(options, max_events=4)
+    remove(writer.file, plan(rules, extent(writer.file, 0.0)), source="brama-1")
+    old.execute("INSERT INTO retention VALUES (?, unixepoch() * 1000000, ?, ?)", (6, 1, "age"))
+    old.execute("DELETE FROM events WHERE id <= ?", (6,))
+    old.close()
+    told = [
+        (entry.first, entry.last, entry.source, dict(entry.data))
+        for entry in Trail(path, entries=["retention_ran"])
+    ]
+    assert told == [
+        (1, 3, None, {"removed": 3, "reason": "count"}),
+        (4, 5, "brama-1", {"removed": 2, "reason": "count"}),
+        (6, 6, None, {"removed": 1, "reason": "age"}),
+    ]
+    assert [row.id for row in writer.file.read(0, 9)] == [7, 8, 9]
+
+
+def test_a_process_that_stops_writes_its_last_events_though_a_later_release_has_moved_the_file_on(
+    path, options, writers, event
+):
+    writer = writers(options)
+    writer.append(event(1))
+    later = sqlite3.connect(path)
+    later.execute(f"PRAGMA user_version = {VERSION + 1}")
+    later.close()
+    writer.file.hurry(0.5)
+    writer.append(event(2))
+    with writer.file.use() as db:
+        assert db.execute("PRAGMA busy_timeout").fetchone() == (500,)
+        assert db.execute("SELECT count(*) FROM events").fetchone() == (2,)
 
 
 def test_a_file_of_a_later_release_is_left_alone(path, options, writers):

@@ -11,6 +11,7 @@ import pytest
 
 import brama
 from brama.notifier import ENTRIES, Replay, Trail, verify
+from brama.notifier.journal.removal import extent, remove
 from brama.notifier.journal.retention import plan
 
 requirement = pytest.mark.requirement
@@ -140,7 +141,7 @@ def test_retention_and_attempts_to_change_it_are_told_on_the_trail_that_is_left(
     writer = writers(life.system.journal.options)
     rules = attrs.evolve(life.system.journal.options, max_events=4)
     for table in ("events", "trail"):
-        writer.file.remove(plan(rules, writer.file.extent(0.0, table)), table, "brama-1")
+        remove(writer.file, plan(rules, extent(writer.file, 0.0, table)), table, "brama-1")
     stranger = sqlite3.connect(path, isolation_level=None)
     for attempt in ("DELETE FROM trail", "UPDATE events SET body = '{}'"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):

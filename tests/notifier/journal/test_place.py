@@ -22,6 +22,23 @@ from brama.notifier import (
 )
 from brama.notifier.journal.place import look_at
 
+GARBLE = "import sys; open(sys.argv[1], 'r+b').write(b'no database at all, but a letter')"
+LOCK_WHOLE = """
+import fcntl, sys
+fcntl.lockf(open(sys.argv[1], "r+b"), fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000000 + 2)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks belong to a descriptor there")
+def test_who_looks_into_a_damaged_file_gives_up_no_lock_of_those_who_have_it_open(writer, path):
+    checkpoint(writer)
+    # By others: this process would give up its locks with the descriptor.
+    subprocess.run([sys.executable, "-c", GARBLE, path], check=True)
+    with pytest.raises(JournalDamagedError, match="not a database"):
+        list(Replay(path))
+    locking = subprocess.run([sys.executable, "-c", LOCK_WHOLE, path], capture_output=True)
+    assert b"BlockingIOError" in locking.stderr  # SQLite's bytes of those who read
+
 
 def checkpoint(writer) -> None:
     with writer.file.use() as db:

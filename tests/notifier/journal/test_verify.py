@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brama.notifier import JournalError, verify
+from brama.notifier.journal.removal import extent, remove
 from brama.notifier.journal.retention import plan
 from brama.notifier.journal.schema import APPLICATION_ID, MIGRATIONS
 from brama.notifier.journal.verify import Sequences
@@ -110,7 +111,7 @@ def test_a_row_that_was_changed_behind_our_back_is_found(path, writer, event, ch
 def test_what_retention_removed_is_not_missing(path, options, writers, event):
     writer = writers(attrs.evolve(options, max_events=10, max_age=None))
     writer.append(*[event(number) for number in range(1, 51)])
-    writer.file.remove(plan(writer.file.options, writer.file.extent(0.0)))
+    remove(writer.file, plan(writer.file.options, extent(writer.file, 0.0)))
     report = verify(path)
     assert report.ok
     assert (report.events, report.removed) == (10, 40)
