@@ -222,10 +222,10 @@ def test_a_process_that_stops_writes_its_last_events_though_a_later_release_has_
     later = sqlite3.connect(path)
     later.execute(f"PRAGMA user_version = {VERSION + 1}")
     later.close()
-    writer.file.hurry(0.5)
+    writer.file.hurry(0.1)
     writer.append(event(2))
     with writer.file.use() as db:
-        assert db.execute("PRAGMA busy_timeout").fetchone() == (500,)
+        assert db.execute("PRAGMA busy_timeout").fetchone() == (100,)
         assert db.execute("SELECT count(*) FROM events").fetchone() == (2,)
 
 
