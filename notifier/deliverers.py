@@ -28,9 +28,10 @@ from .subscription import Subscription
 from .target import AsyncioHandler, TrioHandler
 from .workers import Workers
 
-__all__ = ["HandlerSupervisor", "work_once"]
+__all__ = ["INTENSITY", "HandlerSupervisor", "work_once"]
 
 INTENSITY, PERIOD = 10, 60.0
+"""Failures of a handler within so many seconds; by one more it is quarantined."""
 BACKOFF = Backoff(min=0.05, max=5.0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from .deliverers import INTENSITY
 from .delivering import delivering
 from .subscription import Subscription
 
@@ -20,7 +21,8 @@ def drain(
 ) -> None:
     """Wait until their handlers have had what waits for them, or until the deadline.
 
-    Durable ones are left out: what they have not had comes to them the next time.
+    Durable ones are left out: what they have not had comes to them the next time. One whose handler
+    fails more often than its supervisor would restart it is quarantined, as that would do.
 
     Args:
         subscriptions: those of a system whose tree is down.
@@ -34,7 +36,11 @@ def drain(
         if one.durable is not None or one.target.needs_caller() or one is delivering.get():
             continue
         one.flush()
+        allowed = one.failures + INTENSITY
         while (one.occupied or one.waits) and time.monotonic() < deadline:
+            if one.failures > allowed:
+                one.quarantine()
+                break
             if not one.occupied and not run(one):
                 break
             time.sleep(LOOK_EVERY)  # the end of a run is told to an actor, which is no more

@@ -153,6 +153,26 @@ def test_a_stop_from_a_plain_handler_does_not_wait_for_that_handler():
     assert system.subscriptions() == ()
 
 
+def test_a_stop_gives_up_a_handler_that_always_fails_as_its_supervisor_would(caplog):
+    tried = []
+
+    def failing(event: brama.Event) -> None:
+        tried.append(event)
+        raise ValueError("no network")
+
+    with brama.System(brama.Settings()) as system:
+        subscription = system.subscribe(failing, events=["state_change"])
+        circuit = system.circuit("search")
+        for _ in range(50):
+            circuit.open_circuit()
+            circuit.close_circuit()
+    assert subscription.status().state == "quarantined"
+    assert 11 <= len(tried) <= 22  # ten failures are allowed, here and while the tree was up
+    told = [record for record in caplog.records if record.name == "brama.notifier"]
+    assert sum(record.exc_info is not None for record in told) < 10
+    assert "failed too often" in told[-1].getMessage()
+
+
 def test_whoever_subscribes_while_the_system_stops_is_told_so_or_ended(until):
     for _ in range(20):
         system = brama.System(brama.Settings())
