@@ -162,7 +162,7 @@ class Call:
 
         Failure: none; a fault of telemetry is logged.
         Threads: any. By the garbage collector it is ended later, for the processors of an SDK run
-            inside, which may be what the collector has interrupted.
+        inside, which may be what the collector has interrupted.
         """
         if _collecting == threading.get_ident():
             self.abandon(error)
