@@ -45,6 +45,7 @@ from .explain import explain
 from .fault import STAMP, Fault
 from .feed import CAME, WENT
 from .fields import Fields
+from .gate import RING
 from .generation import NOT_WATCHED, NOTHING_FLIES, Generation, Meter, value
 from .machine import NEVER, PASSING
 from .options import spelt
@@ -318,7 +319,8 @@ class Breaker(Controls):
         inner entry counts it, the outer one (same exception, same thread, an earlier number)
         does not.
         """
-        self._before()
+        if self.shared.leaked:
+            self._before()
         source = None if error is None else (_stamp(error), *_caller())
         call = (generation.number, number)
         now = self.shared.clock()
@@ -344,7 +346,9 @@ class Breaker(Controls):
                     self._counted = None if source is None else (source, call)
                 self._fail(generation, number, reason, now, retry_after, error, result, named)
             work = self._work()
-        if work:
+        if work == RING:
+            self.shared.bell(self)
+        elif work:
             self._do(work)
         if watching.calls:
             note_outcome(self, "ignored" if nested or paused else "failure", reason)

@@ -281,6 +281,7 @@ class Catalogue:
             source=shared.source,
             connection="",
             scope=None,
+            kind=None,
             events=("cleanup",),
             epoch=self._next_epoch(),
             number=1,

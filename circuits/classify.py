@@ -98,7 +98,9 @@ def _fails(policy: Policy, error: BaseException) -> bool:
     of another circuit is neutral unless `record` names it: that call was not made, so that it says
     nothing new, and counting it would add this circuit's open time to the other's.
     """
-    if isinstance(error, policy.ignored_classes) or _passes(policy.ignored_tests, error):
+    if isinstance(error, policy.ignored_classes) or (
+        policy.ignored_tests and _passes(policy.ignored_tests, error)
+    ):
         return False
     if isinstance(error, BaseExceptionGroup):
         named = (BaseExceptionGroup, ExceptionGroup)

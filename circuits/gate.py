@@ -81,7 +81,7 @@ class Gate(Machine):
 
     def _work(self) -> int:
         """What is left to be done once the lock is released; 0 is nothing."""
-        work = RING if self._unrung() else 0
+        work = RING if self.log is not None and self._unrung() else 0
         rare = self._rare
         if rare is not None and (
             rare.asked is not None or rare.wake or (rare.outcomes and not rare.watching)

@@ -63,11 +63,10 @@ class Record:
 
     def __init__(
         self,
-        *,
         source: str,
         connection: str,
         scope: str | None,
-        kind: ConnectionKind | None = None,
+        kind: ConnectionKind | None,
         events: tuple[str, ...],
         epoch: int,
         number: int,
@@ -194,8 +193,12 @@ class Log:
     def append(self, record: Record) -> None:
         """Keep `record`. A full log keeps the critical ones that are newest and counts the rest."""
         records = self.records
-        if len(records) - self.taken >= LIMIT:
-            self.trim()
+        if len(records) - self.taken < LIMIT:
+            record.lost, self.lost = self.lost, 0
+            records.append(record)
+            self.minor += record.seq is None
+            return
+        self.trim()
         if len(records) - self.taken >= LIMIT and record.seq is None:
             self.lost += len(record.events)
             return

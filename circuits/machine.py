@@ -286,7 +286,9 @@ class Machine(Recorder):
         if generation is not self.current:
             self._late(generation, "failure", reason, now)
             return
-        slow, began = self._slow(generation, number, now)
+        slow, began = False, None
+        if meter is not None or self._probes:
+            slow, began = self._slow(generation, number, now)
         if slow and not self._found_slow(meter, number) and self._wants("slow_call"):
             self._tell_call("slow_call", reason, now)
         state = self.state
@@ -353,7 +355,9 @@ class Machine(Recorder):
             self._exceed(why, outcome, now)
         if outcome is not None and self._wants("failure"):
             self._tell_failure(outcome, now)
-        self._readmit()
+        # A failure in a row of which none is too many changes nothing about who passes.
+        if self.admission is not self.current or type(self.current) is Meter:
+            self._readmit()
 
     def _exceed(self, why: str | None, outcome: Outcome | Plain | None, now: float) -> None:
         """Tell once of each excess that would have opened the circuit."""
@@ -480,7 +484,9 @@ class Machine(Recorder):
 
     def _note(self, at: float, reason: str | None, slow: bool) -> None:
         """Keep a failure as evidence."""
-        rare = self._have_rare()
+        rare = self._rare
+        if rare is None:
+            rare = self._rare = Rare()
         seen = (at, reason, slow, capture())
         rare.incidents = (*rare.incidents[1 - KEPT :], seen)
 
@@ -652,10 +658,13 @@ class Machine(Recorder):
         hold: bool = False,
         fault: Fault = NO_FAULT,
     ) -> None:
-        self._release_held()
+        rare = self._rare
+        if rare is not None and rare.held is not None:
+            self._release_held()
+        wall = self.shared.wall()
         previous = self.state
         if self._since == NEVER:
-            lasted = self.shared.wall() - self.registered_at
+            lasted = wall - self.registered_at
         else:
             lasted = now - self._since
         # Admission ends before anything else changes and begins after everything has.
@@ -664,20 +673,21 @@ class Machine(Recorder):
         self.state = new
         self._next_generation(now)
         if new is not previous:  # a reset of a closed circuit is an event and no change
-            self._transition_at = self.shared.wall()
+            self._transition_at = wall
             self._moved_by = reason
             if self.registered:
-                at = self._transition_at
-                self.shared.tray.leave((MOVED, self.key, previous, new, reason, at))
+                self.shared.tray.leave((MOVED, self.key, previous, new, reason, wall))
         self._since = now
-        self._free_place()
-        rare = self._rare
-        attempts = 0 if rare is None else rare.attempts
-        if rare is not None and new in PASSING:
-            rare.incidents, rare.cause, rare.exceeded, rare.attempts = (), None, False, 0
-            if rare.idle:
-                self._rare = None
-        fields = {
+        attempts = 0
+        if rare is not None:
+            if rare.waiters:
+                rare.wake = True  # as `_free_place` does
+            attempts = rare.attempts
+            if new in PASSING:
+                rare.incidents, rare.cause, rare.exceeded, rare.attempts = (), None, False, 0
+                if rare.idle:
+                    self._rare = None
+        fields: dict[str, Any] = {
             "previous_state": previous,
             "new_state": new,
             "reason": reason,
@@ -692,8 +702,11 @@ class Machine(Recorder):
         if hold:
             self._have_rare().held = (events, fields, now)
         else:
-            self._append(events, fields, now)
-        self._readmit()
+            if self.metadata:
+                fields["metadata"] = self.metadata
+            Recorder._append(self, events, fields, now, wall)  # nothing is held by now
+        if new in PASSING or self.shared.bypass is not None:
+            self._readmit()
 
     def _readmit(self) -> None:
         """Let calls in by the way that the state and the policy want, if by any."""
@@ -724,7 +737,8 @@ class Machine(Recorder):
 
     def _next_generation(self, now: float, *, keep: bool = False) -> None:
         """Begin a new generation; `keep` has its judge go on with what the old one has seen."""
-        self._forget_settled()
+        if self._retired is not None:
+            self._forget_settled()
         old = self.current
         # Else nobody has ever held it, and nothing was counted.
         if old.started is not UNUSED:
@@ -834,10 +848,16 @@ class Machine(Recorder):
             told = {"state": self.state, "failure_count": self._failure_count(), **fields}
             self._append((event,), told, now)
 
-    def _append(self, events: tuple[str, ...], fields: dict[str, Any], now: float) -> None:
+    def _append(
+        self,
+        events: tuple[str, ...],
+        fields: dict[str, Any],
+        now: float,
+        wall: float | None = None,
+    ) -> None:
         if self._rare is not None and self._rare.held is not None:
             self._release_held()
-        super()._append(events, self._located(fields), now)
+        super()._append(events, self._located(fields), now, wall)
 
     def _located(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The data of an event with what is known of the connection."""

@@ -106,26 +106,34 @@ class Recorder:
             self._mask_version = version
         return bool(self._mask & EVENTS[name].bit)
 
-    def _append(self, events: tuple[str, ...], fields: dict[str, Any], now: float) -> None:
+    def _append(
+        self,
+        events: tuple[str, ...],
+        fields: dict[str, Any],
+        now: float,
+        wall: float | None = None,
+    ) -> None:
         log = self.log
         if log is None:
             log = self.log = Log()
         critical = len(events) > 0 and events[0] in CRITICAL
+        shared = self.shared
+        # By position: a transition waits for it.
         record = Record(
-            source=self.shared.source,
-            connection=self.name,
-            scope=self.scope,
-            kind=self.kind,
-            events=events,
-            epoch=self.epoch,
-            number=self._events + 1,
-            seq=self._critical + 1 if critical else None,
-            wall=self.shared.wall(),
-            monotonic=now,
-            data=Fields(fields),
-            context=capture(),
-            version=self.shared.interest.version,
-            rules=self.shared.severities,
+            shared.source,
+            self.name,
+            self.scope,
+            self.kind,
+            events,
+            self.epoch,
+            self._events + 1,
+            self._critical + 1 if critical else None,
+            shared.wall() if wall is None else wall,
+            now,
+            Fields(fields),
+            capture(),
+            shared.interest.version,
+            shared.severities,
         )
         log.append(record)
         if "new_state" in fields:

@@ -32,6 +32,7 @@ def alarm(shared: Shared, fields: Mapping[str, Any]) -> Record:
         source=shared.source,
         connection="",
         scope=None,
+        kind=None,
         events=("alarm",),
         epoch=0,  # breakers have epochs from 1: no other event has this id
         number=next(_numbers),
