@@ -26,6 +26,7 @@ from brama.telemetry import (
     hook_names,
     in_unsampled,
     pool,
+    prepare,
     refused,
     succeeded,
     watching,
@@ -89,6 +90,7 @@ def trace(record: Record) -> Context | None:
     """
     if record.traced or record.context is None:
         return record.context
+    prepare()  # what it loads the first time takes so long that others would lose patience
     if not _making.acquire(timeout=PATIENCE):
         return None
     try:

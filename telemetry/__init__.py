@@ -83,6 +83,7 @@ from .metrics import source, unknown_kinds
 from .metrics import truncated as truncations
 from .pools import count_pools, pool
 from .processing import Process, process
+from .providers import prepare
 from .publications import Publication, publish
 from .reals import is_real
 from .severity import Severity, SeverityProvider, provide_severity
@@ -136,6 +137,7 @@ __all__ = [
     "metric_names",
     "names",
     "pool",
+    "prepare",
     "process",
     "provide_severity",
     "publish",

@@ -18,11 +18,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .beacon import beacon
-from .names import SCHEMA_URL
+from .names import CIRCUIT, SCHEMA_URL
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger, LoggerProvider
@@ -39,6 +40,7 @@ __all__ = [
     "is_tracing",
     "logger",
     "meter",
+    "prepare",
     "renew",
     "retire",
     "tracer",
@@ -109,6 +111,18 @@ def tracer(scope: str) -> Tracer | None:
         found = seen.provider.get_tracer(scope, version(), SCHEMA_URL)
         seen.tracers[scope] = found
     return found
+
+
+def prepare() -> None:
+    """Have the tracer of the circuits ready, if anybody is tracing.
+
+    The first look at a tracer loads modules for 10 ms: for those who want to make a span in a lock.
+
+    Threads: any, outside of locks.
+    Failure: none; whoever makes the span meets the fault again, and logs it.
+    """
+    with suppress(Exception):
+        tracer(CIRCUIT)
 
 
 def _look() -> _Seen:
