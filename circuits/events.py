@@ -391,6 +391,14 @@ class Event:
         fields = {**self.__dict__, "n": n}
         if redelivered:
             fields["redelivered"] = True
+        return self._copy(fields)
+
+    def placed(self, source: str) -> Self:
+        """This event as one of `source`: it happened before its system knew what it is called."""
+        return self._copy({**self.__dict__, "source": source})
+
+    def _copy(self, fields: dict[str, Any]) -> Self:
+        """Not made by the class, which would check once more what has been checked."""
         copy = _new(self.__class__)
         _set(copy, "__dict__", fields)
         return copy

@@ -34,7 +34,7 @@ def row_of(event: Event, source: str) -> tuple[Any, ...]:
         source: the place in the journal that it is written from.
     """
     if event.source != source:  # it happened before the journal knew its place
-        event = attrs.evolve(event, source=source)
+        event = event.placed(source)
     return (
         source,
         event.scope,
@@ -80,4 +80,4 @@ class Stored:
             redelivered: it was given out before, and nobody has said that it was handled.
         """
         event = Event.from_json(self.body)
-        return attrs.evolve(event, redelivered=True) if redelivered else event
+        return event.delivery(event.n, redelivered=True) if redelivered else event
