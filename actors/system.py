@@ -165,7 +165,7 @@ class ActorSystem(Overview):
             SystemStoppedError: it was stopped, or the interpreter is exiting.
             HostError: this process cannot host trio.
         """
-        if self._stopped and self._engine is None:
+        if self.stopped:
             raise SystemStoppedError(
                 f"{self._name} was stopped: call start() to use it again, or make a new system"
             )
@@ -472,6 +472,11 @@ class ActorSystem(Overview):
         """Whether nobody is there to run an actor: not started, or at the very end of a stop."""
         engine = self._engine
         return engine is None or engine.closed
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped and not started again: nothing runs, whatever is asked of it."""
+        return self._stopped and self._engine is None
 
     @property
     def finished(self) -> bool:

@@ -597,13 +597,13 @@ class System(ByName):
             Whether it is; at once and True without a journal.
 
         Threads: any. On a loop of yours it blocks, so call it in a thread. On Brama's own loop,
-            which would wait for itself, it only looks.
+            which would wait for itself, and after `stop`, when nobody writes, it only looks.
         """
         deadline = time.monotonic() + seconds("timeout", timeout, zero=True)
         journal = self._journal
         if journal is None:
             return True
-        if self.actors.on_loop_thread():
+        if self.actors.stopped or self.actors.on_loop_thread():
             deadline = 0.0
         tick = threading.Event()
         while not self._bells.published():

@@ -41,6 +41,17 @@ def test_what_happened_is_replayed_as_it_was_told(systems, recorder):
     assert replayed == [event.delivery(0, redelivered=False) for event in told]
 
 
+def test_a_system_that_was_stopped_waits_for_nobody_to_write(systems):
+    system = systems()
+    system.circuit("search").open_circuit("before")
+    system.stop()
+    system.circuit("search").close_circuit("after")
+    started = time.monotonic()
+    assert not system.flush(60)
+    assert [event.event for event in system.replay(events=CRITICAL)] == CRITICAL[:2]
+    assert time.monotonic() - started < 5
+
+
 @requirement("EV-14")
 def test_events_outlive_the_system_that_they_happened_in(systems):
     first = systems()
