@@ -269,6 +269,7 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: 
         time.sleep(0.02)
 
 
+@pytest.mark.soak  # its worker takes its time to come and go
 def test_celery(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(SHOP + RECIPES["celery"])
     for folder in ("queue", "control", "done"):

@@ -272,7 +272,13 @@ def test_without_the_fixture_the_application_gets_them(brama_system):
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param((), id="alone"),
+        pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.soak),
+    ],
+)
 def test_users_find_the_fixtures_beside_a_provider_of_their_own(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
