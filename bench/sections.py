@@ -89,7 +89,14 @@ SECTIONS = (
         "telemetry",
         "Telemetry",
         "The same work with an OpenTelemetry SDK and without (`off`).",
-        ("call-traced", "refusal-traced", "transition-traced", "collection", "outage"),
+        (
+            "call-traced",
+            "refusal-traced",
+            "transition-traced",
+            "delivery-traced",
+            "collection",
+            "outage",
+        ),
     ),
     Section(
         "footprint",

@@ -15,7 +15,7 @@ from bench.port import elixir
 from brama.circuits import REGISTRY, Catalogue, Publish, Record, Shared
 from brama.notifier import inline
 
-__all__ = ["DISPATCH"]
+__all__ = ["DISPATCH", "Hall", "contended"]
 
 MATCHING = 10
 MANY = 10_000
@@ -144,7 +144,7 @@ def dispatch(scale: Scale) -> Generator[list[Contender], None, None]:
             ("brama", large, many),
             ("a tenth", small, many // 10),
         ):
-            contenders.append(_contender(name, Hall(system, size)))
+            contenders.append(contended(name, Hall(system, size)))
         if blinker := peer("blinker"):
             contenders.append(_signals(blinker, many))
         with elixir(many) as beam:
@@ -190,7 +190,7 @@ def _signals(blinker: Any, size: int) -> Contender:
     return Contender("blinker", run, done, times=ROUND * MATCHING)
 
 
-def _contender(name: str, hall: Hall, **options: Any) -> Contender:
+def contended(name: str, hall: Hall, **options: Any) -> Contender:
     """One time is one delivery, so that the figure compares with those of other registries."""
     hall.publish(2)  # until all actors of the subscriptions are up
     before = hall.done()
@@ -206,14 +206,14 @@ def _contender(name: str, hall: Hall, **options: Any) -> Contender:
 @contextmanager
 def on_workers(scale: Scale) -> Generator[list[Contender], None, None]:
     with brama.System() as system:
-        yield [_contender("brama", Hall(system, int(MANY * scale.size), workers=True))]
+        yield [contended("brama", Hall(system, int(MANY * scale.size), workers=True))]
 
 
 @contextmanager
 def by_subscribers(scale: Scale) -> Generator[list[Contender], None, None]:
     with ExitStack() as stack:
         yield [
-            _contender(
+            contended(
                 f"{size:,}".replace(",", " "),
                 Hall(stack.enter_context(brama.System()), size),
                 series="brama",
@@ -229,7 +229,7 @@ def by_subscribers(scale: Scale) -> Generator[list[Contender], None, None]:
 def by_matches(scale: Scale) -> Generator[list[Contender], None, None]:
     with ExitStack() as stack:
         yield [
-            _contender(
+            contended(
                 str(matching),
                 Hall(stack.enter_context(brama.System()), 1000, matching),
                 series="brama",

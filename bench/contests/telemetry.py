@@ -6,10 +6,11 @@ The contender without an SDK is named ``off``, so that a ratio to it is the pric
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import repeat
 
+import attrs
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -21,6 +22,7 @@ from bench.contest import Contender, Contest, Scale, WorkNotDone, agree
 from brama.telemetry import configure, metrics
 from brama.telemetry.flags import Spans
 
+from .dispatch import MATCHING, Hall, contended
 from .work import Work, looped, settled
 
 __all__ = ["TELEMETRY"]
@@ -36,7 +38,7 @@ KINDS = 4
 RATE = 50.0
 """Spans that those may make of each kind: four seconds' worth, and so many a second meanwhile."""
 
-Run = Callable[[int], float | None]
+Run = Callable[[int], Sequence[float] | float | None]
 
 
 class Counting(SpanExporter):
@@ -65,7 +67,7 @@ def sdk() -> Generator[tuple[TracerProvider, Counting], None, None]:
 def traced(provider: TracerProvider, run: Run, *, spans: Spans, rate: float | None) -> Run:
     """`run` while Brama's spans go to `provider`."""
 
-    def inside(times: int) -> float | None:
+    def inside(times: int) -> Sequence[float] | float | None:
         with configure(tracer_provider=provider, spans=spans, span_rate=rate):
             return run(times)
 
@@ -152,6 +154,28 @@ def _unsampled(system: brama.System) -> Contender:
 
 
 @contextmanager
+def delivered(_scale: Scale) -> Generator[list[Contender], None, None]:
+    with ExitStack() as stack:
+        provider, _exporter = stack.enter_context(sdk())
+        unrecorded = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+
+        def contender(name: str, provider: TracerProvider | None) -> Contender:
+            hall = Hall(stack.enter_context(brama.System(name=name)), MATCHING)
+            made = contended(name, hall)
+            if provider is None:
+                return made
+            return attrs.evolve(
+                made, run=traced(provider, made.run, spans="exceptional", rate=None)
+            )
+
+        yield [
+            contender("brama", unrecorded),
+            contender("off", None),
+            contender("span each", provider),
+        ]
+
+
+@contextmanager
 def collected(scale: Scale) -> Generator[list[Contender], None, None]:
     size = int(CIRCUITS * scale.size)
     reader = InMemoryMetricReader()
@@ -233,6 +257,11 @@ def opened(scale: Scale) -> Generator[list[Contender], None, None]:
 TELEMETRY = (
     Contest("call-traced", "a decorated call with an SDK installed; off: without one", called),
     Contest("refusal-traced", "a refused call with an SDK; beyond the bucket, off, each", refused),
+    Contest(
+        "delivery-traced",
+        "one of ten deliveries of an event, with an SDK that records nothing; off; a span each",
+        delivered,
+    ),
     Contest(
         "collection",
         "metrics collected once, of 2 000 circuits",
