@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
-from brama.telemetry import ConfigError
+from brama.telemetry import ConfigError, takes_only
 
 from .durations import duration
 
@@ -31,6 +31,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+@takes_only("an option of a back-off")
 @frozen
 class Backoff:
     """Waiting before a restart: ``min`` seconds, then ``factor`` times longer, at most ``max``.

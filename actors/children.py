@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from attrs import Attribute, Factory, evolve, field, frozen
 
-from brama.telemetry import ConfigError, unknown
+from brama.telemetry import ConfigError, takes_only, unknown
 
 from .actor import HostedActor
 from .durations import INFINITY, duration
@@ -104,6 +104,15 @@ def _default_shutdown(spec: ChildSpec) -> float:
     return float("inf") if getattr(spec.start, "supervises", False) else 5.0
 
 
+_WORDS = {
+    "type": "The class tells it: one derived from Supervisor is a supervisor, others are workers.",
+    "restart_type": "restart",
+    "arguments": "args",
+    "modules": "There is no hot code to upgrade: leave it out.",
+}
+
+
+@takes_only("an option of a child", _WORDS)
 @frozen(weakref_slot=False)
 class ChildSpec:
     """How a supervisor starts, restarts and ends one child.

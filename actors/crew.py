@@ -28,6 +28,10 @@ class Captain(Protocol):
     @property
     def host(self) -> _Host: ...
 
+    async def run_beside(
+        self, async_fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
+    ) -> None: ...
+
     def crew_failed(self, error: BaseException) -> None: ...
 
 
@@ -66,7 +70,7 @@ class Crew:
         fault: BaseException | None = None
         try:
             with scope:
-                await async_fn(*args)
+                await self._captain.run_beside(async_fn, args)
         except BaseException as error:
             if unwinds(error, scope, task):
                 raise

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from brama.telemetry import ConfigError
+from brama.telemetry import ConfigError, takes_only
 
 from .backoff import Backoff
 from .children import ChildSpec
 from .errors import ChildLimitError
+from .intensity import RESTART_WORDS
 from .strategy import Strategy
 from .supervisor import Supervisor
 
 __all__ = ["DynamicSupervisor"]
 
 
+@takes_only("an option of a supervisor", RESTART_WORDS)
 class DynamicSupervisor(Supervisor):
     """Starts children on demand and forgets those that have ended for good.
 

@@ -9,7 +9,10 @@ from brama.telemetry import ConfigError
 
 from .durations import duration
 
-__all__ = ["Intensity"]
+__all__ = ["RESTART_WORDS", "Intensity"]
+
+RESTART_WORDS = {"max_restarts": "intensity", "max_seconds": "period"}
+"""Elixir's words for the two; Erlang's are ours."""
 
 
 class Intensity:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from attrs import field, frozen
 
-from brama.telemetry import ConfigError, unknown
+from brama.telemetry import ConfigError, takes_only, unknown
 
 from .durations import duration
 
@@ -41,6 +41,7 @@ def _seconds(value: float | timedelta | None) -> float | None:
     return None if value is None else duration("timeout", value, zero=True)
 
 
+@takes_only("an option of a mailbox")
 @frozen
 class MailboxPolicy:
     """How many messages may wait for an actor, and what gives when one more comes.

@@ -17,8 +17,8 @@ _LOOP = getattr(pykka.Actor, "_actor_loop", None)
 def present_actor() -> pykka.ActorRef[pykka.Actor] | None:
     """The ref of the actor whose hook calls this, however deep; None outside of one.
 
-    It looks at the stack: in a thread or a task that the hook has started there is no actor.
-    pykka's own actors are found, too.
+    So do the tasks that it has begun by `Actor.spawn`. It looks at the stack: in a thread or
+    another task that the hook has started there is no actor. pykka's own actors are found, too.
 
     Threads: any.
     """

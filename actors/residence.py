@@ -17,11 +17,22 @@ import trio
 
 from .backoff import Backoff
 from .engine import Engine
+from .errors import HostError
 from .future import permit_blocking
 
-__all__ = ["HostLoop", "Visit", "own_thread"]
+__all__ = ["HostLoop", "Visit", "check_run", "own_thread"]
 
 logger = logging.getLogger("brama.actors")
+
+
+def check_run(name: str) -> None:
+    """Raise `HostError` where `run` is awaited outside of trio."""
+    if not trio.lowlevel.in_trio_run():
+        raise HostError(
+            f"{name} runs on trio's loop, and there is none here: trio.run(system.run). In an "
+            "asyncio program write `async with system:`, elsewhere `with system:` or "
+            "system.start(), and it has a thread of its own"
+        )
 
 
 class Resident(Protocol):

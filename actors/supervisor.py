@@ -9,14 +9,14 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from brama.telemetry import ConfigError, unknown
+from brama.telemetry import ConfigError, takes_only, unknown
 
 from .backoff import Backoff
 from .child import QUARANTINED, RESTARTING, STOPPED, Child, Exited, Resume, Retry
 from .children import ChildSpec
 from .errors import ActorStartError
 from .exits import Crash, ExitReason, Shutdown
-from .intensity import Intensity
+from .intensity import RESTART_WORDS, Intensity
 from .links import ExitSignal
 from .parent import Parent
 from .status import reason_text
@@ -43,6 +43,7 @@ __all__ = ["Supervisor"]
 E = TypeVar("E", bound=StrEnum)
 
 
+@takes_only("an option of a supervisor", RESTART_WORDS)
 class Supervisor(Parent):
     """Keeps a fixed set of children alive.
 

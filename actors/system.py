@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 import trio
 from pykka import ActorRegistry
 
-from brama.telemetry import ConfigError, attached, execute, hook_names
+from brama.telemetry import ConfigError, attached, execute, hook_names, takes_only
 
 from . import future, latch, process
 from .actor import HostedActor, make
@@ -26,11 +26,11 @@ from .engine import Engine
 from .errors import SystemStoppedError
 from .health import Faults, StopReport
 from .host import provide_default
-from .intensity import Intensity
+from .intensity import RESTART_WORDS, Intensity
 from .names import Names
 from .overview import Overview
 from .ref import ActorRef
-from .residence import HostLoop, Visit, own_thread
+from .residence import HostLoop, Visit, check_run, own_thread
 from .scheduler import Scheduler
 from .stalls import StallWatch
 from .timers import Timers
@@ -42,6 +42,7 @@ logger = logging.getLogger("brama.actors")
 A = TypeVar("A", bound=HostedActor)
 
 
+@takes_only("an option of an actor system", RESTART_WORDS)
 class ActorSystem(Overview):
     """Actors that live together: one trio loop, one supervision tree, one set of names.
 
@@ -93,7 +94,7 @@ class ActorSystem(Overview):
         backoff: Backoff | None = None,
         stall_threshold: float | timedelta | None = 0.05,
     ) -> None:
-        if type(name) is not str or not name:
+        if type(name) is not str or not name.strip():
             raise ConfigError("name", "a non-empty text", name)
         Intensity(intensity, period)  # complains here and now
         self._name = name
@@ -213,9 +214,13 @@ class ActorSystem(Overview):
         Example:
             >>> await nursery.start(system.run)      # returns once the tree is up
 
+        Raises:
+            HostError: it is awaited by something else than trio.
+
         Failure: a loop that dies beneath it takes every actor with it; the system goes on, after
         a back-off, on a thread of its own.
         """
+        check_run(self._name)
         with self._lock:
             if self._engine is not None:
                 raise SystemStoppedError(f"{self._name} is running already")

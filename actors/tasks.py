@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from operator import length_hint
 from time import perf_counter
@@ -355,6 +356,13 @@ class TaskCell(Cell):
 
     # -- spawned tasks
     # --------------------------------------------------------------------------------
+
+    @calls_hooks("spawn")
+    async def run_beside(
+        self, async_fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
+    ) -> None:
+        """What a spawned task runs: in here, so that it is found to be this actor's."""
+        await async_fn(*args)
 
     async def _dismiss_crew(self) -> None:
         if self.crew is not None:

@@ -98,6 +98,10 @@ class Via:
         """`ActorRef.acall` of whoever holds the name."""
         return await self.resolve().acall(message, timeout)
 
+    def proxy(self) -> pykka.ActorProxy[Any]:
+        """`ActorRef.proxy` of whoever holds the name now; it does not move on to a successor."""
+        return self.resolve().proxy()
+
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
         """`ActorRef.stop` of whoever holds the name; False if nobody does."""
         ref = self._names.whereis(self.name)

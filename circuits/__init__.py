@@ -46,6 +46,7 @@ from .heartbeat import Heartbeat
 from .keywords import Options
 from .link import Link
 from .log import Record
+from .naming import named
 from .options import check_name, check_scope, seconds, whole
 from .orders import Order, acting_as, acting_person
 from .outcome import Outcome
@@ -180,6 +181,7 @@ __all__ = [
     "mask_of",
     "matcher",
     "merge",
+    "named",
     "provide",
     "seconds",
     "simulate",

@@ -7,7 +7,7 @@ from datetime import timedelta
 from time import perf_counter
 from typing import Any
 
-from brama.telemetry import ConfigError, unknown
+from brama.telemetry import ConfigError, unknown_option
 
 from .catalogue import Catalogue
 from .circuit import Circuit
@@ -138,7 +138,7 @@ def check_cleanup(options: Mapping[str, Any]) -> dict[str, float | None]:
     checked: dict[str, float | None] = {}
     for option, value in options.items():
         if option not in CLEANUP_OPTIONS:
-            raise unknown("an option of the cleanup", option, CLEANUP_OPTIONS)
+            raise unknown_option("an option of the cleanup", option, CLEANUP_OPTIONS)
         if value is None:
             if option == "cleanup_interval":
                 raise ConfigError(option, "a number of seconds > 0", value)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from brama.telemetry import ConfigError, unknown
+from brama.telemetry import ConfigError, takes_only, unknown, unknown_option
 
 from .kind import Kind as FunctionKind
 from .kind import kind_of
@@ -22,6 +22,29 @@ __all__ = ["OPTIONS", "Policy", "check_options", "check_policy", "merge"]
 
 STRATEGIES = ("fixed", "progressive")
 ALIASES = {"max_attempts": "failure_threshold"}  # the word of the Elixir library
+WORDS = {
+    "fail_max": "failure_threshold",  # pybreaker, aiobreaker
+    "threshold": "failure_threshold",  # purgatory
+    "recovery_timeout": "expiry",  # circuitbreaker
+    "reset_timeout": "expiry",  # pybreaker
+    "timeout_duration": "expiry",  # aiobreaker
+    "ttl": "expiry",  # purgatory
+    "open_timeout": "expiry",
+    "expected_exception": "record",  # circuitbreaker
+    "exclude": "ignore",  # pybreaker, aiobreaker, purgatory
+    "slow_call_duration_threshold": "slow_after",  # resilience4j, and those below
+    "slow_call_rate_threshold": "slow_rate",
+    "wait_duration_in_open_state": "expiry",
+    "permitted_number_of_calls_in_half_open_state": "half_open_max_calls",
+    "failure_rate_threshold": "Give trip=CountWindow(size=..., rate=...) or TimeWindow.",
+    "sliding_window_size": "Give trip=CountWindow(size=..., rate=...) or TimeWindow.",
+    "minimum_number_of_calls": "Give trip=CountWindow(..., minimum=...) or TimeWindow.",
+    "fallback_function": "Give fallback where the call is guarded: @circuit(fallback=...).",
+    "listeners": "Listeners are given to brama.subscribe.",
+    "timeout": "How long a call may take is its own matter; slow_after counts it as slow.",
+    **ALIASES,
+}
+"""What others call the options, for those who come from there."""
 OF_CALLS = ("fallback", "fallback_on", "on_open", "probe")  # each guarded function has its own
 STABLE = (State.CLOSED, State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY)
 DEFAULT_THRESHOLD = 5
@@ -175,6 +198,7 @@ def _tests(kinds: tuple[Kind, ...]) -> tuple[Callable[[BaseException], object], 
     return tuple(kind for kind in kinds if not isinstance(kind, type))
 
 
+@takes_only("an option of a circuit", WORDS)
 @attrs.frozen(kw_only=True)
 class Policy:
     """The rules of a circuit: frozen, comparable, shared by any number of circuits.
@@ -392,8 +416,12 @@ OPTIONS: tuple[str, ...] = tuple(field.name for field in attrs.fields(Policy) if
 """The names of a policy's options."""
 
 
-def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(options: Mapping[str, Any], besides: Iterable[str] = ()) -> dict[str, Any]:
     """`options` under their own names (``max_attempts`` becomes ``failure_threshold``).
+
+    Args:
+        options: as they were given.
+        besides: what else might have been meant there, for the text of the error.
 
     Raises:
         ConfigError: a name is unknown; the text lists the known ones and the nearest.
@@ -409,7 +437,8 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
                 hint=f"Give {option} where the call is guarded: @circuit({option}=...).",
             )
         if name not in OPTIONS:
-            raise unknown("an option of a circuit", option, OPTIONS)
+            known = (*OPTIONS, *besides)
+            raise unknown_option("an option of a circuit", option, known, WORDS)
         if name in ("ignore", "record") and isinstance(value, Iterator):
             value = tuple(value)  # read once, and asked for more often
         if name in named and named[name] != value:

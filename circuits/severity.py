@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from brama.telemetry import ConfigError, unknown
+from brama.telemetry import ConfigError, takes_only, unknown
 
 from .connection_kind import ConnectionKind, check_kind
 from .events import Severity, severity_of
@@ -39,6 +39,7 @@ def _connection(value: Any) -> str | None:
     return None if value is None else check_name("connection", value)
 
 
+@takes_only("a field of a severity rule")
 @attrs.frozen
 class SeverityRule:
     """Says how severe some events are; of a list of rules the first that fits decides.

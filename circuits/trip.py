@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
-from brama.telemetry import ConfigError
+from brama.telemetry import ConfigError, takes_only
 
 from .options import seconds, whole
 from .outcome import Outcome
@@ -93,6 +93,19 @@ class ConsecutiveFailures:
     failures: int = attrs.field(default=5, validator=_whole)
 
 
+_WORDS = {
+    "window_size": "size",
+    "failure_rate": "rate",
+    "threshold": "rate",
+    "min_calls": "minimum",
+    "minimum_calls": "minimum",
+    "window": "seconds",
+    "duration": "seconds",
+    "period": "seconds",
+}
+
+
+@takes_only("an option of a window of calls", _WORDS)
 @attrs.frozen
 class CountWindow:
     """Opens when too many of the last calls failed.
@@ -119,6 +132,7 @@ class CountWindow:
             raise ConfigError("minimum", f"at most size ({self.size})", self.minimum)
 
 
+@takes_only("an option of a window of time", _WORDS)
 @attrs.frozen
 class TimeWindow:
     """Opens when too many of the calls of the last seconds failed.

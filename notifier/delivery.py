@@ -149,7 +149,9 @@ async def _deliver_async(
     while event is not None:
         try:
             with processing(subscription, event):
-                await handler(event)
+                answer = await handler(event)
+            if answer is not None:
+                refuse_unrun(answer)
         except (trio.Cancelled, asyncio.CancelledError) as error:
             if _is_cancelled(error):
                 subscription.pause()

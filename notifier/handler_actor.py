@@ -126,11 +126,18 @@ def handler_class(handler: Any) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, HandlerActor)):
         return None
     on_event = getattr_static(cls, "on_event")
-    if cls.on_event is HandlerActor.on_event or (
-        isinstance(on_event, FunctionType) and not accepts(on_event, None, None)
-    ):
+    if on_event is getattr_static(HandlerActor, "on_event"):
         raise ConfigError(
             "handler", f"a class that defines on_event(event); {cls.__name__} does not", cls
+        )
+    plain = isinstance(on_event, FunctionType)
+    if not (accepts(on_event, None, None) if plain else callable(cls.on_event)):
+        given = signature(on_event) if plain else f" = {on_event!r}"
+        raise ConfigError(
+            "handler",
+            "a class whose on_event takes one event, def on_event(self, event); that of "
+            f"{cls.__name__} is on_event{given}",
+            cls,
         )
     args, keywords = (handler.args, handler.keywords) if isinstance(handler, partial) else ((), {})
     if not accepts(cls, *args, **keywords):

@@ -64,7 +64,8 @@ def target_of(handler: Any, on_own_loop: Callable[[], bool]) -> Target:
                 "handler",
                 "given outside of an actor",
                 None,
-                hint="Without one an actor subscribes itself, from one of its hooks.",
+                hint="Without one an actor subscribes itself, from its hooks and the tasks that it "
+                "has spawned. From elsewhere give its ref, actor.actor_ref.",
             )
     handler = actor_of(handler)
     cls = handler_class(handler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
 from types import (
@@ -15,6 +15,8 @@ from types import (
     MethodType,
 )
 from typing import Any
+
+import pykka
 
 __all__ = ["accepts", "handles", "identity", "is_async", "is_plain", "name_of", "refuse_unrun"]
 
@@ -62,18 +64,24 @@ def accepts(function: Any, *args: object, **keywords: object) -> bool:
 
 
 def refuse_unrun(answer: object) -> None:
-    """Fail over what a plain function has given and nobody will run.
+    """Fail over what a handler has given and nobody will run.
+
+    A future is something else: what it stands for is under way, or was left to somebody.
 
     Raises:
-        TypeError: a coroutine or a generator.
+        TypeError: a coroutine, a generator, or whatever else has to be awaited.
     """
-    if isinstance(answer, UNRUN):
-        if isinstance(answer, CoroutineType):
-            answer.close()  # or Python warns of it, wherever that happens to be
-        raise TypeError(
-            f"a plain function gave a {type(answer).__name__}, which nobody runs: give the async "
-            "function itself"
-        )
+    if not isinstance(answer, UNRUN):
+        if not isinstance(answer, Awaitable) or isinstance(answer, pykka.Future):
+            return
+        if hasattr(answer, "add_done_callback"):  # of asyncio, and those made after it
+            return
+    if isinstance(answer, CoroutineType):
+        answer.close()  # or Python warns of it, wherever that happens to be
+    raise TypeError(
+        f"the handler gave a {type(answer).__name__}, which nobody runs: await it in an async "
+        "function, and subscribe that"
+    )
 
 
 def _is(kind: Callable[[Any], bool], handler: Any) -> bool:

@@ -13,14 +13,16 @@ from brama.circuits import (
     Circuit,
     ConnectionKind,
     Event,
+    Shared,
     check_kind,
     check_name,
     check_scope,
     event_names,
+    named,
     seconds,
     whole,
 )
-from brama.telemetry import ConfigError, unknown
+from brama.telemetry import ConfigError, unknown, unknown_option
 
 from .backlog import OVERFLOWS, Overflow
 from .kinds import is_plain
@@ -173,6 +175,8 @@ class Options:
 
 UNCONNECTED = frozenset({"cleanup", "alarm"}) & EVENTS.keys()
 
+WORDS = {"event_types": "events", "name": "connection", "circuit": "connection"}
+
 REFUSED = {
     "exactly_once": (
         "not given: nobody can promise it across a crash",
@@ -187,12 +191,15 @@ REFUSED = {
 }
 
 
-def subscribing(given: Mapping[str, Any], kind: type[Any] = Subscribing) -> Options:
+def subscribing(
+    given: Mapping[str, Any], kind: type[Any] = Subscribing, *, home: Shared
+) -> Options:
     """`given` as checked options.
 
     Args:
         given: by keyword.
         kind: `Subscribing`, or `Choosing` where there is no handler.
+        home: of the system, whose circuits alone may stand for their names.
 
     Raises:
         ConfigError: an option that there is not, or a wrong value.
@@ -203,8 +210,6 @@ def subscribing(given: Mapping[str, Any], kind: type[Any] = Subscribing) -> Opti
             expected, hint = REFUSED[name]
             raise ConfigError(name, expected, value, hint=hint)
         if name not in known:
-            raise unknown("an option of a subscription", name, tuple(known))
-    connection = given.get("connection")
-    if isinstance(connection, Circuit):
-        given = {"scope": connection.scope, **given, "connection": connection.name}
-    return Options(**given)
+            raise unknown_option("an option of a subscription", name, tuple(known), WORDS)
+    connection, scope = named(given.get("connection"), given.get("scope"), home)
+    return Options(**{**given, "connection": connection, "scope": scope})

@@ -110,7 +110,7 @@ class Subscriptions:
 
     def subscribe(self, handler: Any = None, **options: Unpack[Subscribing]) -> Subscription:
         """Have `handler` called with what matches all that is given; see `brama.subscribe`."""
-        asked = subscribing(options)
+        asked = subscribing(options, home=self._shared)
         journal = self._durable(asked.durable)
         target = target_of(handler, self._on_own_loop)
         owner = present_owner()
@@ -195,7 +195,7 @@ class Subscriptions:
 
     def stream(self, **options: Unpack[Choosing]) -> EventStream:
         """The events that match as an iterator; see `brama.events`."""
-        asked = subscribing(options, Choosing)
+        asked = subscribing(options, Choosing, home=self._shared)
 
         def subscribe(stream: EventStream) -> StreamSubscription:
             made = StreamSubscription(
@@ -229,7 +229,7 @@ class Subscriptions:
         what = actor_of(what)
         if what is not None and not may_be_target(what):
             raise ConfigError("what", "what subscribe() returned, or was given as a handler", what)
-        asked = subscribing(options, Choosing)
+        asked = subscribing(options, Choosing, home=self._shared)
         me = present_owner()
         ended = 0
         for one in list(self._table):

@@ -76,6 +76,7 @@ from .hooks import (
     handlers,
     span,
 )
+from .keywords import UnknownOptionError, takes_only, unknown_option
 from .lines import line
 from .lines import quieten as _quieten
 from .metrics import dropped as dropped_events
@@ -112,6 +113,7 @@ __all__ = [
     "Telemetry",
     "TelemetryHealth",
     "Throttle",
+    "UnknownOptionError",
     "attach",
     "attached",
     "beacon",
@@ -145,12 +147,14 @@ __all__ = [
     "source",
     "span",
     "succeeded",
+    "takes_only",
     "telemetry_health",
     "traceparent",
     "transition",
     "truncations",
     "unknown",
     "unknown_kinds",
+    "unknown_option",
     "watching",
 ]
 

@@ -2,6 +2,7 @@
 
     BramaError
     ├── ConfigError (also a ValueError)     a value given to Brama is wrong
+    │   └── UnknownOptionError (also a TypeError)   there is no such option; in `keywords`
     └── …                                   each package's own tree, in its ``errors.py``
 
 The root stands on the lowest floor because every package above derives from it;

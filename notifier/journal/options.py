@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote
 import attrs
 
 from brama.circuits import check_name, seconds, whole
-from brama.telemetry import ConfigError, unknown
+from brama.telemetry import ConfigError, unknown, unknown_option
 
 __all__ = ["SYNC", "JournalOptions"]
 
@@ -154,7 +154,7 @@ def _options(query: str) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in _KINDS:
-            raise unknown("an option of the journal", name, tuple(_KINDS))
+            raise unknown_option("an option of the journal", name, tuple(_KINDS))
         if text.lower() == "none" and name in _MAY_BE_NONE:
             given[name] = None
             continue

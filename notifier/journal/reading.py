@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import trio
 
-from brama.circuits import check_name, check_scope, is_glob, seconds
+from brama.circuits import Circuit, check_name, check_scope, is_glob, named, seconds
 from brama.telemetry import ConfigError
 
 from .connection import close, connect_readonly, described
@@ -44,7 +44,7 @@ class Reading(ABC, Generic[R, V]):
         path: of the journal.
         since: the first moment: a time with its zone, a POSIX time, or a duration before now.
         until: the moment before which it ends.
-        connection: a name or a glob, as for `brama.subscribe`; None is any.
+        connection: a name, a glob or a circuit, as for `brama.subscribe`; None is any.
         scope: None is any.
     """
 
@@ -54,11 +54,12 @@ class Reading(ABC, Generic[R, V]):
         *,
         since: Moment = None,
         until: Moment = None,
-        connection: str | None = None,
+        connection: str | Circuit | None = None,
         scope: str | None = None,
     ) -> None:
         self._path = path
         self._where = ""
+        connection, scope = named(connection, scope)
         self._values: list[Any] = []
         if since is not None:
             self._limit("at >= ?", _moment("since", since))

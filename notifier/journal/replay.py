@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brama.circuits import ConnectionKind, Event, check_kind, event_names
+from brama.circuits import Circuit, ConnectionKind, Event, check_kind, event_names
 
 from .file import stored
 from .reading import Moment, Reading
@@ -33,7 +33,7 @@ class Replay(Reading[Stored, Event]):
         since: the first moment: a time with its zone, a POSIX time, or a duration before now.
         until: the moment before which it ends.
         events: names or wildcards, as for `brama.subscribe`; None is any.
-        connection: a name or a glob; None is any.
+        connection: a name, a glob or a circuit; None is any.
         scope: None is any.
         kind: of connection; None is any.
 
@@ -49,7 +49,7 @@ class Replay(Reading[Stored, Event]):
         since: Moment = None,
         until: Moment = None,
         events: Iterable[str] | None = None,
-        connection: str | None = None,
+        connection: str | Circuit | None = None,
         scope: str | None = None,
         kind: ConnectionKind | str | None = None,
     ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from brama.circuits import Event
+from brama.circuits import Circuit, Event
 from brama.telemetry import ConfigError
 
 from .connection import has_trail
@@ -47,7 +47,7 @@ class Trail(Reading[Entry, Entry]):
         since: Moment = None,
         until: Moment = None,
         entries: Iterable[str] | None = None,
-        connection: str | None = None,
+        connection: str | Circuit | None = None,
         scope: str | None = None,
         subject: str | None = None,
         by: str | None = None,

@@ -182,7 +182,8 @@ class Settings:
             raise ConfigError("clock", "a function that gives monotonic seconds", clock)
         self.clock = clock
         self.journal = JournalOptions.parse(values["journal"])
-        checked = check_options(options)
+        others = (*given, "severity", "when_down", "clock", "environ")
+        checked = check_options(options, besides=others)
         around = {name: value for name, value in variables.items() if name in OPTIONS}
         self.options: Mapping[str, Any] = merge(around, checked)
         try:

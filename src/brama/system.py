@@ -57,6 +57,7 @@ from brama.circuits import (
     Survey,
     Tally,
     check_cleanup,
+    check_name,
     check_options,
     check_severities,
     merge,
@@ -133,6 +134,7 @@ class System(ByName):
     ) -> None:
         if settings is not None and not isinstance(settings, Settings):
             raise ConfigError("settings", "a brama.Settings", settings)
+        check_name("name", name)  # before a journal is opened for it
         self.settings = Settings.from_environment() if settings is None else settings
         self._configured: dict[str, Any] = {}
         # Invariant: _configured is read, merged and replaced under it.
@@ -518,7 +520,7 @@ class System(ByName):
         since: datetime | timedelta | float | None = None,
         until: datetime | timedelta | float | None = None,
         events: Iterable[str] | None = None,
-        connection: str | None = None,
+        connection: str | Circuit | None = None,
         scope: str | None = None,
         kind: ConnectionKind | str | None = None,
         timeout: float | timedelta = 5.0,
@@ -548,7 +550,7 @@ class System(ByName):
         since: datetime | timedelta | float | None = None,
         until: datetime | timedelta | float | None = None,
         entries: Iterable[str] | None = None,
-        connection: str | None = None,
+        connection: str | Circuit | None = None,
         scope: str | None = None,
         subject: str | None = None,
         by: str | None = None,
@@ -706,7 +708,8 @@ class System(ByName):
             ...     ...
             ...     system.stop()
         """
-        clock = trio.lowlevel.current_clock()
+        # Without a trio run the actors say what to do instead.
+        clock = trio.lowlevel.current_clock() if trio.lowlevel.in_trio_run() else None
         former = self._shared.clock
         # Whoever uses a mock clock has imported it; we do not, for it imports pytest in turn.
         testing = sys.modules.get("trio.testing")

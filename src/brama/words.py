@@ -556,7 +556,7 @@ def replay(
     since: datetime | timedelta | float | None = None,
     until: datetime | timedelta | float | None = None,
     events: Iterable[str] | None = None,
-    connection: str | None = None,
+    connection: str | Circuit | None = None,
     scope: str | None = None,
     kind: ConnectionKind | str | None = None,
     timeout: float | timedelta = 5.0,
@@ -572,7 +572,7 @@ def replay(
             is the beginning.
         until: the moment before which it ends; None is now.
         events: names or wildcards, as for `subscribe`; None is any.
-        connection: a name or a glob; None is any.
+        connection: a name, a glob or a circuit; None is any.
         scope: None is any.
         kind: of connection; None is any.
         timeout: seconds to wait until what has happened so far is in the file.
@@ -597,7 +597,7 @@ def trail(
     since: datetime | timedelta | float | None = None,
     until: datetime | timedelta | float | None = None,
     entries: Iterable[str] | None = None,
-    connection: str | None = None,
+    connection: str | Circuit | None = None,
     scope: str | None = None,
     subject: str | None = None,
     by: str | None = None,
@@ -613,7 +613,7 @@ def trail(
     Args:
         since, until: as for `replay`.
         entries: names from `brama.notifier.ENTRIES`, or wildcards; None is all.
-        connection: a name or a glob; None is any.
+        connection: a name, a glob or a circuit; None is any.
         scope: None is any.
         subject: only of this: a durable subscription, an order, a table; see `ENTRIES`.
         by: only on behalf of this person; see `acting_as`.

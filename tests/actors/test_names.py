@@ -111,3 +111,21 @@ def test_systems_have_names_of_their_own():
         first, second = one.spawn(Echo, name="x"), two.spawn(Echo, name="x")
         assert one.names.whereis("x") is first
         assert two.names.whereis("x") is second
+
+
+def test_a_via_gives_a_proxy_of_whoever_holds_the_name(threaded):
+    class Counter(InlineActor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.number = 0
+
+        def add(self, more: int) -> int:
+            self.number += more
+            return self.number
+
+    via = threaded.names.via("counter")
+    with pytest.raises(NameNotFoundError):
+        via.proxy()
+    threaded.spawn(Counter, name="counter")
+    assert via.proxy().add(2).get(timeout=5) == 2
+    assert via.proxy().number.get(timeout=5) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
 from datetime import timedelta
@@ -18,6 +19,7 @@ from brama.actors import (
     DynamicSupervisor,
     Future,
     HostedActor,
+    HostError,
     InlineActor,
     Supervisor,
     WouldBlockError,
@@ -199,3 +201,41 @@ async def test_a_reply_that_fails_does_so_with_an_exception(system):
 
     with pytest.raises(LookupError):
         await system.spawn(Vague).acall("?")
+
+
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (lambda: ActorSystem("x", max_restarts=3), "It is called 'intensity' here."),
+        (lambda: Supervisor([], max_seconds=5), "It is called 'period' here."),
+        (lambda: DynamicSupervisor(max_seconds=3.0), "It is called 'period' here"),
+        (lambda: ChildSpec("a", Echo, type="worker"), "The class tells it"),
+        (lambda: ChildSpec("a", Echo, restrat="transient"), "Did you mean 'restart'?"),
+        (lambda: ChildSpec("a", Echo).but(shutdwon=1), "Did you mean 'shutdown'?"),
+        (lambda: Backoff(minn=1), "Did you mean 'min'?"),
+    ],
+)
+def test_an_option_that_there_is_not_is_a_config_error_and_a_type_error_with_a_hint(make, hint):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert isinstance(caught.value, TypeError)
+    assert hint in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_a_type_error_from_within_a_constructor_stays_what_it_is():
+    with pytest.raises(TypeError, match="missing 1 required positional argument") as caught:
+        ChildSpec("a")
+    assert not isinstance(caught.value, ConfigError)
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t", None, 5])
+def test_a_system_needs_a_name_that_can_be_seen(name):
+    with pytest.raises(ConfigError, match="name must be a non-empty text"):
+        ActorSystem(name)
+
+
+def test_run_outside_of_trio_says_how_it_is_run():
+    for run in (asyncio.run, lambda coroutine: coroutine.send(None)):
+        with pytest.raises(HostError, match=r"trio\.run\(system\.run\).*async with system"):
+            run(ActorSystem("x").run())

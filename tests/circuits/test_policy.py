@@ -343,3 +343,29 @@ def test_a_policy_that_was_made_on_a_loop_pickles():
     policy = asyncio.run(make())
     assert pickle.loads(pickle.dumps(policy)) == policy
     assert policy.health_loop is None
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("failure_treshold", "Did you mean 'failure_threshold'?"),
+        ("max_attempts", "It is called 'failure_threshold' here."),
+        ("recovery_timeout", "It is called 'expiry' here."),
+        ("expected_exception", "It is called 'record' here."),
+        ("failure_rate_threshold", "Give trip=CountWindow"),
+        ("bogus", "must be one of trip,"),
+    ],
+)
+def test_an_option_that_there_is_not_is_a_config_error_and_a_type_error_with_a_hint(word, hint):
+    for make in (Policy, lambda **given: attrs.evolve(Policy(), **given)):
+        with pytest.raises(ConfigError) as caught:
+            make(**{word: 1})
+        assert isinstance(caught.value, TypeError)
+        assert hint in str(caught.value)
+
+
+def test_an_option_of_a_window_that_there_is_not_says_what_it_is_called():
+    with pytest.raises(ConfigError, match="It is called 'size' here"):
+        CountWindow(window_size=5)
+    with pytest.raises(ConfigError, match="It is called 'seconds' here"):
+        TimeWindow(duration=5)

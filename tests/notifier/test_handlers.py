@@ -308,6 +308,18 @@ class Deaf(HandlerActor):
     """Has no on_event."""
 
 
+class TakesNone(HandlerActor):
+    def on_event(self) -> None: ...  # type: ignore[override]  # that is the mistake
+
+
+class TakesTwo(HandlerActor):
+    async def on_event(self, event: Event, more: object) -> None: ...  # type: ignore[override]
+
+
+class HasFive(HandlerActor):
+    on_event = 5  # type: ignore[assignment]
+
+
 class Callable:
     async def __call__(self, event: Event) -> None: ...
 
@@ -319,6 +331,9 @@ class Callable:
         ({"handler": 5}, "handler must be a function of one event"),
         ({"handler": str}, "handler must be a function of one event"),
         ({"handler": Deaf}, "a class that defines on_event(event); Deaf does not"),
+        ({"handler": TakesNone}, "that of TakesNone is on_event(self) -> "),
+        ({"handler": TakesTwo}, "that of TakesTwo is on_event(self, event"),
+        ({"handler": HasFive}, "that of HasFive is on_event = 5, got"),
         ({"handler": partial(Deaf, 5)}, "Deaf does not"),
         ({"handler": print, "events": ["circuit_open"]}, "Did you mean 'circuit_opened'?"),
         ({"handler": print, "events": ["nonsense"]}, "one of state_change, registration"),

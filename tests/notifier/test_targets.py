@@ -178,3 +178,30 @@ def test_what_belongs_to_a_loop_is_subscribed_from_there(system):
     with pytest.raises(ConfigError, match="from the asyncio loop that it belongs to"):
         system.subscribe(asyncio.Queue())
     assert system.subscriptions() == ()
+
+
+def test_a_task_that_an_actor_has_spawned_subscribes_that_actor(system, until):
+    got: list[str] = []
+
+    class Watching(Actor):
+        async def on_start(self) -> None:
+            self.spawn(self._ask)
+
+        async def _ask(self) -> None:
+            self.subscription = system.subscribe(events=["circuit_opened"])
+
+        async def on_receive(self, message: Any) -> None:
+            got.append(message.event)
+
+    ref = system.actors.start().spawn(Watching)
+    until(lambda: len(system.subscriptions()) == 1)
+    system.circuit("search").open_circuit()
+    until(lambda: got == ["circuit_opened"])
+    assert system.subscriptions()[0].name.startswith("test_a_task_that_an_actor_has_spawned")
+    ref.stop()
+    until(lambda: not system.subscriptions())
+
+
+def test_outside_of_an_actor_subscribing_without_a_handler_says_what_to_give(system):
+    with pytest.raises(ConfigError, match="From elsewhere give its ref"):
+        system.subscribe()

@@ -236,3 +236,28 @@ def test_globs_stand_for_many_connections_and_events(system, recorder):
     events = seen.wait(4)
     assert {event.connection for event in events} == {"payment_api", "payment_", "payment_last"}
     assert {event.event for event in events} == {"circuit_opened", "circuit_closed"}
+
+
+@pytest.mark.parametrize("what", ["subscribe", "unsubscribe", "events"])
+def test_a_circuit_of_another_system_is_refused_and_not_taken_for_one_of_the_same_name(
+    system, what
+):
+    system.subscribe(one, connection="search")
+    with brama.System() as other:
+        foreign = other.circuit("search")
+        ask = {
+            "subscribe": lambda: system.subscribe(one, connection=foreign),
+            "unsubscribe": lambda: system.unsubscribe(connection=foreign),
+            "events": lambda: system.events(connection=foreign),
+        }
+        with pytest.raises(ConfigError, match="connection must be a circuit of this system"):
+            ask[what]()
+    assert len(system.subscriptions()) == 1
+
+
+def test_a_circuit_stands_for_its_name_and_scope_and_contradicts_another_scope(system):
+    circuit = system.circuit("search", scope="shop")
+    system.subscribe(one, connection="search", scope="shop")
+    with pytest.raises(ConfigError, match="scope must be 'shop', as the circuit's, or left out"):
+        system.unsubscribe(connection=circuit, scope="stock")
+    assert system.unsubscribe(connection=circuit) == 1

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 import brama
-from brama.actors import SystemStoppedError
+from brama.actors import HostError, SystemStoppedError
 from brama.notifier import HandlerActor, inline
 
 requirement = pytest.mark.requirement
@@ -260,3 +260,17 @@ def test_a_stop_may_be_given_no_time_and_goes_on(until):
     until(lambda: system.health().status == "stopped")
     with pytest.raises(brama.ConfigError, match=r"timeout .* got: datetime.timedelta\(days=-1"):
         system.stop(timeout=timedelta(seconds=-1))
+
+
+def test_run_outside_of_trio_says_how_it_is_run():
+    system = brama.System(brama.Settings())
+    with pytest.raises(HostError, match=r"trio\.run\(system\.run\).*async with system"):
+        asyncio.run(system.run())
+    with system:
+        assert system.health().status == "ok"
+
+
+def test_a_system_without_a_name_makes_no_journal(tmp_path):
+    with pytest.raises(brama.ConfigError, match="name must be"):
+        brama.System(brama.Settings(), name=" ", journal=tmp_path / "journal.sqlite")
+    assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import brama
 from brama import ConfigError
 from brama.notifier import Replay
 
@@ -46,3 +47,17 @@ def test_globs_and_wildcards_are_those_of_a_subscription(filled, limits, found):
 def test_a_wildcard_that_fits_no_event_is_an_error(path, events):
     with pytest.raises(ConfigError):
         Replay(path, events=events)
+
+
+def test_a_circuit_may_be_given_for_its_name_and_scope(writer, event, path):
+    writer.append(
+        *(event(number, connection="pay", scope=f"s{number}") for number in range(3)),
+        event(3, connection="other", scope="s1"),
+    )
+    with brama.System() as system:
+        circuit = system.circuit("pay", scope="s1")
+        assert [(one.connection, one.scope) for one in Replay(path, connection=circuit)] == [
+            ("pay", "s1")
+        ]
+        with pytest.raises(ConfigError, match="scope must be 's1'"):
+            Replay(path, connection=circuit, scope="s2")
