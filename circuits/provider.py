@@ -86,6 +86,6 @@ def default_home() -> Home:
     if _default is None:
         # The facade loads it with the first word that needs it, which may be this one. By name:
         # this floor knows nothing of those above.
-        import_module("brama.system")
-    assert _default is not None, "brama.system provides it when it is loaded"
+        import_module("brama.default")
+    assert _default is not None, "brama.default provides it when it is loaded"
     return _default()

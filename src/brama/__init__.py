@@ -58,8 +58,9 @@ if TYPE_CHECKING:
     from brama.notifier import Event, EventStream, Subscription
     from brama.telemetry import BramaError, ConfigError
 
+    from .default import default_system
     from .settings import Settings
-    from .system import System, default_system
+    from .system import System
     from .words import (
         available,
         by_scope,
@@ -212,7 +213,7 @@ _HOMES = {
     "Subscription": "notifier",
     "Settings": "settings",
     "System": "system",
-    "default_system": "system",
+    "default_system": "default",
 }
 
 _PARTS = frozenset({"actors", "words", *_HOMES.values()})

@@ -68,7 +68,7 @@ def brama_system(request: pytest.FixtureRequest) -> Iterator[System]:
     Circuits that were made before, by decorators at import for example, stay in the former system.
     """
     from brama import Settings, System
-    from brama.system import replace_default
+    from brama.default import replace_default
 
     settings = Settings.from_environment()
     if "brama_clock" in request.fixturenames:

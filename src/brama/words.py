@@ -38,8 +38,8 @@ from brama.notifier import (
     Trail,
 )
 
+from .default import default_system
 from .settings import RuntimeOptions
-from .system import default_system
 
 __all__ = [
     "available",

@@ -32,13 +32,16 @@ def public(door: str) -> Iterator[tuple[str, Any]]:
         if inspect.isfunction(thing):
             yield name, thing
         if inspect.isclass(thing):
-            for method, found in vars(thing).items():
-                function = found.fget if isinstance(found, property) else found
-                function = getattr(function, "__func__", function)
-                if inspect.isfunction(function) and (
-                    not method.startswith("_") or method in OF_THE_CLASS
-                ):
-                    yield f"{name}.{method}", function
+            for base in thing.__mro__:
+                if not base.__module__.startswith("brama"):
+                    continue  # others name types of their own that they do not import
+                for method, found in vars(base).items():
+                    function = found.fget if isinstance(found, property) else found
+                    function = getattr(function, "__func__", function)
+                    if inspect.isfunction(function) and (
+                        not method.startswith("_") or method in OF_THE_CLASS
+                    ):
+                        yield f"{name}.{method}", function
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -51,7 +51,7 @@ def listening(base: type, seen: Any) -> type:
 
 @pytest.fixture
 def default(system):
-    from brama.system import replace_default
+    from brama.default import replace_default
 
     former = replace_default(system)
     yield system

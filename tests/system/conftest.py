@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import brama
-from brama import system as composition
+from brama import default as module
 
 WITHIN = 10.0
 
@@ -36,7 +36,7 @@ def system() -> Iterator[brama.System]:
 @pytest.fixture
 def default(monkeypatch: pytest.MonkeyPatch) -> Iterator[brama.System]:
     """A default system that only this test knows."""
-    monkeypatch.setattr(composition, "_default", None)
+    monkeypatch.setattr(module, "_default", None)
     for variable in list(os.environ):
         if variable.startswith("BRAMA_"):
             monkeypatch.delenv(variable)

@@ -461,7 +461,7 @@ def test_the_child_of_a_fork_has_changes_of_its_own(system: brama.System) -> Non
 
 
 def test_the_words_of_the_default_system_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from brama.system import replace_default
+    from brama.default import replace_default
 
     with brama.System() as system:
         former = replace_default(system)

@@ -10,7 +10,7 @@ import pytest
 
 import brama
 from brama import Settings
-from brama import system as composition
+from brama import system as module
 from brama.circuits import Catalogue, Shared
 from brama.telemetry import ConfigError
 
@@ -242,7 +242,7 @@ def test_configure_refuses_what_is_wrong_and_changes_nothing(system, arguments, 
 
 def test_of_two_threads_that_configure_at_once_neither_loses_its_option(monkeypatch):
     system = brama.System(brama.Settings())
-    merge = composition.merge
+    merge = module.merge
     other = threading.Thread(target=system.configure, kwargs={"failure_threshold": 7})
 
     def slowly(base, more):
@@ -251,7 +251,7 @@ def test_of_two_threads_that_configure_at_once_neither_loses_its_option(monkeypa
             other.join(0.2)  # it waits for us, so that this never succeeds
         return merge(base, more)
 
-    monkeypatch.setattr(composition, "merge", slowly)
+    monkeypatch.setattr(module, "merge", slowly)
     system.configure(expiry=3.0)
     other.join()
     policy = system.circuit("api").policy

@@ -93,7 +93,7 @@ def test_subscribe_events_and_unsubscribe(default):
 
 
 def test_the_default_system_is_made_once_and_by_the_first_who_needs_it(monkeypatch):
-    monkeypatch.setattr("brama.system._default", None)
+    monkeypatch.setattr("brama.default._default", None)
     start, found = threading.Barrier(8), []
 
     def ask() -> None:
@@ -109,7 +109,7 @@ def test_the_default_system_is_made_once_and_by_the_first_who_needs_it(monkeypat
 
 
 def test_a_wrong_variable_is_reported_at_the_first_use_and_again(monkeypatch):
-    monkeypatch.setattr("brama.system._default", None)
+    monkeypatch.setattr("brama.default._default", None)
     monkeypatch.setenv("BRAMA_EXPIRY", "soon")
     for _ in range(2):
         with pytest.raises(ConfigError, match="BRAMA_EXPIRY"):

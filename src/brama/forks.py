@@ -1,0 +1,65 @@
+"""What must not be forked in the middle: a child has only the thread that forked."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["Held", "hold_around_forks", "renew_in_child"]
+
+
+class Held(Protocol):
+    """Something with locks, which are taken before a fork and given back after it."""
+
+    def _before_fork(self) -> None: ...
+
+    def _after_fork_in_parent(self) -> None: ...
+
+    def _after_fork_in_child(self) -> None: ...
+
+
+_held: weakref.WeakSet[Held] = weakref.WeakSet()
+_forking: list[Held] = []  # those whose locks the fork under way holds
+_renewals: list[Callable[[], None]] = []
+_watches = False
+
+
+def hold_around_forks(one: Held) -> None:
+    """Hold the locks of `one` around every fork, for as long as it lives.
+
+    The handlers are registered with the first, so that the import leaves no trace in the process.
+    """
+    global _watches
+    _held.add(one)
+    if not _watches and hasattr(os, "register_at_fork"):
+        _watches = True
+        os.register_at_fork(
+            before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+        )
+
+
+def renew_in_child(renew: Callable[[], None]) -> None:
+    """Call `renew` in every forked child, before what is held there is let go."""
+    _renewals.append(renew)
+
+
+def _before() -> None:
+    _forking.extend(_held)
+    for one in _forking:
+        one._before_fork()
+
+
+def _after_in_parent() -> None:
+    for one in _forking:
+        one._after_fork_in_parent()
+    _forking.clear()
+
+
+def _after_in_child() -> None:
+    for renew in _renewals:
+        renew()
+    for one in _forking:
+        one._after_fork_in_child()
+    _forking.clear()
