@@ -33,7 +33,6 @@ from .connection import (
     tell_of_cleanup,
 )
 from .connection_kind import ConnectionKind, check_kind
-from .controls import Isolation
 from .errors import CircuitOpenError, EventFormatError, UnknownConnectionError, UnknownGroupError
 from .event_data import ALWAYS_ALLOWED, DATA, DataField
 from .events import ALL, CRITICAL, EVENTS, Event, EventKind, Severity, check_events, mask_of
@@ -43,6 +42,7 @@ from .fields import Fields
 from .globs import covers, event_names, is_glob, matcher
 from .groups import Group, Groups, GroupStatus
 from .heartbeat import Heartbeat
+from .isolation import Isolation
 from .keywords import Options
 from .link import Link
 from .log import Record

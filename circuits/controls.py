@@ -9,69 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
-from typing import Any, Self
-
-from brama.telemetry import ConfigError
+from typing import Any
 
 from .gate import Gate
 from .generation import Meter
+from .isolation import Isolation
 from .machine import NEVER, Rare
 from .orders import Order
 from .policy import OPTIONS, Policy
 from .state import State
+from .stored import check_stored
 
-__all__ = ["Controls", "Isolation"]
+__all__ = ["Controls"]
 
 FORCED = {
     State.FORCED_OPEN: ("state_change", "circuit_opened"),
     State.DISABLED: ("state_change",),
     State.METRICS_ONLY: ("state_change",),
 }
-
-
-class Isolation:
-    """Holds a circuit refused, as long as it is held; the last holder's release lets it go on.
-
-    Example:
-        >>> with payments.isolate("deploy"):
-        ...     payments.available()
-        False
-
-    Threads: any. Releasing twice is releasing once.
-    """
-
-    __slots__ = ("_held", "_release", "reason")
-
-    _held: bool  # Invariant: whoever deletes it releases; deleting is one step.
-
-    def __init__(self, release: Callable[[], None], reason: str | None) -> None:
-        self._release = release
-        self._held = True
-        self.reason = reason
-
-    @property
-    def held(self) -> bool:
-        """Whether it was not released."""
-        return hasattr(self, "_held")
-
-    def release(self) -> None:
-        """Let go."""
-        try:
-            del self._held
-        except AttributeError:
-            return
-        self._release()
-
-    close = release
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def __repr__(self) -> str:
-        return f"<Isolation {'held' if self.held else 'released'}, reason={self.reason!r}>"
 
 
 class Controls(Gate):
@@ -356,7 +311,7 @@ class Controls(Gate):
 
     def load(self, stored: Mapping[str, Any]) -> None:
         """Go on from what `dump` gave; the time since then has passed for an open circuit."""
-        plan = _checked(stored)
+        plan = check_stored(stored)
 
         def apply(now: float) -> None:
             state: State = plan["state"]
@@ -397,37 +352,3 @@ class Controls(Gate):
             self._opens = plan["opens"]
 
         self._order(apply, ring=True)
-
-
-NUMBER = (int, float)
-STORED: Mapping[str, tuple[type, ...]] = {
-    "version": (int,),
-    "state": (str,),
-    "remaining": (*NUMBER, type(None)),
-    "saved_at": NUMBER,
-    "failure_count": (int,),
-    "opens": (int,),
-    "opened_at": (*NUMBER, type(None)),
-    "opened_count": (int,),
-    "last_failure_time": (*NUMBER, type(None)),
-    "last_success_time": (*NUMBER, type(None)),
-    "reason": (str, type(None)),
-    "expiry": (*NUMBER, type(None)),
-    "expiry_disabled": (bool,),
-}
-
-
-def _checked(stored: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(stored, Mapping):
-        raise ConfigError("stored", "what dump() gave", stored)
-    plan = {"last_success_time": None, **stored}  # it came later than the others
-    for name, kinds in STORED.items():
-        if name not in plan or not isinstance(plan[name], kinds):
-            raise ConfigError(f"stored[{name!r}]", "what dump() gave", plan.get(name))
-    if plan["version"] != 1:
-        raise ConfigError("stored['version']", "1", plan["version"])
-    try:
-        plan["state"] = State(plan["state"])
-    except ValueError:
-        raise ConfigError("stored['state']", f"one of {', '.join(State)}", plan["state"]) from None
-    return plan
