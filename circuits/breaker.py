@@ -693,9 +693,7 @@ class Breaker(Controls):
                 ignored=totals.ignored,
                 refused=value(self.refused),
                 late=totals.late,
-                in_flight=max(
-                    0, totals.calls - totals.successes - totals.failures - totals.ignored
-                ),
+                in_flight=totals.in_flight,
                 window=self._window(now),
                 kind=self.kind,
                 metadata=self.metadata,

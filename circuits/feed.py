@@ -1,8 +1,8 @@
-"""What has changed of late among the circuits of one system, and which are not closed.
+"""What has changed of late among the circuits of one system.
 
 Whoever watches very many circuits need not look at those of which there is nothing to say. A change
 costs the circuit one step: it is left in a bounded tray, and numbered by whoever looks next. While
-nobody looks the oldest are lost, which the next look finds out; it then asks all circuits.
+nobody looks the oldest are lost, which the next look finds out.
 """
 
 from __future__ import annotations
@@ -45,34 +45,50 @@ class Tray:
         self.entries: deque[Entry] = deque(maxlen=limit + 1)
         self.leave: Callable[[Entry], None] = self.entries.append
 
+    def take(self) -> tuple[list[Entry], bool]:
+        """The entries that are there now, oldest first, and whether none was lost since the last
+        time; for one thread at a time.
+
+        Not until it is empty: with circuits that are faster than this it would never be.
+        """
+        entries = self.entries
+        there = list(entries.copy())  # in one step
+        whole = bool(there) and there[0] is MARK
+        known = iter(there)
+        for entry in known:
+            first = entries.popleft()
+            if first is not entry:
+                # What has come meanwhile has pushed out some of them, which is no loss. If it has
+                # pushed out all, then perhaps others, too: this one is lost, and the tray full.
+                any(first is other for other in known)
+        # In front: what has come meanwhile stands behind it.
+        entries.appendleft(MARK)
+        if len(entries) == entries.maxlen:
+            # It was full again, perhaps before the mark, which has then pushed out the newest. So
+            # the mark goes, or what stands in its place, and the next time sees the loss.
+            entries.popleft()
+        return there[1:] if whole else there, whole
+
 
 class Feed:
-    """The last changes, numbered without gap, and the circuits that are not closed.
+    """The last changes, numbered without gap.
 
     Args:
         tray: the present tray of the system; in the child of a fork it is another one.
-        scan: asks all circuits: those that are not closed.
 
     Threads: any.
     """
 
-    def __init__(self, tray: Callable[[], Tray], scan: Callable[[], dict[Key, State]]) -> None:
+    def __init__(self, tray: Callable[[], Tray]) -> None:
         self._tray = tray
-        self._scan = scan
-        # Not from 0: whoever comes back with the number of an earlier process must be told so.
-        self._version = time.time_ns() // 1000
-        self._members = 0
-        self._astray: dict[Key, State] = {}
-        self._entries: deque[Numbered] = deque(maxlen=LIMIT)
-        # Invariant: everything above is touched under it, and it is held while all are asked.
-        self._lock = threading.Lock()
+        self.after_fork()
 
-    def look(self) -> tuple[int, int, list[Key]]:
-        """The number of the last change, how often a circuit has come or gone, and which are not
-        closed."""
+    def look(self) -> tuple[int, int]:
+        """The number of the last change, and one that is another whenever a circuit has come or
+        gone."""
         with self._lock:
             self._take_over()
-            return self._version, self._members, list(self._astray)
+            return self._version, self._members
 
     def since(self, version: int) -> tuple[int, list[Numbered] | None]:
         """The number of the last change, and those after `version`, oldest first; None if they are
@@ -98,36 +114,24 @@ class Feed:
         return found
 
     def _take_over(self) -> None:
-        """Empty the tray, and ask all circuits if something of it was lost."""
-        entries = self._tray().entries
-        taken: list[Entry] = []
-        while True:
-            try:
-                taken.append(entries.popleft())
-            except IndexError:
-                # Left in front: what has come meanwhile stands behind it.
-                entries.appendleft(MARK)
-                break
-        whole = bool(taken) and taken[0] is MARK
+        """Number what is in the tray."""
+        taken, whole = self._tray().take()
         if not whole:
             self._version += 1  # which nobody has seen, so that all that is older is too old
-            self._members += 1
+            self._members = self._version
             self._entries.clear()
-        self._number(taken[1:] if whole else taken)
-        if not whole:
-            self._astray = self._scan()
-
-    def _number(self, taken: list[Entry]) -> None:
         for entry in taken:
-            kind, key, _, state, _, _ = entry
             self._version += 1
             self._entries.append((self._version, entry))
-            self._members += kind != MOVED
-            if kind == WENT or state is State.CLOSED:
-                self._astray.pop(key, None)
-            else:
-                self._astray[key] = state
+            if entry[0] != MOVED:
+                self._members = self._version
 
     def after_fork(self) -> None:
-        """Whoever held the lock is not there to release it."""
+        """In the child: begin anew. Whoever held the lock, perhaps with half of the tray in his
+        hands, is not there to release it."""
+        # Not from 0: whoever comes back with the number of another process must be told so.
+        self._version = time.time_ns() // 1000
+        self._members = self._version
+        self._entries: deque[Numbered] = deque(maxlen=LIMIT)
+        # Invariant: everything above is touched under it.
         self._lock = threading.Lock()

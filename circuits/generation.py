@@ -160,6 +160,17 @@ class Totals:
     ignored: int = 0
     late: int = 0
 
+    @property
+    def in_flight(self) -> int:
+        """Calls that have started and not ended."""
+        return max(0, self.calls - self.successes - self.failures - self.ignored)
+
+    @property
+    def error_rate(self) -> float:
+        """Failures among the calls that have succeeded or failed, from 0 to 1."""
+        settled = self.successes + self.failures
+        return self.failures / settled if settled else 0.0
+
 
 class Retired:
     """A generation that calls may still settle into, and what had settled when it ended.

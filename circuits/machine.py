@@ -141,16 +141,13 @@ class Machine(Recorder):
     Attributes:
         admission: the generation while calls pass it freely, else None.
         meter: the generation while calls pass and tell of themselves, else None.
-        reopen_at: while the circuit is open, when probes are admitted.
         reason: why it opened last.
     """
 
     __slots__ = (
         "_counted",
-        "_failures",
         "_good",
         "_good_at",
-        "_last_failure",
         "_moved_by",
         "_opened_at",
         "_opened_count",
@@ -174,8 +171,6 @@ class Machine(Recorder):
         "refused",
         "registered",
         "registered_at",
-        "reopen_at",
-        "state",
     )
 
     def __init__(self, name: str, scope: str | None, policy: Policy, shared: Shared) -> None:
@@ -207,13 +202,13 @@ class Machine(Recorder):
         self._begin_epoch(*self.shared.begin(self.scope, self.name))
         self.registered_at = self.shared.wall()
         self.refused = count()
-        self.state: State = policy.initial_state
+        self.state = policy.initial_state
         self.reopen_at = inf if self.state is State.FORCED_OPEN else NEVER
         self.current = new_generation(1, policy)
         self._failures = 0
         self._seen = 0  # successes of the generation when the last failure was counted
         self._counted: tuple[tuple[object, int, int], tuple[int, int]] | None = None
-        self._last_failure: float | None = None
+        self._last_failure = None
         self._good = 0  # which generation had which successes at the last look
         self._good_at: float | None = None  # when a look last found a new one, by the clock
         self._opened_at: float | None = None

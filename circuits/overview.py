@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from heapq import nlargest, nsmallest
-from operator import attrgetter, itemgetter
+from heapq import nsmallest
 from types import EllipsisType, MappingProxyType
 from typing import Any, Final
 
@@ -20,7 +18,6 @@ import attrs
 from brama.telemetry import (
     ConfigError,
     TelemetryHealth,
-    count_pools,
     dropped_events,
     telemetry_health,
 )
@@ -28,24 +25,18 @@ from brama.telemetry import (
 from .breaker import Breaker
 from .catalogue import Catalogue
 from .feed import Feed
+from .glance import Glance, Residents
 from .options import Key, check_scope, seconds, whole
 from .roster import SHARDS
 from .state import State, check_state
-from .summary import CircuitSummary, Transition, error_rate
+from .summary import CircuitSummary, Transition
 from .sums import CallTotals, Sums
+from .worst import Worst
 
 __all__ = ["Changes", "Listing", "Overview", "Survey"]
 
 PAGE: Final = 200
 """Circuits on one page, unless somebody asks for another number; and at most."""
-
-CANDIDATES: Final = 1000
-"""Failing circuits that are weighed exactly; of more, those with the longest rows of failures."""
-
-PIECE: Final = 2000
-"""Circuits that are counted at once: so many stay in the processor's cache between the states."""
-
-AWAY: Final = tuple(state for state in State if state is not State.CLOSED)
 
 ADDING: Final = 0.005
 """Seconds that one look spends on adding up the calls."""
@@ -166,9 +157,9 @@ class Survey:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._shared = catalogue.shared
-        self.sums = Sums(catalogue.shard, self._shared.wall)
-        self._feed = Feed(lambda: self._shared.tray, self._scan)
-        self._pools: tuple[object, Mapping[str, int]] = (None, {})
+        self.sums = Sums(catalogue.keys, catalogue.at, self._shared.wall)
+        self._feed = Feed(lambda: self._shared.tray)
+        self._residents: Residents | None = None
         self._bury = self._shared.gone
         self._shared.gone = self._gone
 
@@ -181,6 +172,9 @@ class Survey:
         self.sums.after_fork()
         self._feed.after_fork()
 
+    def _shard(self, number: int) -> list[Breaker]:
+        return [circuit._breaker for circuit in self._catalogue.shard(number)]
+
     # All of them
 
     def overview(
@@ -192,21 +186,19 @@ class Survey:
         since = self._shared.wall() - seconds("within", within, zero=True)
         now = self._shared.clock()
         feed = self._feed
-        version, members, keys = feed.look()
-        astray = self._at(keys)
-        elsewhere = self._by_pool(astray, now)
-        total = len(self._catalogue)
-        states = dict.fromkeys((state.value for state in State), 0)
-        for (_, state), number in elsewhere.items():
-            states[state] += number
-        states["closed"] = max(0, total - sum(states.values()))
+        version, members = feed.look()
+        glance, failing = self._look(members, now, since if count else None)
+        states = {state.value: glance.states[state.value] for state in State}
+        states["closed"] = glance.circuits - glance.states.total()
         return Overview(
             taken_at=self._shared.wall(),
             version=version,
-            circuits=total,
+            circuits=glance.circuits,
             states=MappingProxyType(states),
-            pools=MappingProxyType(self._pools_with(elsewhere, members)),
-            worst=self._worst(astray, count, since, now) if count else (),
+            pools=MappingProxyType(
+                {pool: MappingProxyType(states) for pool, states in glance.pools().items()}
+            ),
+            worst=tuple(CircuitSummary.of(breaker, now) for breaker in failing.take(count)),
             recent=tuple(
                 Transition(
                     connection=name,
@@ -226,84 +218,23 @@ class Survey:
             telemetry=telemetry_health(),
         )
 
-    def _scan(self) -> dict[Key, State]:
-        """All circuits that are not closed."""
-        found: dict[Key, State] = {}
-        for number in range(SHARDS):
-            for circuit in self._catalogue.shard(number):
-                breaker = circuit._breaker
-                if (state := breaker.state) is not State.CLOSED:
-                    found[breaker.key] = state
-        return found
-
-    def _at(self, keys: list[Key]) -> list[Breaker]:
-        """The circuits of these keys, which are those that are not closed."""
-        if len(keys) > len(self._catalogue) // 8:  # to walk all is quicker than to ask for each
-            closed = State.CLOSED
-            return [
-                breaker
-                for number in range(SHARDS)
-                for breaker in map(_breaker, self._catalogue.shard(number))
-                if breaker.state is not closed
-            ]
-        at = self._catalogue.at
-        return [circuit._breaker for key in keys if (circuit := at(key)) is not None]
-
-    def _by_pool(self, astray: list[Breaker], now: float) -> Mapping[tuple[str, str], int]:
-        """Those that are not closed, by pool and state."""
-        found: Counter[tuple[str, str]] = Counter()
-        for start in range(0, len(astray), PIECE):
-            some = astray[start : start + PIECE]
-            for state in AWAY:
-                names = [breaker.name for breaker in _in_state(some, state, now)]
-                if names:
-                    for pool, number in count_pools(names).items():
-                        found[pool, state.value] += number
-        return found
-
-    def _pools_with(
-        self, elsewhere: Mapping[tuple[str, str], int], members: int
-    ) -> dict[str, Mapping[str, int]]:
-        found: dict[str, dict[str, int]] = {}
-        for pool, number in self._pool_sizes(members).items():
-            found[pool] = {"closed": number}
-        for (pool, state), number in elsewhere.items():
-            states = found.setdefault(pool, {"closed": 0})
-            states[state] = number
-            states["closed"] = max(0, states["closed"] - number)
-        return {pool: MappingProxyType(states) for pool, states in sorted(found.items())}
-
-    def _pool_sizes(self, members: int) -> Mapping[str, int]:
-        """How many circuits each pool has: known until one comes or goes."""
-        known, sizes = self._pools
-        if known != members:
-            counted: Counter[str] = Counter()
-            for number in range(SHARDS):
-                keys = self._catalogue.keys(number)
-                counted.update(count_pools(map(itemgetter(1), keys)))
-            sizes = counted
-            self._pools = members, sizes
-        return sizes
-
-    def _worst(
-        self, astray: list[Breaker], count: int, since: float, now: float
-    ) -> tuple[CircuitSummary, ...]:
+    def _look(self, members: int, now: float, since: float | None) -> tuple[Glance, Worst]:
+        """One pass over all circuits; without `since` nobody asks for the worst."""
         closed = State.CLOSED  # to look it up for each takes longer than the rest
-        found = list(astray)
+        known = self._residents
+        fresh = known is None or known.members != members
+        residents = Residents(members) if known is None or fresh else known
+        glance, failing = Glance(residents, now), Worst(since or 0.0)
         for number in range(SHARDS):
-            found += [
-                breaker
-                for circuit in self._catalogue.shard(number)
-                if (at := (breaker := circuit._breaker)._last_failure) is not None
-                and at >= since
-                and breaker.state is closed
-            ]
-        if len(found) > CANDIDATES:
-            found.sort(key=attrgetter("_failures"), reverse=True)
-            del found[CANDIDATES:]
-        return tuple(
-            CircuitSummary.of(breaker, now) for breaker in nlargest(count, found, key=error_rate)
-        )
+            breakers = self._shard(number)
+            away = [breaker for breaker in breakers if breaker.state is not closed]
+            if fresh:
+                residents.add(breakers)
+            glance.add(breakers, away)
+            if since is not None:
+                failing.add(breakers, away)
+        self._residents = residents
+        return glance, failing
 
     # A page of them
 
@@ -326,41 +257,47 @@ class Survey:
             check_scope(scope)
         after = None if cursor is None else _place(cursor)
         now = self._shared.clock()
-        version, _, astray = self._feed.look()
-        found: list[Breaker] = []
+        version, _ = self._feed.look()
+        found: list[Key] = []
         matching = 0
-        for breakers in self._pieces(wanted, astray):
-            some = breakers if wanted is None else _in_state(breakers, wanted, now)
+        for number in range(SHARDS):
+            # From here on most may be known to be on a later page.
+            last = found[-1][1] if len(found) > limit else None
+            if wanted is None:
+                some = self._catalogue.keys(number)
+            else:
+                there = _in_state(self._shard(number), wanted, now)
+                if matches is None and scope is ... and last is not None:
+                    matching += len(there)  # the others are not asked for their keys
+                    there = [breaker for breaker in there if breaker.name <= last]
+                    matching -= len(there)
+                some = [breaker.key for breaker in there]
             if scope is not ...:
-                some = [breaker for breaker in some if breaker.scope == scope]
+                some = [key for key in some if key[0] == scope]
             if matches is not None:
-                some = [breaker for breaker in some if matches(breaker.name)]
+                some = [key for key in some if matches(key[1])]
             matching += len(some)
             if after is not None:
                 first = after[0]
-                some = [
-                    breaker for breaker in some if breaker.name >= first and _order(breaker) > after
-                ]
-            if len(found) > limit:  # from here on most are known to be on a later page
-                last = found[-1].name
-                some = [breaker for breaker in some if breaker.name <= last]
+                some = [key for key in some if key[1] >= first and _order(key) > after]
+            if last is not None:
+                some = [key for key in some if key[1] <= last]
             if some:
                 found = nsmallest(limit + 1, [*found, *some], key=_order)
         page = found[:limit]
         return Listing(
-            circuits=tuple(CircuitSummary.of(breaker, now) for breaker in page),
+            circuits=tuple(self._summaries(page, now)),
             matching=matching,
-            cursor=_cursor(page[-1]) if len(found) > limit else None,
+            cursor=SEPARATOR.join(_order(page[-1])) if len(found) > limit else None,
             version=version,
         )
 
-    def _pieces(self, wanted: State | None, astray: list[Key]) -> Iterable[list[Breaker]]:
-        """The circuits among which those of that state are, a part at a time."""
-        if wanted is not None and wanted is not State.CLOSED:
-            yield self._at(astray)
-            return
-        for number in range(SHARDS):
-            yield list(map(_breaker, self._catalogue.shard(number)))
+    def _summaries(self, keys: Iterable[Key], now: float) -> Iterator[CircuitSummary]:
+        """Of those that are still there."""
+        for key in keys:
+            circuit = self._catalogue.at(key)
+            if circuit is not None:
+                yield CircuitSummary.of(circuit._breaker, now)
 
     # What has changed
 
@@ -393,20 +330,16 @@ class Survey:
         )
 
 
-_breaker = attrgetter("_breaker")
-
-
-def _order(breaker: Breaker) -> tuple[str, str]:
-    return breaker.name, breaker.scope or ""
+def _order(key: Key) -> tuple[str, str]:
+    return key[1], key[0] or ""
 
 
 def _in_state(breakers: list[Breaker], wanted: State, now: float) -> list[Breaker]:
     """Those that are in this state, as the clock says."""
     late = State.OPEN
     if wanted is late:
-        return [
-            breaker for breaker in breakers if breaker.state is late and now < breaker.reopen_at
-        ]
+        some = [breaker for breaker in breakers if breaker.state is late]
+        return [breaker for breaker in some if now < breaker.reopen_at]
     if wanted is State.HALF_OPEN:
         return [
             breaker
@@ -417,10 +350,6 @@ def _in_state(breakers: list[Breaker], wanted: State, now: float) -> list[Breake
 
 
 SEPARATOR: Final = "\n"  # which no name has
-
-
-def _cursor(breaker: Breaker) -> str:
-    return SEPARATOR.join(_order(breaker))
 
 
 def _place(cursor: object) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from .log import Log, Record
 from .shared import Shared
 from .state import State
 from .tracing import note_move
+from .vitals import Vitals
 
 __all__ = ["Recorder"]
 
@@ -21,7 +22,7 @@ GATED = (State.OPEN, State.FORCED_OPEN)  # no set: the hash of an enum is a call
 """The states that refuse every call."""
 
 
-class Recorder:
+class Recorder(Vitals):
     """Numbers what happens to one circuit and keeps it for the connection actor.
 
     Threads: the methods with an underscore run under the lock, which the others take.
@@ -38,7 +39,6 @@ class Recorder:
         "kind",
         "lock",
         "log",
-        "name",
         "scope",
         "shared",
         "turn",

@@ -17,11 +17,10 @@ __all__ = ["CircuitSummary", "Transition", "error_rate"]
 
 
 def error_rate(breaker: Breaker) -> tuple[float, int]:
-    """Failures among the calls that have succeeded or failed, and how many calls there were."""
+    """How a circuit fares beside others: its error rate, and how many calls there were."""
     with breaker.lock:
         totals = breaker._sum()
-    settled = totals.successes + totals.failures
-    return totals.failures / settled if settled else 0.0, totals.calls
+    return totals.error_rate, totals.calls
 
 
 @attrs.frozen(kw_only=True)
@@ -66,7 +65,6 @@ class CircuitSummary:
         with breaker.lock:
             totals = breaker._sum()
             moved = breaker._transition_at
-            settled = totals.successes + totals.failures
             state = breaker.state_at(now)
             return cls(
                 connection=breaker.name,
@@ -81,8 +79,8 @@ class CircuitSummary:
                 successes=totals.successes,
                 failures=totals.failures,
                 refused=value(breaker.refused),
-                error_rate=totals.failures / settled if settled else 0.0,
-                in_flight=max(0, totals.calls - settled - totals.ignored),
+                error_rate=totals.error_rate,
+                in_flight=totals.in_flight,
                 opened_count=breaker._opened_count,
                 last_failure_time=breaker._last_failure,
             )

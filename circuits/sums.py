@@ -1,24 +1,29 @@
 """The calls of all circuits added up, a part at a time.
 
-A look at all counters of a hundred thousand circuits takes half a second. So each look adds up as
-many shards as its time allows and takes the others from the looks before; of a few thousand
-circuits it is all of them.
+A look at all counters of a hundred thousand circuits takes half a second. So each look goes on
+where the one before has stopped, for as long as its time allows, and takes the other shards from
+the looks before; of some hundred circuits it is all of them.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Final
 
 import attrs
 
 from .breaker import Breaker
 from .circuit import Circuit
 from .generation import value
+from .options import Key
 from .roster import SHARDS, shard_of
 
 __all__ = ["CallTotals", "Sums"]
+
+STEP: Final = 50
+"""Circuits between two looks at the clock."""
 
 
 @attrs.frozen(kw_only=True)
@@ -57,17 +62,24 @@ class Sums:
     """Adds up the circuits.
 
     Args:
-        shard: gives the circuits of one shard.
+        keys: gives those of one shard.
+        at: gives the circuit of a key.
         wall: POSIX time.
 
     Threads: any; one adds up at a time, and the others take what there is.
     """
 
-    def __init__(self, shard: Callable[[int], list[Circuit]], wall: Callable[[], float]) -> None:
-        self._shard = shard
+    def __init__(
+        self,
+        keys: Callable[[int], list[Key]],
+        at: Callable[[Key], Circuit | None],
+        wall: Callable[[], float],
+    ) -> None:
+        self._keys = keys
+        self._at = at
         self._wall = wall
         self._parts = [_Part() for _ in range(SHARDS)]
-        self._next = 0
+        self._way = self._round()
         # Invariants: the first guards `gone` of the parts; whoever holds the other adds up.
         self._lock = threading.Lock()
         self._adding = threading.Lock()
@@ -105,25 +117,54 @@ class Sums:
 
     def _add_up(self, limit: float) -> None:
         end = time.perf_counter() + limit
-        for _ in range(SHARDS):
-            number, self._next = self._next, (self._next + 1) % SHARDS
-            part = self._parts[number]
-            at = self._wall()
-            # First those that are gone: one that goes meanwhile is missing until the next look
-            # rather than counted twice.
-            with self._lock:
-                total = part.gone
-            for circuit in self._shard(number):
-                total = _plus(total, _numbers(circuit._breaker))
-            part.numbers, part.at = total, at
-            if time.perf_counter() >= end:
+        ended = 0
+        for done in self._way:
+            ended += done
+            if ended == SHARDS or time.perf_counter() >= end:
                 return
+        self._way = self._round()  # an interrupt from the keyboard has ended it
+
+    def _round(self) -> Generator[bool, None, None]:
+        """Add up one shard after the other, for ever, a step at a time; whether one has ended.
+
+        Between two steps it holds keys and no circuits, which would outlive their removal.
+        """
+        while True:
+            for number, part in enumerate(self._parts):
+                at = self._wall()
+                # First those that are gone: one that goes meanwhile is missing until the next look
+                # rather than counted twice.
+                with self._lock:
+                    total = part.gone
+                keys = self._keys(number)
+                for start in range(0, len(keys), STEP):
+                    if start:
+                        yield False
+                    total = self._plus_all(total, keys[start : start + STEP])
+                part.numbers, part.at = total, at
+                yield True
+
+    def _plus_all(self, total: Numbers, keys: list[Key]) -> Numbers:
+        calls, successes, failures, ignored, refused = total
+        for key in keys:
+            circuit = self._at(key)
+            if circuit is not None:
+                breaker = circuit._breaker
+                with breaker.lock:
+                    sums = breaker._sum()
+                calls += sums.calls
+                successes += sums.successes
+                failures += sums.failures
+                ignored += sums.ignored
+                refused += value(breaker.refused)
+        return calls, successes, failures, ignored, refused
 
     def after_fork(self) -> None:
         """The child counts from nothing; whoever held a lock is not there to release it."""
         self._lock = threading.Lock()
         self._adding = threading.Lock()
         self._parts = [_Part() for _ in range(SHARDS)]
+        self._way = self._round()
 
 
 def _numbers(breaker: Breaker) -> Numbers:

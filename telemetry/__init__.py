@@ -82,7 +82,8 @@ from .lines import quieten as _quieten
 from .metrics import dropped as dropped_events
 from .metrics import source, unknown_kinds
 from .metrics import truncated as truncations
-from .pools import count_pools, pool
+from .pools import OTHER as OTHER_POOL
+from .pools import have_pools, pool
 from .processing import Process, process
 from .providers import prepare
 from .publications import Publication, publish
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from .export import configure
 
 __all__ = [
+    "OTHER_POOL",
     "Attachment",
     "BramaError",
     "Call",
@@ -122,7 +124,6 @@ __all__ = [
     "check_telemetry",
     "configure",
     "context_of",
-    "count_pools",
     "detach",
     "dropped_events",
     "enrich",
@@ -132,6 +133,7 @@ __all__ = [
     "failed",
     "follow",
     "handlers",
+    "have_pools",
     "hook_names",
     "in_unsampled",
     "is_real",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Iterable
-from itertools import repeat
+from collections.abc import Sequence
 from typing import Final
 
 from .faults import LOGGER
 from .forks import renew_after_fork
 
-__all__ = ["OTHER", "Pools", "count_pools", "pool", "reset"]
+__all__ = ["OTHER", "Pools", "have_pools", "pool", "reset"]
 
 LIMIT: Final = 200
 OTHER: Final = "other"
@@ -58,19 +56,18 @@ class Pools:
             )
         return OTHER
 
-    def count(self, names: Iterable[str]) -> Counter[str]:
-        """How many of `names` are in each pool; says nothing of those that are ``other``.
+    def have(self, names: Sequence[str]) -> list[bool]:
+        """Which of `names` are pools of their own; says nothing of those that are ``other``.
 
-        For very many: a look at a hundred thousand takes 10 ms.
+        For very many: of a hundred thousand it takes some 5 ms.
         """
         known = self._known
         if len(known) < self._limit:
-            names = list(names)
             for name in names:
                 if len(known) >= self._limit:
                     break
                 self.name(name)
-        return Counter(map(known.get, names, repeat(OTHER)))
+        return list(map(known.__contains__, names))
 
     def after_fork(self) -> None:
         """Whoever held the lock is not there to release it."""
@@ -92,9 +89,9 @@ def pool(name: str) -> str:
     return _pools.name(name)
 
 
-def count_pools(names: Iterable[str]) -> Counter[str]:
-    """How many of these connections are in each pool."""
-    return _pools.count(names)
+def have_pools(names: Sequence[str]) -> list[bool]:
+    """Which of these connections are pools of their own; the others are ``other``."""
+    return _pools.have(names)
 
 
 def reset() -> None:
