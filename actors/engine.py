@@ -76,6 +76,8 @@ class Engine:
         self.stop_wanted = threading.Event()
         # A stop that somebody asked for, as opposed to the one that a dying loop brings about.
         self.user_stop = threading.Event()
+        # Its thread waits before it begins the first loop, which a stop has no reason to wait for.
+        self.backing_off = False
         self.over = threading.Event()
         # Set before the last of its actors are abandoned; who is launched later has to see it.
         self.closed = False

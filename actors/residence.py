@@ -58,6 +58,7 @@ def own_thread(system: Resident, engine: Engine, delay: float = 0.0) -> threadin
     Args:
         delay: seconds before the first loop; a stop ends the wait.
     """
+    engine.backing_off = delay > 0
     return threading.Thread(
         target=_run, args=(system, engine, delay), name=f"{system.name}-loop", daemon=True
     )
@@ -66,6 +67,7 @@ def own_thread(system: Resident, engine: Engine, delay: float = 0.0) -> threadin
 def _run(system: Resident, engine: Engine, delay: float) -> None:
     failures = 0
     while not (delay and engine.user_stop.wait(delay)):
+        engine.backing_off = False
         began = time.monotonic()
         try:
             trio.run(_main, system, engine)

@@ -306,7 +306,9 @@ class ActorSystem(Overview):
         """
         engine, thread = self._engine, self._thread
         # Beneath a host's loop it is that which has to go on.
-        if engine is not None and thread is not None and thread is not threading.current_thread():
+        if engine is None or thread is None or thread is threading.current_thread():
+            return
+        if not engine.backing_off:
             engine.up.wait(timeout)
 
     def request_stop(self, timeout: float | None = None) -> None:

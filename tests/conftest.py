@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import signal
+import sys
 from typing import Any
 
 import jsonschema
@@ -19,6 +21,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it puts into the background so, and every program that a test starts would
     # inherit it, also those that are to be interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The workers, and the hundreds of interpreters that tests start, would each compile Brama anew: a
+# quarter of the suite's work.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_finish() -> None:

@@ -101,7 +101,7 @@ def _app() -> Any:
         them. Spans go to OTEL_EXPORTER_OTLP_ENDPOINT when that is set, otherwise to a receiver
         of the demo's own. The exit status is 0 only if every expectation held.
         """
-        from .demo import run
+        from .demo.run import run
 
         try:
             status = run(Options(duration=duration, seed=seed, json=json))

@@ -183,12 +183,13 @@ async def test_a_handler_that_raises_leaves_nothing_of_its_sender_behind(system,
     assert VAR not in answer
 
 
-async def test_without_tracing_nothing_is_captured(system, monkeypatch):
+async def test_without_tracing_nothing_is_captured(system):
     ref = system.spawn(actor("inline", see))
     sent = []
     VAR.set("the sender's")
-    monkeypatch.setattr(type(ref.actor_inbox), "send", lambda cell, item: sent.append(item) or True)
-    ref.tell("bare")
+    with pytest.MonkeyPatch.context() as patch:  # over before the system is to be stopped
+        patch.setattr(type(ref.actor_inbox), "send", lambda cell, item: sent.append(item) or True)
+        ref.tell("bare")
     assert sent == ["bare"]
 
 

@@ -46,7 +46,7 @@ class IgnoresItsKill(SleepsInOnStop):
     async def on_stop(self):
         self.stopping.set()
         with trio.CancelScope(shield=True):
-            await trio.sleep(1)
+            await trio.sleep(0.2)
 
 
 class BlocksInOnStop(BlockingActor):

@@ -71,11 +71,11 @@ def test_a_start_that_hangs_does_not_keep_the_end_waiting_for_ever():
         class Hangs(Actor):
             async def on_start(self):
                 await trio.sleep_forever()
-        s = ActorSystem("s", children=[ChildSpec("h", Hangs)], stop_timeout=1.0)
+        s = ActorSystem("s", children=[ChildSpec("h", Hangs)], stop_timeout=0.6)
         s.start_soon()
         began = time.monotonic()
         report = s.stop()
-        print(report.complete, time.monotonic() - began < 1.5)
+        print(report.complete, time.monotonic() - began < 1.1)
     """)
     assert out == ["True True"]
 
@@ -163,7 +163,8 @@ def test_after_a_fork_old_refs_fail_at_once_and_the_system_starts_afresh():
         class Child(InlineActor):
             def on_receive(self, message):
                 return os.getpid()
-        s = ActorSystem("s", children=[ChildSpec("c", Child, name="c")]).start()
+        s = ActorSystem("s", children=[ChildSpec("c", Child, name="c")],
+                        stop_timeout=0.5).start()
         ref, started, slow = s.names.whereis("c"), Echo.start(), s.spawn(Slow)
         parent = ref.ask(1)
         pending = slow.ask(1, block=False)

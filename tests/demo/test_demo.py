@@ -5,19 +5,36 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from .conftest import Start
 
-
-@pytest.fixture(scope="module")
-def done(start: Start) -> subprocess.CompletedProcess[str]:
-    return start("demo", "--duration", "5", "--seed", "3", "--json")
+Show = Future[subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
+def shows(start: Start) -> Iterator[dict[str, Show]]:
+    """Each of the demonstrations, two at a time: they mostly wait."""
+    with ThreadPoolExecutor(2) as threads:
+        yield {
+            "healing": threads.submit(start, "demo", "--duration", "5", "--seed", "3", "--json"),
+            "never healing": threads.submit(
+                start, "demo", "--duration", "4", "--json", prelude=NEVER_WELL
+            ),
+            "unheard": threads.submit(unheard_show, start),
+        }
+
+
+@pytest.fixture
+def done(shows: dict[str, Show]) -> subprocess.CompletedProcess[str]:
+    return shows["healing"].result()
+
+
+@pytest.fixture
 def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -101,18 +118,19 @@ def test_as_many_spans_arrived_as_there_were_calls_and_changes(summary: dict[str
     assert sum(count for name, count in spans.items() if name.startswith("transition ")) == changes
 
 
-def test_upstreams_that_never_heal_make_it_fail(start: Start) -> None:
-    """The fault is in the world and not in the check: nothing ever gets well again."""
-    prelude = (
-        "from brama.demo.upstreams import Condition, Upstreams\n"
-        "put = Upstreams.put\n"
-        "def never(self, name, condition):\n"
-        "    if condition is not Condition.HEALTHY:\n"
-        "        put(self, name, condition)\n"
-        "Upstreams.put = never\n"
-    )
+# The fault is in the world and not in the check: nothing ever gets well again.
+NEVER_WELL = """
+from brama.demo.upstreams import Condition, Upstreams
+put = Upstreams.put
+def never(self, name, condition):
+    if condition is not Condition.HEALTHY:
+        put(self, name, condition)
+Upstreams.put = never
+"""
 
-    done = start("demo", "--duration", "4", "--json", prelude=prelude)
+
+def test_upstreams_that_never_heal_make_it_fail(shows: dict[str, Show]) -> None:
+    done = shows["never healing"].result()
     summary = json.loads(done.stdout)
     failed = [one["text"] for one in summary["expectations"] if one["verdict"] == "FAILED"]
 
@@ -121,13 +139,17 @@ def test_upstreams_that_never_heal_make_it_fail(start: Start) -> None:
     assert failed[0] == "healed upstreams were probed and their circuits closed"
 
 
-@pytest.fixture(scope="module")
-def unheard(start: Start) -> subprocess.CompletedProcess[str]:
+def unheard_show(start: Start) -> subprocess.CompletedProcess[str]:
     """In plain lines, with a collector of the user's that is dead."""
     begin = time.monotonic()
     done = start("demo", "--duration", "4", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
     assert time.monotonic() - begin < 4 + 6  # start, drain, and the two seconds of the exporter
     return done
+
+
+@pytest.fixture
+def unheard(shows: dict[str, Show]) -> subprocess.CompletedProcess[str]:
+    return shows["unheard"].result()
 
 
 def test_without_a_terminal_it_prints_plain_lines(

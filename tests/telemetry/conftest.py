@@ -74,7 +74,7 @@ def telemetry(receiver: OtlpReceiver) -> Iterator[Telemetry]:
         yield telemetry
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run code in a new interpreter, with these `OTEL_*` variables and no others."""
 

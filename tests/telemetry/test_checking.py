@@ -45,7 +45,7 @@ def test_one_span_one_metric_and_one_log_event_arrive_and_are_said_to() -> None:
 
 def test_a_collector_that_is_not_there_is_said_to_refuse(receiver: OtlpReceiver) -> None:
     with receiver.failing("refused"):
-        report = check_telemetry(endpoint=receiver.endpoint, timeout=0.5, environ={})
+        report = check_telemetry(endpoint=receiver.endpoint, timeout=0.2, environ={})
     assert not report.ok
     assert [finding.outcome for finding in report.findings] == ["failed"] * 3
     assert all("refused" in finding.detail for finding in report.findings)

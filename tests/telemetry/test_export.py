@@ -242,13 +242,14 @@ def test_the_console_exporter_writes_to_standard_output(new_python: NewPython) -
         "    t.transition(t.capture(), connection='a', scope=None, previous='closed', new='open',\n"
         "                 reason=None, time_ns=1)\n"
     )
-    environ = {"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "console"}
+    environ = {f"OTEL_{signal}_EXPORTER": "console" for signal in ("TRACES", "METRICS", "LOGS")}
 
     done = new_python(code, **environ)
 
     assert done.stderr == ""
     assert '"name": "transition open"' in done.stdout
     assert "brama.circuit.transitions" in done.stdout
+    assert "brama.circuit.state.changed" in done.stdout
 
 
 def test_headers_compression_and_resource_reach_the_collector(

@@ -145,7 +145,7 @@ def test_what_is_made_after_the_collector_came_back_arrives(
     code = """
 import sys, time
 import brama.telemetry as t
-telemetry = t.configure()
+telemetry = t.configure(deadline=0.5)
 def trip(name):
     t.transition(t.capture(), connection=name, scope=None, previous="closed", new="open",
                  reason=None, time_ns=time.time_ns())

@@ -7,9 +7,11 @@ the traces arrive. Nothing is simulated but the trouble. The end is a list of wh
     $ brama demo
     $ brama demo --duration 60 --seed 7
     $ brama demo --json | jq .telemetry.spans
+
+`brama.demo.run` performs it, and loads what that takes; the command line wants the options alone
+until it is asked for more.
 """
 
 from .options import Options
-from .run import run
 
-__all__ = ["Options", "run"]
+__all__ = ["Options"]

@@ -181,8 +181,8 @@ def test_a_stop_while_the_replacement_of_a_dead_host_loop_waits_ends_the_wait():
     system = ActorSystem("guest", backoff=Backoff(min=30.0))
     dying_host(system)
     began = time.monotonic()
-    assert system.stop(timeout=5).complete
-    assert time.monotonic() - began < 4
+    assert system.stop(timeout=10).complete
+    assert time.monotonic() - began < 4  # half of the time is for a start that is under way
     assert not system.running
     with pytest.raises(SystemStoppedError):
         system.spawn(InlineWorker)

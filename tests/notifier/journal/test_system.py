@@ -319,7 +319,7 @@ def test_while_the_file_cannot_be_written_memory_is_bounded_and_the_latest_state
             circuit.open_circuit()
             circuit.close_circuit()
     circuits[0].open_circuit("the end")
-    assert not system.flush(0.5)
+    assert not system.flush(0.2)
     assert system.journal.status().waiting <= 100 + 5 * 2
     holder.execute("ROLLBACK")
     assert system.flush(10)
