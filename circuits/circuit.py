@@ -20,6 +20,8 @@ from typing import (
     overload,
 )
 
+from attrs import evolve
+
 from brama.telemetry import watching
 
 from .answer import NOTHING, Refused, terms
@@ -39,7 +41,7 @@ from .spanned import permit_for, try_acquire
 from .state import State
 from .status import Status
 from .stream import GuardedStream, is_stream
-from .tracing import tell_refusal
+from .tracing import cause_of, tell_refusal
 
 __all__ = ["Circuit"]
 
@@ -377,7 +379,9 @@ class Circuit(Commanded, Detecting):
 
     def why(self) -> Why:
         """The evidence behind the present state; ``print(circuit.why())`` tells a person."""
-        return self._breaker.why()
+        why = self._breaker.why()
+        trace = cause_of(self._breaker)
+        return why if trace is None else evolve(why, trace=trace)
 
     def dump(self) -> dict[str, Any]:
         """The state as plain values for JSON, with the open time that remains.

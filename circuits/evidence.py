@@ -78,6 +78,9 @@ class Why:
         retry_after: seconds until a call may be admitted.
         isolated: how many hold it isolated.
         rules: the policy in a sentence; see `explain`.
+        trace: the ``traceparent`` of the span of the transition that closed the gate, to which
+            the spans of refused calls link; None while nothing keeps calls back, or nobody is
+            tracing.
     """
 
     connection: str
@@ -90,6 +93,7 @@ class Why:
     retry_after: float
     isolated: int
     rules: str
+    trace: str | None = None
 
     def __str__(self) -> str:
         name = self.connection if self.scope is None else f"{self.connection} ({self.scope})"

@@ -29,6 +29,7 @@ from brama.telemetry import (
     prepare,
     refused,
     succeeded,
+    traceparent,
     watching,
 )
 
@@ -41,6 +42,7 @@ from .state import State
 __all__ = [
     "Traced",
     "UnderWay",
+    "cause_of",
     "note_move",
     "note_outcome",
     "renew",
@@ -129,6 +131,14 @@ def _change(record: Record) -> Change:
         duration=data["duration"],
         severity=None if ruled is None else ruled.value,
     )
+
+
+def cause_of(breaker: Traced) -> str | None:
+    """The ``traceparent`` of the span to which its refused calls link, if there is one.
+
+    Threads: any, outside of locks.
+    """
+    return traceparent(_cause(breaker))
 
 
 def _cause(breaker: Traced) -> Context | None:

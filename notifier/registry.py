@@ -83,6 +83,7 @@ class Registry(InlineActor):
             connection=record.connection,
             scope=record.scope,
             state=record.data.get("new_state"),
+            previous=record.data.get("previous_state"),
             fanout=len(matched),
         )
         journal = self._journal

@@ -20,16 +20,25 @@ _REFUSED = 400  # a status that the exporters do not retry
 _PROVIDED = "CREDENTIAL_PROVIDER"
 
 
-def session(*, whole: bool) -> Any:
+def session(*, whole: bool, certificate: str | None = None) -> Any:
     """A session of requests for an exporter, or None where the operator has named one.
 
     Args:
         whole: an answer that says that a part was rejected counts as a failure, too.
+        certificate: the collector's authorities, which `REQUESTS_CA_BUNDLE` and `CURL_CA_BUNDLE`
+            must not replace: requests prefers them to what the exporter tells its session.
     """
     if any(name.endswith(_PROVIDED) and "_OTLP_HTTP_" in name for name in os.environ):
         return None
     made = import_module("requests").Session()
     made.hooks["response"].append(_judge(whole))
+    if certificate is not None:
+        merge = made.merge_environment_settings
+
+        def keep(url: str, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+            return merge(url, proxies, stream, certificate if verify is None else verify, cert)
+
+        made.merge_environment_settings = keep
     return made
 
 

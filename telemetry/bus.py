@@ -54,6 +54,9 @@ class Bus:
     Invariant: `attached` and `routes` are replaced whole, under the lock; what they held is
     never changed, but that `routes` gains names. So `those_for` reads without a lock, and an
     occurrence goes to those who were attached when it was announced.
+
+    Routes are carried over from one to the next, for a change is followed by questions about every
+    name (`changed`): looked up anew, ten thousand listeners would take minutes to attach.
     """
 
     __slots__ = ("__weakref__", "attached", "changed", "lock", "role", "routes")
@@ -76,9 +79,11 @@ class Bus:
         self, event: str, routes: dict[str, tuple[Attachment, ...]]
     ) -> tuple[Attachment, ...]:
         """Who hears `event`, looked up once and remembered in `routes`."""
+        if not isinstance(event, str):
+            raise ConfigError("event", "a name, words joined by dots", event)
         found = tuple(each for each in self.attached.values() if each.hears(event))
-        # `routes` was read before `attached`: had it been renewed in between, nobody looks at
-        # this one any more, and it may hold what it likes.
+        # `routes` was read before `attached`: had that been replaced in between, this one was
+        # carried over before, nobody looks at it any more, and it may hold what it likes.
         if len(routes) < _REMEMBERED:
             routes[event] = found
         return found
@@ -94,7 +99,11 @@ class Bus:
                     id,
                     hint=f"Detach the other one first: brama.telemetry.detach({id!r}).",
                 )
-            self.replace({**self.attached, id: attachment})
+            routes = {
+                event: (*found, attachment) if attachment.hears(event) else found
+                for event, found in self.routes.copy().items()
+            }
+            self._change({**self.attached, id: attachment}, routes)
         return attachment
 
     def remove(self, id: str) -> bool:
@@ -102,7 +111,12 @@ class Bus:
         with self.lock:
             if id not in self.attached:
                 return False
-            self.replace({key: each for key, each in self.attached.items() if key != id})
+            gone = self.attached[id]
+            routes = {
+                event: tuple(each for each in found if each is not gone)
+                for event, found in self.routes.copy().items()
+            }
+            self._change({key: each for key, each in self.attached.items() if key != id}, routes)
             return True
 
     def drop(self, attachment: Attachment) -> bool:
@@ -112,9 +126,15 @@ class Bus:
 
     def replace(self, attached: Mapping[str, Attachment]) -> None:
         """Under the lock, or by a test that is alone."""
-        # In this order: a route that is looked up in between goes into the old dict.
+        self._change(attached, {})
+
+    def _change(
+        self, attached: Mapping[str, Attachment], routes: dict[str, tuple[Attachment, ...]]
+    ) -> None:
+        # In this order: a route that is looked up in between goes into the old dict, which was
+        # carried over already.
         self.attached = attached
-        self.routes = {}
+        self.routes = routes
         for changed in self.changed:
             changed()
 

@@ -123,9 +123,12 @@ class Call:
     def admitted(self, state: str, generation: int, *, probe: bool) -> None:
         """The circuit has let it pass, or refused it, in this state."""
         self._whose["state"] = str(state)
-        self._span.set_attribute(names.STATE, str(state))
-        self._span.set_attribute(names.GENERATION, generation)
-        self._span.set_attribute(names.PROBE, probe)
+        try:
+            self._span.set_attribute(names.STATE, str(state))
+            self._span.set_attribute(names.GENERATION, generation)
+            self._span.set_attribute(names.PROBE, probe)
+        except Exception as error:  # noqa: BLE001 - the call goes on
+            swallow("noting who has let a call in", error)
 
     def outcome(self, outcome: Outcome, reason: str | None = None) -> None:
         """How the call ended, in the words of its circuit."""
@@ -152,10 +155,13 @@ class Call:
 
     def refused(self, retry_after: float | None, cause: Cause | None) -> None:
         """Lead from this call to the transition that closed the gate."""
-        if retry_after is not None:
-            self._span.set_attribute(names.RETRY_AFTER, retry_after)
-        for link in links([cause], "transition"):
-            self._span.add_link(link.context, link.attributes)
+        try:
+            if retry_after is not None:
+                self._span.set_attribute(names.RETRY_AFTER, retry_after)
+            for link in links([cause], "transition"):
+                self._span.add_link(link.context, link.attributes)
+        except Exception as error:  # noqa: BLE001 - the call is refused all the same
+            swallow("noting why a call was refused", error)
 
     def end(self, error: BaseException | None = None) -> None:
         """The call is over; `error` is what it has raised.

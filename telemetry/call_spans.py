@@ -51,7 +51,7 @@ def attributes_of(
 
 def fail(span: Any, error: BaseException | None, reason: str | None) -> None:
     """The call was an error of its caller."""
-    from opentelemetry.trace import StatusCode
+    from opentelemetry.trace import StatusCode, set_span_in_context
 
     span.set_status(StatusCode.ERROR, reason or (str(error) if error is not None else None))
     if error is None:
@@ -63,7 +63,7 @@ def fail(span: Any, error: BaseException | None, reason: str | None) -> None:
             error,
             span,
             severity="warning",
-            context=None,
+            context=set_span_in_context(span),
             attributes={},
             occurrence=hook_names.CALL_FAILED,
             metadata={"reason": reason, "error_type": error_type(error)},

@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from . import names
-from .environment import Environment, Signal, read, withheld
+from .environment import Environment, Signal, checked, read, withheld
 from .errors import ConfigError
 from .exporters import log_exporter, metric_exporter, scrape_reader, span_exporter
 from .health import ExportHealth, hush, last_words
@@ -90,8 +90,7 @@ def check_telemetry(
 
     Threads: any; blocks up to `timeout` for each exporter.
     """
-    if environ is None:
-        environ = os.environ
+    environ = os.environ if environ is None else checked(environ)
     reason = withheld(environ)
     if reason is not None:
         return Report(

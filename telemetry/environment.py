@@ -31,6 +31,7 @@ __all__ = [
     "Scrape",
     "Signal",
     "check_of_the_sdk",
+    "checked",
     "read",
     "withheld",
 ]
@@ -51,6 +52,8 @@ SAMPLERS: Final = (
     "parentbased_traceidratio",
 )
 EXEMPLARS: Final = ("always_on", "always_off", "trace_based")
+TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
+AGGREGATIONS: Final = ("explicit_bucket_histogram", "base2_exponential_bucket_histogram")
 LIMITS: Final = (
     "OTEL_ATTRIBUTE_COUNT_LIMIT",
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
@@ -137,6 +140,17 @@ class Environment:
     metric_timeout: float
 
 
+def checked(environ: object) -> Mapping[str, str]:
+    """`environ`; raises `ConfigError` unless it is a mapping of texts."""
+    if isinstance(environ, Mapping):
+        given: Mapping[Any, Any] = environ
+        if all(isinstance(value, str) for value in given.values()):
+            return given
+        # Not the mapping itself: it may hold credentials, and errors end up in logs.
+        environ = next(value for value in given.values() if not isinstance(value, str))
+    raise ConfigError("environ", "a mapping of texts by name, or None", environ)
+
+
 def withheld(environ: Mapping[str, str]) -> str | None:
     """Why nothing is to be configured, whatever the other variables say; None if it is.
 
@@ -194,16 +208,18 @@ def check_of_the_sdk(environ: Mapping[str, str]) -> None:
     for name in LIMITS:
         variables.limit(name)
     variables.choice("OTEL_METRICS_EXEMPLAR_FILTER", EXEMPLARS, "trace_based")
+    metrics = "OTEL_EXPORTER_OTLP_METRICS"
+    variables.choice(f"{metrics}_TEMPORALITY_PREFERENCE", TEMPORALITIES, TEMPORALITIES[0])
+    variables.choice(f"{metrics}_DEFAULT_HISTOGRAM_AGGREGATION", AGGREGATIONS, AGGREGATIONS[0])
     # Of a name that there is not, the SDK logs a traceback, and goes on without.
     _check_installed(variables, "OTEL_PYTHON_CONTEXT", "opentelemetry_context")
-    for detector in (variables.text("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS") or "").split(","):
-        if detector.strip() not in {"", "*", "otel"}:
-            _check_installed(
-                variables,
-                "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
-                "opentelemetry_resource_detector",
-                detector.strip(),
-            )
+    for variable, group, known in (
+        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "opentelemetry_resource_detector", {"*", "otel"}),
+        ("OTEL_PROPAGATORS", "opentelemetry_propagator", {"none", "tracecontext", "baggage"}),
+    ):
+        for name in (variables.text(variable) or "").split(","):
+            if name.strip() not in {"", *known}:
+                _check_installed(variables, variable, group, name.strip())
 
 
 def _check_installed(

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from opentelemetry import _logs, metrics, trace
@@ -25,7 +26,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from . import flags, providers
 from .capturing import capturing
-from .environment import Environment, Sampler, Signal, read, withheld
+from .environment import Environment, Sampler, Signal, checked, read, withheld
 from .errors import ConfigError
 from .exporters import log_exporter, metric_exporter, scrape_reader, span_exporter
 from .faults import LOGGER
@@ -49,7 +50,7 @@ def configure(
     sample: float = 1.0,
     span_rate: float | None = 50.0,
     span_relationship: Relationship = "child",
-    deadline: float = 2.0,
+    deadline: float | timedelta = 2.0,
     environ: Mapping[str, str] | None = None,
 ) -> Telemetry:
     """Set up tracing, metrics and log events by the standard `OTEL_*` variables.
@@ -81,7 +82,8 @@ def configure(
             second; four seconds' worth may come at once, the rest is counted. None: no limit.
         span_relationship: of a handler's span to its publication: ``"child"`` (up to 64
             subscribers, and linked always), ``"link"`` (a root, linked) or ``"none"``.
-        deadline: seconds that a flush, a shutdown or the exit of the process may take.
+        deadline: seconds (or a `timedelta`) that a flush, a shutdown or the exit of the process
+            may take.
         environ: where the variables are read; None, the default, is `os.environ`.
 
     Variables: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
@@ -100,13 +102,12 @@ def configure(
     minute says so.
     Threads: any; call it once, early, and after a fork only in workers (gunicorn: `post_fork`).
     """
-    check_deadline(deadline)
+    deadline = check_deadline(deadline)
     options = Options(spans, sample, span_rate, span_relationship)
     _check_provider("tracer_provider", tracer_provider, "get_tracer")
     _check_provider("meter_provider", meter_provider, "get_meter")
     _check_provider("logger_provider", logger_provider, "get_logger")
-    if environ is None:
-        environ = os.environ
+    environ = os.environ if environ is None else checked(environ)
     if (tracer_provider, meter_provider, logger_provider) != (None, None, None):
         flags.use(options)
         return _borrow(tracer_provider, meter_provider, logger_provider, deadline)

@@ -5,6 +5,7 @@ Reached through `export` only.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -107,6 +108,7 @@ def scrape_reader(
 def _http_options(otlp: Otlp, whole: bool) -> dict[str, Any]:
     from opentelemetry.exporter.otlp.proto.http import Compression
 
+    _check_files(otlp)
     return {
         "endpoint": otlp.endpoint,
         "headers": dict(otlp.headers),
@@ -115,7 +117,7 @@ def _http_options(otlp: Otlp, whole: bool) -> dict[str, Any]:
         "certificate_file": otlp.certificate,
         "client_certificate_file": otlp.client_certificate,
         "client_key_file": otlp.client_key,
-        "session": session(whole=whole),
+        "session": session(whole=whole, certificate=otlp.certificate),
     }
 
 
@@ -125,6 +127,7 @@ def _grpc_options(otlp: Otlp) -> dict[str, Any]:
     compressions = grpc.Compression
     credentials = None
     if otlp.endpoint.startswith("https:"):
+        _check_files(otlp)
         credentials = grpc.ssl_channel_credentials(
             root_certificates=_read(otlp.certificate),
             private_key=_read(otlp.client_key),
@@ -144,14 +147,30 @@ def _grpc_options(otlp: Otlp) -> dict[str, Any]:
     }
 
 
-def _read(path: str | None) -> bytes | None:
-    if path is None:
-        return None
+def _check_files(otlp: Otlp) -> None:
+    """Raise `ConfigError` where a connection would fail for good over one of the files."""
+    if not otlp.endpoint.startswith("https:"):
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if otlp.certificate is not None:
+        _loaded("OTEL_EXPORTER_OTLP_CERTIFICATE", otlp.certificate, context.load_verify_locations)
+    if otlp.client_certificate is not None:
+        _loaded(
+            "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY",
+            otlp.client_certificate,
+            lambda path: context.load_cert_chain(path, otlp.client_key),
+        )
+
+
+def _loaded(variable: str, path: str, load: Callable[[str], object]) -> None:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
+        if not Path(path).is_dir():  # of authorities, which OpenSSL looks up when it needs one
+            load(path)
+    except OSError as error:  # ssl's own errors among them
         raise ConfigError(
-            "OTEL_EXPORTER_OTLP_CERTIFICATE, _CLIENT_CERTIFICATE and _CLIENT_KEY",
-            f"files that can be read ({error.strerror})",
-            path,
+            variable, f"a file in PEM format ({error.strerror or error})", path
         ) from error
+
+
+def _read(path: str | None) -> bytes | None:
+    return None if path is None else Path(path).read_bytes()

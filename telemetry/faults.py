@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from .throttle import Throttle
 
-__all__ = ["LOGGER", "error_type", "errors", "report", "swallow"]
+__all__ = ["LOGGER", "error_type", "errors", "report", "swallow", "unwrapped"]
 
 LOGGER: Final = logging.getLogger("brama.telemetry")
 
@@ -76,6 +76,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def unwrapped(error: BaseException) -> BaseException:
+    """The one member of a group that has no others, however deep; else `error` itself."""
+    while issubclass(type(error), BaseExceptionGroup):  # an error may say of itself what it likes
+        members = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(members) != 1:
+            break
+        error = members[0]
+    return error
+
+
 def error_type(error: BaseException) -> str:
     """The value of `error.type`, the same on spans and metrics: the class's qualified name.
 
@@ -83,11 +93,7 @@ def error_type(error: BaseException) -> str:
     raised, and "ExceptionGroup" would hide it. Brama's own errors go by the name that users
     import: ``brama.CircuitOpenError``.
     """
-    cls: type[BaseException] = type(error)
-    if issubclass(cls, BaseExceptionGroup):  # an error may say of itself what it likes
-        members = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        if len(members) == 1:
-            return error_type(members[0])
+    cls: type[BaseException] = type(unwrapped(error))
     module = cls.__module__
     if module == "builtins":
         return cls.__qualname__

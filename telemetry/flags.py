@@ -54,7 +54,7 @@ class Options:
         if not _is_number(self.sample) or not 0 <= self.sample <= 1:
             raise ConfigError("sample", "a share from 0 to 1", self.sample)
         if self.rate is not None and not (_is_number(self.rate) and 0 < self.rate < float("inf")):
-            raise ConfigError("rate", "spans per second, above 0, or None", self.rate)
+            raise ConfigError("span_rate", "spans per second, above 0, or None", self.rate)
 
 
 def _is_number(value: object) -> bool:

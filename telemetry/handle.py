@@ -16,6 +16,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Final, Self
@@ -33,9 +34,14 @@ _EXIT_MARGIN: Final = 0.25
 
 def check_deadline(deadline: object) -> float:
     """`deadline` in seconds; raises `ConfigError` unless it is a finite number above 0."""
-    if not isinstance(deadline, int | float) or not 0 < deadline < math.inf:
+    seconds = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
+    if (
+        not isinstance(seconds, int | float)
+        or isinstance(seconds, bool)
+        or not 0 < seconds < math.inf
+    ):
         raise ConfigError("deadline", "a number of seconds above 0", deadline)
-    return float(deadline)
+    return float(seconds)
 
 
 class _Errand:
@@ -133,7 +139,7 @@ class Telemetry:
         self,
         outlets: Sequence[Outlet] = (),
         *,
-        deadline: float = 2.0,
+        deadline: float | timedelta = 2.0,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self._outlets = tuple(outlets)
@@ -149,7 +155,7 @@ class Telemetry:
         """Whether this handle owns exporters, and has not been shut down."""
         return bool(self._outlets) and self._complete is None
 
-    def force_flush(self, deadline: float | None = None) -> bool:
+    def force_flush(self, deadline: float | timedelta | None = None) -> bool:
         """Send what is waiting, within `deadline` seconds (default: that of `configure`).
 
         Returns:
@@ -163,7 +169,7 @@ class Telemetry:
         finished = [_wait(errand, end) for errand in errands]
         return all(finished) and failures == sum(o.health.failures for o in self._outlets)
 
-    def shutdown(self, deadline: float | None = None) -> bool:
+    def shutdown(self, deadline: float | timedelta | None = None) -> bool:
         """Send what is waiting and stop, within `deadline` seconds (default: `configure`'s).
 
         Returns:
@@ -199,7 +205,7 @@ class Telemetry:
     def _at_exit(self) -> None:
         self.shutdown(max(self._deadline - _EXIT_MARGIN, self._deadline / 2))
 
-    def _end(self, deadline: float | None) -> float:
+    def _end(self, deadline: float | timedelta | None) -> float:
         return time.monotonic() + (self._deadline if deadline is None else check_deadline(deadline))
 
     def __enter__(self) -> Self:

@@ -27,6 +27,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
 from .bus import BUSES, ENRICHERS, LISTENERS, Attachment, Bus, made
+from .errors import ConfigError
 from .faults import report
 from .hook_names import HANDLER_FAILURE
 
@@ -98,8 +99,13 @@ def detach(id: str) -> bool:
     Returns:
         Whether anyone had it.
 
+    Raises:
+        ConfigError: the id is no text.
+
     Threads: any, the listener's own call included.
     """
+    if not isinstance(id, str):
+        raise ConfigError("id", "a name", id)
     ended = [bus.remove(id) for bus in BUSES]  # all of them, whoever comes first
     return any(ended)
 
@@ -148,6 +154,9 @@ def execute(
         event: its name, words joined by dots.
         measurements: numbers, by name.
         metadata: whom it is about, by name; any values.
+
+    Raises:
+        ConfigError: somebody is attached, and `event` is no text.
 
     Failure: none of its own; see `attach`. `KeyboardInterrupt` and `SystemExit`, which a signal
     may raise at any line, pass through.
@@ -294,7 +303,16 @@ def span(event: str, metadata: Metadata = _NOTHING) -> Occurrence:
     goes on its way.
 
     A plain ``with``, in functions of either colour. For spans of OpenTelemetry use its own API.
+
+    Raises:
+        ConfigError: `event` is no name, or `metadata` no mapping.
     """
+    given: Any = event
+    if not isinstance(given, str) or not given:
+        raise ConfigError("event", "a name, words joined by dots", given)
+    given = metadata
+    if not isinstance(given, Mapping):
+        raise ConfigError("metadata", "a mapping of values by name", metadata)
     return Occurrence(event, metadata)
 
 

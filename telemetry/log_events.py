@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import names
 from .enrichers import adorn
-from .faults import error_type, swallow
+from .faults import error_type, swallow, unwrapped
 from .flags import admit
 from .names import LogEventName
 from .providers import logger
@@ -122,19 +122,22 @@ def record_exception(
     conventions.
     """
     if span is not None and wants_span_events():
-        span.record_exception(error)
+        # Told what the one member of a group is, for the SDK would say "ExceptionGroup".
+        inner = unwrapped(error)
+        told = {names.EXCEPTION_TYPE: error_type(error), names.EXCEPTION_MESSAGE: str(inner)}
+        span.record_exception(error, told if inner is not error else None)
     if _wanted() & {"logs", "logs/dup"}:
         emit(
             names.EXCEPTION,
             occurrence=occurrence,
             metadata=metadata,
             severity=severity,
-            body=f"{type(error).__qualname__}: {error}",
+            body=f"{type(unwrapped(error)).__qualname__}: {unwrapped(error)}",
             context=context,
             attributes={
                 **attributes,
                 names.EXCEPTION_TYPE: error_type(error),
-                names.EXCEPTION_MESSAGE: str(error),
+                names.EXCEPTION_MESSAGE: str(unwrapped(error)),
                 names.EXCEPTION_STACKTRACE: "".join(traceback.format_exception(error)),
                 names.ERROR_TYPE: error_type(error),
             },

@@ -115,7 +115,7 @@ ATTRIBUTES: Final = MappingProxyType(
         FAILURES: "failures that were counted when the state changed",
         GENERATION: "number of the stay in that state; a result of an earlier one is late",
         PROBE: "true when the call is a probe of a half-open circuit",
-        OUTCOME: "`success`, `failure`, `ignored` or `rejected`",
+        OUTCOME: "`success`, `failure` (time-outs among them), `ignored` or `rejected`",
         RETRY_AFTER: "seconds until a call may be admitted again",
         HELD_BACK: "spans of this kind that were not made since the last one",
         LINK: "what a link leads to: `evidence`, `transition`, `publish` or `crash`",
@@ -212,7 +212,7 @@ PUBLISH: Final = SpanName(
     scope=NOTIFICATION,
     kind="PRODUCER",
     when="the registry gave an event to the subscriptions that match; child of its cause",
-    attributes=(EVENT, EVENT_ID, CIRCUIT_NAME, CIRCUIT_SCOPE, STATE, MATCHED, QUEUED),
+    attributes=(EVENT, EVENT_ID, CIRCUIT_NAME, CIRCUIT_SCOPE, STATE, STATE_FROM, MATCHED, QUEUED),
 )
 PROCESS: Final = SpanName(
     verb="process",

@@ -82,6 +82,7 @@ def publish(
     connection: str,
     scope: str | None,
     state: str | None = None,
+    previous: str | None = None,
     fanout: int = 1,
 ) -> Publication:
     """Count an event and begin its span, ``publish {event}``, a PRODUCER.
@@ -93,7 +94,8 @@ def publish(
         event_id: its id.
         connection: the circuit's name.
         scope: the circuit's scope, None for the default one.
-        state: the state it tells of, if any; samplers in a collector can go by it.
+        state, previous: the state it tells of and the one before, if any; samplers in a collector
+            can go by them.
         fanout: how many subscriptions it matched. It goes along with `Publication.traceparent`.
 
     Returns:
@@ -122,6 +124,8 @@ def publish(
             attributes[names.CIRCUIT_SCOPE] = scope
         if state is not None:
             attributes[names.STATE] = str(state)
+        if previous is not None:
+            attributes[names.STATE_FROM] = str(previous)
         adorn(attributes, hook_names.EVENT_PUBLISHED, about)
         span = spans.start_span(
             names.PUBLISH.of(event), parent, kind=SpanKind.PRODUCER, attributes=attributes

@@ -676,3 +676,36 @@ def test_without_an_sdk_there_is_neither_a_span_nor_a_look_for_one(circuit: bram
     assert not any((watching.calls, watching.refusals, watching.probes))
     made = circuit.guard()
     assert type(made) is brama.Permit
+
+
+@pytest.mark.requirement("telemetry:failure-behaviour")
+@pytest.mark.parametrize(
+    "method", ["set_attribute", "set_status", "add_event", "add_link", "end", "is_recording"]
+)
+def test_no_call_notices_a_span_that_raises(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_args: object, **_options: object) -> None:
+        raise RuntimeError("no span today")
+
+    class Tracer(trace.NoOpTracer):
+        def start_span(self, *_args: object, **_options: object) -> trace.Span:
+            span = trace.NonRecordingSpan(trace.SpanContext(1, 2, False, trace.TraceFlags(1)))
+            setattr(span, "is_recording", lambda: True)  # noqa: B010 - of the instance
+            setattr(span, method, broken)
+            return span
+
+    class Provider(trace.TracerProvider):
+        def get_tracer(self, *_args: object, **_options: object) -> trace.Tracer:
+            return Tracer()
+
+    with (
+        configure(tracer_provider=Provider(), spans="calls"),
+        brama.System(brama.Settings(failure_threshold=1)) as system,
+    ):
+        circuit = system.circuit("a")
+        assert circuit.call(lambda: 7) == 7
+        with pytest.raises(ZeroDivisionError):
+            circuit.call(lambda: 1 / 0)
+        with pytest.raises(brama.CircuitOpenError):
+            circuit.call(lambda: 7)
+    ours = [record for record in caplog.records if record.name == "brama.telemetry"]
+    assert len(ours) <= 1

@@ -108,6 +108,7 @@ class Outage:
             for _ in range(3):
                 self.checkout(circuit, TimeoutError("no answer"))
             self.until("open")
+            self.why = circuit.why()
             self.checkout(circuit, None)
             self.checkout(circuit, None)
             self.clock.now += 30
@@ -116,7 +117,7 @@ class Outage:
             self.clock.now += 30
             self.checkout(circuit, None)
             self.until("closed")
-            self.why = circuit.why()
+            self.after = circuit.why()
             self.calls = metrics.reading(names.METRICS[0])
             assert self.telemetry.force_flush(5.0)
 
@@ -163,6 +164,18 @@ def test_a_refused_call_leads_to_the_transition_and_that_to_the_failing_calls(
     failing = checkouts[1:4]
     assert {link.span_id for link in first.links} == {span.span_id for span in failing}
     assert first.parent_id == failing[-1].span_id
+
+
+@pytest.mark.requirement("telemetry:breaker-spans")
+def test_why_returns_the_same_as_data(outage: Outage) -> None:
+    opened, *_ = outage.named("transition open")
+    _, *failing = outage.named("checkout")[:4]
+    assert outage.why.trace is not None
+    assert outage.why.trace.startswith(f"00-{opened.trace_id}-{opened.span_id}-")
+    assert [(each.trace or "")[:-2] for each in outage.why.incidents] == [
+        f"00-{span.trace_id}-{span.span_id}-" for span in failing
+    ]
+    assert outage.after.trace is None  # nothing keeps calls back any more
 
 
 @pytest.mark.requirement("telemetry:breaker-spans")

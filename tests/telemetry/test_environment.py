@@ -202,6 +202,16 @@ def test_a_wrong_value_is_refused_with_the_variable_the_rule_and_the_value(
         ("OTEL_SPAN_LINK_COUNT_LIMIT", "-3", "must be a whole number from 0 on, got: '-3'"),
         ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "x", "must be a whole number from 0 on"),
         ("OTEL_METRICS_EXEMPLAR_FILTER", "alwayson", "must be one of always_on, always_off"),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            "sideways",
+            "must be one of cumulative, delta, lowmemory, got: 'sideways'",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "exponential",
+            "must be one of explicit_bucket_histogram, base2_exponential_bucket_histogram",
+        ),
     ],
 )
 def test_what_the_sdk_reads_itself_is_checked_before_it_is_loaded(

@@ -9,7 +9,9 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -24,6 +26,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from brama.telemetry import (
     ConfigError,
     Telemetry,
+    answers,
     capture,
     check_telemetry,
     configure,
@@ -459,6 +462,7 @@ def test_of_two_threads_that_configure_at_once_both_get_the_same_handle(
     [
         ("OTEL_PYTHON_CONTEXT", "garbage"),
         ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "process,garbage"),
+        ("OTEL_PROPAGATORS", "tracecontext, garbage"),
     ],
 )
 def test_what_is_not_installed_is_named_where_the_sdk_would_go_on_without(
@@ -493,16 +497,61 @@ def test_detectors_that_are_installed_are_used(
         ("tracer_provider", TracerProvider),
         ("meter_provider", "global"),
         ("logger_provider", object()),
+        ("environ", 5),
+        ("environ", {"OTEL_SDK_DISABLED": True}),
+        ("span_rate", -1),
+        ("deadline", True),
     ],
 )
-def test_what_is_no_endpoint_name_or_provider_is_refused_by_its_name(
-    option: str, value: object
-) -> None:
+def test_a_wrong_option_is_refused_by_its_name(option: str, value: object) -> None:
     with pytest.raises(ConfigError) as caught:
-        configure(**{option: value}, environ={})  # type: ignore[arg-type]
+        configure(**{"environ": {}, option: value})  # type: ignore[arg-type]
     assert caught.value.option == option
 
 
 def test_signatures_do_not_print_the_environment() -> None:
     for function in (configure, check_telemetry):
         assert inspect.signature(function).parameters["environ"].default is None
+
+
+def test_a_deadline_may_be_a_timedelta(receiver: OtlpReceiver) -> None:
+    two = timedelta(seconds=2)
+    telemetry = configure(endpoint=receiver.endpoint, environ={}, deadline=two)
+    assert telemetry.force_flush(two)
+    assert telemetry.shutdown(two)
+
+
+# Certificates
+
+
+@pytest.mark.requirement("telemetry:configuration")
+def test_the_certificate_of_the_collector_goes_before_those_that_requests_finds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "of-the-host.pem")
+    url = "https://collector:4318/v1/traces"
+    ours = answers.session(whole=False, certificate="of-the-collector.pem")
+    other = answers.session(whole=False)
+    assert ours.merge_environment_settings(url, {}, False, None, None)["verify"] == (
+        "of-the-collector.pem"
+    )
+    assert other.merge_environment_settings(url, {}, False, None, None)["verify"] == (
+        "of-the-host.pem"
+    )
+
+
+@pytest.mark.requirement("telemetry:configuration")
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("file", ["missing.pem", "text.pem"])
+@pytest.mark.parametrize("kind", ["CERTIFICATE", "CLIENT_CERTIFICATE"])
+def test_a_certificate_that_cannot_be_read_is_refused_at_once(
+    tmp_path: Path, protocol: str, file: str, kind: str
+) -> None:
+    (tmp_path / "text.pem").write_text("nothing in PEM format")
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://localhost:4318",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        f"OTEL_EXPORTER_OTLP_{kind}": str(tmp_path / file),
+    }
+    with pytest.raises(ConfigError, match=f"_{kind}.* must be a file in PEM format"):
+        configure(environ=environ)

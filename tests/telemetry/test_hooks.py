@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -415,3 +415,62 @@ def test_every_name_of_an_occurrence_is_listed_once_and_says_what_it_tells() -> 
     assert constants == set(listed)
     assert all(hook.when and hook.measurements and hook.metadata for hook in names.HOOKS)
     assert all(name.startswith("brama.") for name in listed)
+
+
+def test_what_a_listener_costs_does_not_grow_with_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    hears = bus.Attachment.hears
+
+    def counted(attachment: bus.Attachment, event: str) -> bool:
+        asked.append(event)
+        return hears(attachment, event)
+
+    monkeypatch.setattr(bus.Attachment, "hears", counted)
+    heard = []
+    for number in range(2_000):
+        attach(f"mine {number}", ["mine.one", "mine.*"][number % 2], lambda *_: heard.append(1))
+    execute("mine.one")
+    assert len(heard) == 2_000
+    for number in range(2_000):
+        detach(f"mine {number}")
+    execute("mine.one")
+    assert len(heard) == 2_000
+    assert len(asked) < 50 * 2_000
+
+
+def test_listeners_that_come_late_are_in_the_order_of_their_attaching() -> None:
+    heard: list[str] = []
+    attach("exact", "mine.one", lambda *_: heard.append("exact"))
+    execute("mine.one")  # the way is known now, and carried over
+    attach("pattern", "mine.*", lambda *_: heard.append("pattern"))
+    attach("both", ["mine.one", "mine.*"], lambda *_: heard.append("both"))
+    detach("exact")
+    attach("exact", "mine.one", lambda *_: heard.append("exact"))
+    heard.clear()
+    execute("mine.one")
+    assert heard == ["pattern", "both", "exact"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "given"),
+    [
+        (detach, None),
+        (detach, ["mine"]),
+        (span, 5),
+        (span, ""),
+        (lambda metadata: span("mine", metadata), 5),
+        (execute, 5),
+    ],
+    ids=["detach-none", "detach-list", "span-number", "span-empty", "metadata", "execute"],
+)
+def test_what_is_no_name_is_refused_where_it_is_given(
+    wrong: Callable[[Any], object], given: object
+) -> None:
+    heard: list[str] = []
+    attach("mine", "*", lambda event, *_: heard.append(event))
+    with pytest.raises(ConfigError):
+        wrong(given)
+    execute("mine.one")
+    assert heard == ["mine.one"]

@@ -57,6 +57,7 @@ def announce(parent: object) -> object:
         connection="payment_api",
         scope="payments",
         state="open",
+        previous="closed",
     )
 
 
@@ -254,6 +255,7 @@ def test_a_publication_tells_event_connection_state_and_fan_out(
         "brama.circuit.name": "payment_api",
         "brama.circuit.scope": "payments",
         "brama.circuit.state": "open",
+        "brama.circuit.state.from": "closed",
         "brama.notification.fanout.matched": 3,
         "brama.notification.fanout.queued": 2,
     }
@@ -563,6 +565,24 @@ def test_the_type_of_an_error_is_the_same_on_span_and_metric(
     span = arrived(telemetry, receiver)["process state_change"]
     (series,) = (m for m in receiver.metrics if m.name == "brama.notification.process.duration")
     assert span.attributes["error.type"] == series.attributes["error.type"] == "LookupError"
+
+
+@pytest.mark.requirement("telemetry:errors")
+def test_the_one_member_of_a_group_is_the_exception_that_is_shown(
+    telemetry: Telemetry, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "logs/dup")
+    nested = ExceptionGroup("outer", [ExceptionGroup("inner", [LookupError("one")])])
+    with pytest.raises(ExceptionGroup), handling():
+        raise nested
+
+    (event,) = arrived(telemetry, receiver)["process state_change"].events
+    (log,) = receiver.logs
+    for shown in (event.attributes, log.attributes):
+        assert shown["exception.type"] == "LookupError"
+        assert shown["exception.message"] == "one"
+        assert "ExceptionGroup: outer" in str(shown["exception.stacktrace"])
+    assert log.body == "LookupError: one"
 
 
 @pytest.mark.requirement("telemetry:errors")
