@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from typing import Final, cast
 
 from .throttle import Throttle
+from .ticks import Ticks
 
 __all__ = ["LOGGER", "error_type", "errors", "report", "swallow", "unwrapped"]
 
@@ -48,27 +48,24 @@ def swallow(doing: str, error: Exception) -> None:
         )
 
 
-_errors: dict[str, int] = {}
-_counting = threading.Lock()  # Invariant: _errors is touched under it only.
+# Invariant: grows by `setdefault` only and is read as a copy, so that no finalizer that fails here
+# can meet itself.
+_errors: dict[str, Ticks] = {}
 
 
 def errors() -> dict[str, int]:
     """How often telemetry itself failed, by the kind of error."""
-    with _counting:
-        return _errors.copy()
+    return {kind: ticks.value for kind, ticks in _errors.copy().items()}
 
 
 def _count(error: BaseException) -> None:
     kind = error_type(error)
-    with _counting:
-        if kind not in _errors and len(_errors) >= _KINDS:
-            kind = "other"
-        _errors[kind] = _errors.get(kind, 0) + 1
+    if kind not in _errors and len(_errors) >= _KINDS:
+        kind = "other"
+    _errors.setdefault(kind, Ticks()).add(1)
 
 
 def _after_fork() -> None:
-    global _counting
-    _counting = threading.Lock()
     _errors.clear()
 
 

@@ -6,8 +6,6 @@ worked out when something changes (a provider, a listener, an option) and merely
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable
 from typing import Final, Literal, get_args
 from weakref import WeakMethod
@@ -169,23 +167,17 @@ def follow(changed: Callable[[], object]) -> None:
     For those who keep a flag of their own that follows from these. It may be called under a
     breaker's lock and must only set it.
     """
-    global _followers
-    with _following:
-        _followers = (*(ref for ref in _followers if ref() is not None), WeakMethod(changed))
+    for id_, ref in _followers.copy().items():
+        if ref() is None:
+            _followers.pop(id_, None)
+    follower = WeakMethod(changed)
+    _followers[id(follower)] = follower
     changed()
 
 
-_followers: tuple[WeakMethod[Callable[[], object]], ...] = ()
-_following = threading.Lock()  # Invariant: _followers is replaced under it; reading takes none.
-
-
-def _after_fork() -> None:
-    global _following
-    _following = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+# Invariant: changed in single steps and read as a copy, so that a finalizer may follow, too, while
+# somebody does. By id, for a method is as hashable as its object.
+_followers: dict[int, WeakMethod[Callable[[], object]]] = {}
 
 
 def refresh() -> None:
@@ -205,7 +197,7 @@ def refresh() -> None:
     watching.deliveries = providers.current_meter_provider() is not None or any(
         hooks.attached(f"{EVENT_PROCESS}.{end}") for end in ("start", "stop", "exception")
     )
-    for ref in _followers:
+    for ref in _followers.copy().values():
         changed = ref()
         if changed is not None:
             changed()

@@ -25,6 +25,7 @@ from .errors import ConfigError
 from .faults import LOGGER
 from .forks import renew_after_fork
 from .health import ExportHealth
+from .turns import Turn
 
 __all__ = ["Outlet", "Telemetry", "check_deadline"]
 
@@ -146,7 +147,7 @@ class Telemetry:
         self._deadline = check_deadline(deadline)
         self._release = release
         self._complete: bool | None = None
-        self._lock = threading.Lock()  # Invariant: _complete is set under it; one shutdown runs.
+        self._turn = Turn()  # Invariant: whoever has it sets _complete; one shutdown runs.
         if self._outlets:
             atexit.register(self._at_exit)
 
@@ -173,10 +174,13 @@ class Telemetry:
         """Send what is waiting and stop, within `deadline` seconds (default: `configure`'s).
 
         Returns:
-            Whether everything was sent and accepted in time. What was not is lost.
+            Whether everything was sent and accepted in time. What was not is lost. False in the
+            middle of another shutdown in the same thread, as in a handler of a signal.
         """
         end = self._end(deadline)
-        with self._lock:
+        with self._turn as mine:
+            if not mine:
+                return False
             if self._complete is None:
                 self._complete = self._shut_down(end)
             return self._complete

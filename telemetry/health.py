@@ -87,7 +87,9 @@ class ExportHealth:
         self._where = where
         self._throttle = throttle or _throttle
         self._since: float | None = None
-        self._lock = threading.Lock()  # Invariant: guards the counts and _since.
+        # Invariant: guards the counts and _since. Reentrant: a line that is logged elsewhere, by a
+        # finalizer in the middle of it, may find its export failing as well.
+        self._lock = threading.RLock()
         renew_after_fork(self)
 
     @property
@@ -138,7 +140,7 @@ class ExportHealth:
 
     def after_fork(self) -> None:
         """Whoever held the lock is not there to release it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _exports: Final[weakref.WeakSet[ExportHealth]] = weakref.WeakSet()

@@ -11,9 +11,9 @@ plain buckets, exactly, and reach OpenTelemetry in one of two ways:
 
 from __future__ import annotations
 
-import threading
 import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import randrange
 from typing import TYPE_CHECKING, Final
@@ -23,6 +23,7 @@ import attrs
 from .enrichers import labels
 from .forks import renew_after_fork
 from .metric_names import MetricName
+from .turns import Turn
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram as Instrument
@@ -32,6 +33,9 @@ __all__ = ["Histogram", "Series"]
 
 SAMPLE: Final = 256
 """Times of one series that are recorded per collection into a provider that is not ours."""
+
+UNSORTED: Final = 64
+"""Times that wait to be sorted into their buckets; more only for as long as a look lasts."""
 
 Values = tuple[str, ...]
 
@@ -95,17 +99,32 @@ class Histogram:
         self.since = time.time_ns()
         self._series: dict[Values, Series] = {}
         self._samples: dict[Instrument, dict[Values, _Samples]] = {}
-        self._lock = threading.Lock()  # Invariant: both dicts are touched under it only.
+        # What nobody has sorted into the two yet. Anybody may add to it at any moment, also where
+        # somebody is at the sorting further out on the stack.
+        self._new: deque[tuple[float, Values]] = deque()
+        self._turn = Turn()  # Invariant: both dicts are touched by whoever has it, and no one else.
         renew_after_fork(self)
 
     def record(self, seconds: float, *values: str) -> None:
         """One time, with the `values` of the metric's attributes in their order."""
-        place = bisect_left(self.boundaries, seconds)
-        with self._lock:
+        self._new.append((seconds, values))
+        if len(self._new) >= UNSORTED and self._turn.enter_at_once():
+            try:
+                self._sort()
+            finally:
+                self._turn.leave()
+
+    def _sort(self) -> None:
+        new = self._new
+        for _ in range(len(new)):  # not what comes meanwhile, or it might never end
+            try:
+                seconds, values = new.popleft()
+            except IndexError:  # a `forget` in the middle
+                return
             series = self._series.get(values)
             if series is None:
                 series = self._series[values] = Series([0] * (len(self.boundaries) + 1))
-            series.counts[place] += 1
+            series.counts[bisect_left(self.boundaries, seconds)] += 1
             series.count += 1
             series.sum += seconds
             if seconds < series.min:
@@ -116,8 +135,14 @@ class Histogram:
                 samples.setdefault(values, _Samples()).add(seconds)
 
     def snapshot(self) -> dict[Values, Series]:
-        """The series by attribute values; copies."""
-        with self._lock:
+        """The series by attribute values; copies.
+
+        Empty for who asks in the middle of another look in the same thread.
+        """
+        with self._turn as mine:
+            if not mine:
+                return {}
+            self._sort()
             return {values: series.copy() for values, series in self._series.items()}
 
     def attributes(self, values: Values) -> Mapping[str, AttributeValue]:
@@ -126,11 +151,15 @@ class Histogram:
 
     def sample_into(self, instrument: Instrument) -> Callable[[], None]:
         """Keep a sample for `instrument` from now on; what records it there, and begins anew."""
-        with self._lock:
-            self._samples[instrument] = {}
+        with self._turn:
+            self._sort()
+            self._samples = {**self._samples, instrument: {}}
 
         def record() -> None:
-            with self._lock:
+            with self._turn as mine:
+                if not mine:
+                    return
+                self._sort()
                 taken, self._samples[instrument] = self._samples[instrument], {}
             for values, samples in taken.items():
                 attributes = self.attributes(values)
@@ -141,14 +170,16 @@ class Histogram:
 
     def forget(self) -> None:
         """Start from nothing."""
-        with self._lock:
+        with self._turn:
+            self._new.clear()
             self._series.clear()
             self._samples.clear()
             self.since = time.time_ns()
 
     def after_fork(self) -> None:
         """Start over: what the parent has recorded, the parent reports."""
-        self._lock = threading.Lock()
+        self._turn = Turn()
+        self._new.clear()
         self._series.clear()
         for samples in self._samples.values():
             samples.clear()

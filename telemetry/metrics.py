@@ -10,7 +10,6 @@ they are asked for it when metrics are collected, see `source`.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +22,7 @@ from .forks import renew_after_fork
 from .histograms import Histogram
 from .metric_names import MetricName
 from .ticks import Ticks
+from .turns import Turn
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
@@ -42,42 +42,37 @@ class Counts:
         >>> counts.snapshot()
         {('state_change',): 1}
 
-    Threads: any.
+    Threads: any; a finalizer or a signal handler that counts in the middle of another count may do
+    so as well, for nothing here is ever locked.
     """
 
     def __init__(self, metric: MetricName) -> None:
         self.metric = metric
-        self._counts: dict[Values, int] = {}
+        # Invariant: grows by `setdefault` only, and is read as a copy; each of them is one step.
         self._ticks: dict[Values, Ticks] = {}
-        # Invariant: both dicts are touched under it only, but not the numbers of `_ticks`.
-        self._lock = threading.Lock()
         renew_after_fork(self)
 
     def add(self, *values: str, count: int = 1) -> None:
         """Count `count`, with the `values` of the metric's attributes in their order."""
-        with self._lock:
-            self._counts[values] = self._counts.get(values, 0) + count
+        (self._ticks.get(values) or self.ticks(*values)).add(count)
 
     def ticks(self, *values: str) -> Ticks:
-        """What counts for these `values` without a lock; the same one each time."""
-        with self._lock:
-            return self._ticks.setdefault(values, Ticks())
+        """What counts for these `values`; the same one each time."""
+        return self._ticks.setdefault(values, Ticks())
 
     def snapshot(self) -> dict[Values, int]:
         """The counts by attribute values."""
-        with self._lock:
-            found = self._counts.copy()
-            for values, ticks in self._ticks.items():
-                if number := ticks.value:
-                    found[values] = found.get(values, 0) + number
-            return found
+        found = self._ticks.copy()
+        return {values: number for values, ticks in found.items() if (number := ticks.value)}
+
+    def forget(self) -> None:
+        """Start from nothing."""
+        for ticks in self._ticks.copy().values():
+            ticks.forget()
 
     def after_fork(self) -> None:
         """Start over: what the parent counted, the parent reports."""
-        self._lock = threading.Lock()
-        self._counts.clear()
-        for ticks in self._ticks.values():
-            ticks.forget()
+        self.forget()
 
 
 transitions: Final = Counts(names.TRANSITIONS)
@@ -131,44 +126,45 @@ class _Sources:
     """
 
     def __init__(self) -> None:
-        self._readings: dict[str, list[_Source]] = {}
+        # Invariant: a source is put in and taken out in one step each, and the dicts are read as
+        # copies, so that a finalizer may make a system while somebody reads.
+        self._readings: dict[str, dict[_Source, None]] = {}
+        # Invariant: replaced by whoever has the turn. What is in it is never changed.
         self._gone: dict[str, dict[Values, float]] = {}
-        self._lock = threading.Lock()  # Invariant: guards both, and `last` of each source.
+        self._turn = Turn()
         renew_after_fork(self)
 
     def add(self, metric: MetricName, read: Reading) -> None:
-        with self._lock:
-            self._readings.setdefault(metric.name, []).append(_Source(read))
+        self._readings.setdefault(metric.name, {})[_Source(read)] = None
 
     def read(self, metric: MetricName) -> dict[Values, float]:
-        with self._lock:
-            known = self._readings.get(metric.name, ())
-            # Readings are not made under the lock: they look at what has locks of its own.
-            found = [(source, source.read()) for source in known]
         total: dict[Values, float] = {}
-        for source, read in found:
+        for source in self._readings.get(metric.name, {}).copy():
+            read = source.read()
             if read is None:
                 self._bury(metric, source)
                 continue
             reading = read()
             if metric.kind == "counter":
-                with self._lock:
-                    source.last = reading
+                source.last = reading
             _add(total, reading)
-        with self._lock:
-            _add(total, self._gone.get(metric.name, {}))
+        _add(total, self._gone.get(metric.name, {}))
         return total
 
     def _bury(self, metric: MetricName, source: _Source) -> None:
-        with self._lock:
-            known = self._readings[metric.name]
-            if source in known:  # two readers may find it gone at the same time
-                known.remove(source)
-                _add(self._gone.setdefault(metric.name, {}), source.last)
+        known = self._readings[metric.name]
+        with self._turn as mine:
+            # Two readers may find it gone at the same time; and one that began in the middle of a
+            # burial leaves this one to the next.
+            if mine and source in known:
+                gone = self._gone.get(metric.name, {}).copy()
+                _add(gone, source.last)
+                self._gone[metric.name] = gone
+                del known[source]
 
     def after_fork(self) -> None:
-        """Whoever held the lock is not there to release it; the parent reports what it counted."""
-        self._lock = threading.Lock()
+        """Whoever had the turn is not there to leave it; the parent reports what it counted."""
+        self._turn = Turn()
         self._gone.clear()
         for known in self._readings.values():
             for source in known:
@@ -219,53 +215,52 @@ class _Registered:
     """
 
     def __init__(self) -> None:
-        self.early = False
-        self._providers: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Invariant: each is changed and asked in one step, and what two want to do is left to the
+        # one whose own object `setdefault` gives back: there is no lock to be found held by a
+        # finalizer, and none to renew in a child.
+        self._early: dict[str, object] = {}
+        self._providers: weakref.WeakKeyDictionary[Any, object] = weakref.WeakKeyDictionary()
         self._exact: weakref.WeakSet[Any] = weakref.WeakSet()
         self._by_proxy: weakref.WeakKeyDictionary[Any, list[Callable[[], None]]] = (
             weakref.WeakKeyDictionary()
         )
-        self._last: weakref.ref[MeterProvider] | None = None  # read without the lock: a shortcut
-        self._lock = threading.Lock()  # Invariant: the sets are touched under it only.
-        renew_after_fork(self)
+        self._last: weakref.ref[MeterProvider] | None = None  # a shortcut
+
+    @property
+    def early(self) -> bool:
+        return bool(self._early)
 
     def add(self, provider: MeterProvider) -> bool:
         """Whether `provider` is new here."""
         if self._last is not None and self._last() is provider:
             return False
-        with self._lock:
-            new = provider not in self._providers
-            self._providers.add(provider)
-            self._last = weakref.ref(provider)
-            return new
+        mine = object()
+        new = self._providers.setdefault(provider, mine) is mine
+        self._last = weakref.ref(provider)
+        return new
 
     def begin_early(self) -> bool:
         """Whether it has to be done, and by this caller."""
-        with self._lock:
-            begun, self.early = self.early, True
-            return not begun
+        mine = object()
+        return self._early.setdefault("begun", mine) is mine
+
+    def give_up_early(self) -> None:
+        """It could not be done; the next one may try."""
+        self._early.clear()
 
     def reached(self, provider: MeterProvider, drain: list[Callable[[], None]]) -> None:
         """`provider` has been shown the counts early; what records its samples."""
-        with self._lock:
-            self._by_proxy[provider] = drain
+        self._by_proxy[provider] = drain
 
     def drain(self, provider: MeterProvider) -> list[Callable[[], None]] | None:
         """What records the samples of a provider that was `reached`; None of any other."""
-        with self._lock:
-            return self._by_proxy.get(provider)
+        return self._by_proxy.get(provider)
 
     def deliver_exactly(self, provider: MeterProvider) -> None:
-        with self._lock:
-            self._exact.add(provider)
+        self._exact.add(provider)
 
     def is_exact(self, provider: MeterProvider) -> bool:
-        with self._lock:
-            return provider in self._exact
-
-    def after_fork(self) -> None:
-        """Whoever held the lock is not there to release it."""
-        self._lock = threading.Lock()
+        return provider in self._exact
 
 
 _registered: Final = _Registered()
@@ -314,7 +309,7 @@ def _show_early() -> None:
     try:
         _show(get_meter_provider(), _Early())
     except BaseException:
-        _registered.early = False
+        _registered.give_up_early()
         raise
 
 

@@ -34,8 +34,9 @@ class Pools:
         self._known: dict[str, str] = {}
         self._warned = False
         # Invariant: _known and _warned change under this lock only; membership is read without
-        # it, for a name that is in the set never leaves it.
-        self._lock = threading.Lock()
+        # it, for a name that is in the set never leaves it. Reentrant, for a finalizer may ask in
+        # the middle of it: at worst one more name is known.
+        self._lock = threading.RLock()
         renew_after_fork(self)
 
     def name(self, connection: str) -> str:
@@ -71,7 +72,7 @@ class Pools:
 
     def after_fork(self) -> None:
         """Whoever held the lock is not there to release it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _pools = Pools()

@@ -51,7 +51,10 @@ __all__ = [
 ]
 
 _modules = sys.modules
-_lock = threading.Lock()  # Invariant: guards changes of the slots below; reads take none.
+# Invariant: guards changes of the slots below; reads take none. Reentrant, for a finalizer may
+# choose or withdraw as well: the lists are changed in single steps, and the last one out prefers
+# anew.
+_lock = threading.RLock()
 _chosen_tracers: list[TracerProvider] = []
 _chosen_meters: list[MeterProvider] = []
 _chosen_loggers: list[LoggerProvider] = []

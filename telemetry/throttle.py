@@ -59,8 +59,9 @@ class Throttle:
         self._next = self._opens_at = float("-inf")
         self._held_back = Ticks() if held_back is None else held_back
         self._told = self._held_back.value  # of those: known to whoever was admitted last
-        # Invariant: guards what is written of _next, _opens_at and _told.
-        self._lock = threading.Lock()
+        # Invariant: guards what is written of _next, _opens_at and _told. Reentrant, for a
+        # finalizer may ask in the middle of it: at worst one more is admitted.
+        self._lock = threading.RLock()
         renew_after_fork(self)
 
     def admit(self) -> int | None:
@@ -88,6 +89,6 @@ class Throttle:
 
     def after_fork(self) -> None:
         """Whoever held the lock is not there to release it; the parent tells what it held back."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._held_back.forget()
         self._told = 0

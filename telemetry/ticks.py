@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import count
+from collections import deque
+from itertools import count, islice
 from typing import Final
 
 __all__ = ["Ticks"]
@@ -29,6 +30,14 @@ class Ticks:
 
     def __init__(self) -> None:
         self.count: count[int] = count()
+
+    def add(self, number: int) -> None:
+        """Count so many."""
+        if number == 1:
+            next(self.count)
+        else:
+            # One by one, but within C: some 15 ns each.
+            deque(islice(self.count, number), maxlen=0)
 
     @property
     def value(self) -> int:

@@ -336,7 +336,7 @@ def test_a_source_that_is_gone_leaves_its_counts_and_nothing_else() -> None:
         assert sources.read(names.METRICS[0]) == {("search", "success"): 2.0 * number}
         del one
     assert sources.read(names.METRICS[0]) == {("search", "success"): 200.0}
-    assert sources._readings[names.METRICS[0].name] == []
+    assert not sources._readings[names.METRICS[0].name]
 
 
 def test_what_is_counted_without_a_lock_is_exact_and_adds_up_with_the_rest() -> None:
