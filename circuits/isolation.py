@@ -46,7 +46,7 @@ class Isolation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.release()
 
     def __repr__(self) -> str:

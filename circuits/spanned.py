@@ -13,6 +13,7 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     Generator,
     Iterable,
@@ -32,6 +33,7 @@ from .tracing import UnderWay
 
 __all__ = ["SpannedBystander", "SpannedPermit", "permit_for", "try_acquire"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -138,27 +140,17 @@ class SpannedPermit(Permit):
 
     def steps(self, source: Iterable[Any]) -> Iterable[Any]:
         """`source`, in whose steps the span is current, and no longer so between them."""
-        mine = self._call
-        if mine is None:
-            return source
-        made: Iterable[Any]
-        if isinstance(source, Generator):
-            made = _Steps(mine, source)
-        else:
-            made = _Items(mine, iter(source))
-        self._leave_block()
-        return made
+        return self._stepped(source, _steps)
 
     def asteps(self, source: AsyncIterable[Any]) -> AsyncIterable[Any]:
         """The same of an async one."""
+        return self._stepped(source, _asteps)
+
+    def _stepped(self, source: S, steps: Callable[[Call, S], S]) -> S:
         mine = self._call
         if mine is None:
             return source
-        made: AsyncIterable[Any]
-        if isinstance(source, AsyncGenerator):
-            made = _AsyncSteps(mine, source)
-        else:
-            made = _AsyncItems(mine, aiter(source))
+        made = steps(mine, source)
         self._leave_block()
         return made
 
@@ -254,96 +246,85 @@ class SpannedBystander(SpannedPermit, Bystander):
     _may_probe = False
 
 
-class _Steps(Generator[Any, Any, Any]):
-    """A generator in whose steps a call's span is current."""
+class _Stepped:
+    """What is gone through step by step; in each step a call's span is current."""
 
     __slots__ = ("_call", "_source")
 
-    def __init__(self, mine: Call, source: Generator[Any, Any, Any]) -> None:
+    def __init__(self, mine: Call, source: Any) -> None:
         self._call, self._source = mine, source
+
+    def _step(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        token = self._call.attach()
+        try:
+            return step(*arguments)
+        finally:
+            self._call.detach(token)
+
+    async def _astep(self, step: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        token = self._call.attach()
+        try:
+            return await step(*arguments)
+        finally:
+            self._call.detach(token)
+
+
+class _Steps(_Stepped, Generator[Any, Any, Any]):
+    """The steps of a generator."""
+
+    __slots__ = ()
 
     def send(self, value: Any) -> Any:
-        token = self._call.attach()
-        try:
-            return self._source.send(value)
-        finally:
-            self._call.detach(token)
+        return self._step(self._source.send, value)
 
     def throw(self, *error: Any) -> Any:
-        token = self._call.attach()
-        try:
-            return self._source.throw(*error)
-        finally:
-            self._call.detach(token)
+        return self._step(self._source.throw, *error)
 
     def close(self) -> None:
-        token = self._call.attach()
-        try:
-            self._source.close()
-        finally:
-            self._call.detach(token)
+        self._step(self._source.close)
 
 
-class _Items(Iterator[Any]):
-    """The same of an iterator that is no generator."""
+class _Items(_Stepped, Iterator[Any]):
+    """Those of an iterator that is no generator."""
 
-    __slots__ = ("_call", "_source")
-
-    def __init__(self, mine: Call, source: Iterator[Any]) -> None:
-        self._call, self._source = mine, source
+    __slots__ = ()
 
     def __next__(self) -> Any:
-        token = self._call.attach()
-        try:
-            return next(self._source)
-        finally:
-            self._call.detach(token)
+        return self._step(next, self._source)
 
 
-class _AsyncSteps(AsyncGenerator[Any, Any]):
-    """An async generator in whose steps a call's span is current."""
+class _AsyncSteps(_Stepped, AsyncGenerator[Any, Any]):
+    """Those of an async generator."""
 
-    __slots__ = ("_call", "_source")
-
-    def __init__(self, mine: Call, source: AsyncGenerator[Any, Any]) -> None:
-        self._call, self._source = mine, source
+    __slots__ = ()
 
     async def asend(self, value: Any) -> Any:
-        token = self._call.attach()
-        try:
-            return await self._source.asend(value)
-        finally:
-            self._call.detach(token)
+        return await self._astep(self._source.asend, value)
 
     async def athrow(self, *error: Any) -> Any:
-        token = self._call.attach()
-        try:
-            return await self._source.athrow(*error)
-        finally:
-            self._call.detach(token)
+        return await self._astep(self._source.athrow, *error)
 
     async def aclose(self) -> None:
-        token = self._call.attach()
-        try:
-            await self._source.aclose()
-        finally:
-            self._call.detach(token)
+        await self._astep(self._source.aclose)
 
 
-class _AsyncItems(AsyncIterator[Any]):
-    """The same of an async iterator that is no generator."""
+class _AsyncItems(_Stepped, AsyncIterator[Any]):
+    """Those of an async iterator that is no generator."""
 
-    __slots__ = ("_call", "_source")
-
-    def __init__(self, mine: Call, source: AsyncIterator[Any]) -> None:
-        self._call, self._source = mine, source
+    __slots__ = ()
 
     async def __anext__(self) -> Any:
-        token = self._call.attach()
-        try:
-            return await anext(self._source)
-        finally:
-            self._call.detach(token)
+        return await self._astep(anext, self._source)
+
+
+def _steps(mine: Call, source: Iterable[Any]) -> Iterable[Any]:
+    return _Steps(mine, source) if isinstance(source, Generator) else _Items(mine, iter(source))
+
+
+def _asteps(mine: Call, source: AsyncIterable[Any]) -> AsyncIterable[Any]:
+    if isinstance(source, AsyncGenerator):
+        return _AsyncSteps(mine, source)
+    return _AsyncItems(mine, aiter(source))
 
 
 def permit_for(breaker: Breaker, *, probe: bool = True) -> Permit:

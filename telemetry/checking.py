@@ -111,7 +111,16 @@ def check_telemetry(
     return Report(tuple(findings))
 
 
-Send = Callable[[str, Signal, Environment, Resource, ExportHealth, list[Exporter]], str]
+@attrs.frozen
+class _Attempt:
+    """An exporter that is to be tried, and what there is to try it with."""
+
+    name: str
+    own: Signal
+    settings: Environment
+    resource: Resource
+    health: ExportHealth
+    made: list[Exporter] = attrs.field(factory=list)
 
 
 def _try(
@@ -120,7 +129,7 @@ def _try(
     own: Signal,
     settings: Environment,
     resource: Resource,
-    send: Send,
+    send: Callable[[_Attempt], str],
     timeout: float,
 ) -> Finding:
     where = name
@@ -131,13 +140,13 @@ def _try(
     silent = Throttle(1e9)
     silent.admit()  # what it has to say is said here, not in the log
     health = ExportHealth(signal, where, silent)
-    exporters: list[Exporter] = []
+    attempt = _Attempt(name, own, settings, resource, health)
     said: list[str] = []
     faults: list[BaseException] = []
 
     def run() -> None:
         try:
-            said.append(send(name, own, settings, resource, health, exporters))
+            said.append(send(attempt))
         except Exception as error:  # noqa: BLE001 - it is told, whatever it is
             faults.append(error)
 
@@ -147,7 +156,7 @@ def _try(
     thread.start()
     thread.join(timeout)
     late = thread.is_alive()
-    for exporter in exporters:
+    for exporter in attempt.made:
         threading.Thread(target=exporter.shutdown, daemon=True).start()
     seconds = time.monotonic() - began
     what = said[0] if said else _WHAT[signal]
@@ -167,17 +176,10 @@ def _try(
     return Finding(signal, what, where, "accepted", "", seconds)
 
 
-def _send_span(
-    name: str,
-    own: Signal,
-    _settings: Environment,
-    resource: Resource,
-    health: ExportHealth,
-    exporters: list[Exporter],
-) -> str:
-    exporter = WatchedSpans(span_exporter(name, own.otlp, whole=True), health)
-    exporters.append(exporter)
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+def _send_span(one: _Attempt) -> str:
+    exporter = WatchedSpans(span_exporter(one.name, one.own.otlp, whole=True), one.health)
+    one.made.append(exporter)
+    provider = TracerProvider(resource=one.resource, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = provider.get_tracer(names.TELEMETRY, version(), names.SCHEMA_URL)
     span = tracer.start_span(names.CHECK_SPAN)
@@ -185,40 +187,27 @@ def _send_span(
     return f"span {names.CHECK_SPAN!r} of trace {span.get_span_context().trace_id:032x}"
 
 
-def _send_metric(
-    name: str,
-    own: Signal,
-    settings: Environment,
-    resource: Resource,
-    health: ExportHealth,
-    exporters: list[Exporter],
-) -> str:
+def _send_metric(one: _Attempt) -> str:
     reader: Any
-    if name == "prometheus":
-        reader, stop, port = scrape_reader(settings.scrape, resource)
+    if one.name == "prometheus":
+        reader, stop, port = scrape_reader(one.settings.scrape, one.resource)
         stop()
         return f"metrics could be fetched at port {port}"
-    exporter = WatchedMetrics(metric_exporter(name, own.otlp, whole=True), health, resource)
-    exporters.append(exporter)
+    sender = metric_exporter(one.name, one.own.otlp, whole=True)
+    exporter = WatchedMetrics(sender, one.health, one.resource)
+    one.made.append(exporter)
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=float("inf"))
-    provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    provider = MeterProvider([reader], resource=one.resource, shutdown_on_exit=False)
     meter = provider.get_meter(names.TELEMETRY, version(), names.SCHEMA_URL)
     meter.create_counter(names.CHECK, unit="{check}").add(1)
     provider.force_flush()
     return _WHAT["metrics"]
 
 
-def _send_log(
-    name: str,
-    own: Signal,
-    _settings: Environment,
-    resource: Resource,
-    health: ExportHealth,
-    exporters: list[Exporter],
-) -> str:
-    exporter = WatchedLogs(log_exporter(name, own.otlp, whole=True), health)
-    exporters.append(exporter)
-    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+def _send_log(one: _Attempt) -> str:
+    exporter = WatchedLogs(log_exporter(one.name, one.own.otlp, whole=True), one.health)
+    one.made.append(exporter)
+    provider = LoggerProvider(resource=one.resource, shutdown_on_exit=False)
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     provider.get_logger(names.TELEMETRY, version(), names.SCHEMA_URL).emit(
         LogRecord(
@@ -232,7 +221,7 @@ def _send_log(
     return _WHAT["logs"]
 
 
-_SIGNALS: Mapping[str, Send] = {
+_SIGNALS: Mapping[str, Callable[[_Attempt], str]] = {
     "traces": _send_span,
     "metrics": _send_metric,
     "logs": _send_log,

@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from . import flags, providers
 from .capturing import capturing
-from .environment import Environment, Sampler, Signal, checked, read, withheld
+from .environment import Batch, Environment, Sampler, Signal, checked, read, withheld
 from .errors import ConfigError
 from .exporters import log_exporter, metric_exporter, scrape_reader, span_exporter
 from .faults import LOGGER
@@ -250,14 +250,7 @@ def _traces(
     )
     undo.callback(provider.shutdown)
     for exporter in exporters:
-        provider.add_span_processor(
-            BatchSpanProcessor(
-                exporter,
-                max_queue_size=settings.batch.queue,
-                schedule_delay_millis=settings.batch.delay,
-                max_export_batch_size=settings.batch.size,
-            )
-        )
+        provider.add_span_processor(BatchSpanProcessor(exporter, **_limits(settings.batch)))
     return provider, _outlet("traces", provider, exporters, health, undo)
 
 
@@ -314,14 +307,18 @@ def _log_records(
     undo.callback(provider.shutdown)
     for exporter in exporters:
         provider.add_log_record_processor(
-            BatchLogRecordProcessor(
-                exporter,
-                max_queue_size=settings.log_batch.queue,
-                schedule_delay_millis=settings.log_batch.delay,
-                max_export_batch_size=settings.log_batch.size,
-            )
+            BatchLogRecordProcessor(exporter, **_limits(settings.log_batch))
         )
     return provider, _outlet("logs", provider, exporters, health, undo)
+
+
+def _limits(batch: Batch) -> dict[str, Any]:
+    """As the SDK calls them."""
+    return {
+        "max_queue_size": batch.queue,
+        "schedule_delay_millis": batch.delay,
+        "max_export_batch_size": batch.size,
+    }
 
 
 def _outlet(

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Final, Self
 
 from .errors import ConfigError
@@ -215,12 +214,7 @@ class Telemetry:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.shutdown()
 
     def __repr__(self) -> str:

@@ -131,39 +131,36 @@ class Measurement:
 
 def decode_spans(body: bytes) -> list[Span]:
     """The spans of an `ExportTraceServiceRequest`; raises `DecodeError` on anything else."""
-    spans: list[Span] = []
-    for part in ExportTraceServiceRequest.FromString(body).resource_spans:
-        resource = _attributes(part.resource.attributes)
-        for scoped in part.scope_spans:
-            scope = Scope(scoped.scope.name, scoped.scope.version, scoped.schema_url)
-            spans.extend(_span(span, scope, resource) for span in scoped.spans)
-    return spans
+    parts = ExportTraceServiceRequest.FromString(body).resource_spans
+    return [_span(*sent) for sent in _sent(parts, "scope_spans", "spans")]
 
 
 def decode_metrics(body: bytes) -> list[Measurement]:
     """The series of an `ExportMetricsServiceRequest`; raises `DecodeError` on anything else."""
-    found: list[Measurement] = []
-    for part in ExportMetricsServiceRequest.FromString(body).resource_metrics:
-        resource = _attributes(part.resource.attributes)
-        for scoped in part.scope_metrics:
-            scope = Scope(scoped.scope.name, scoped.scope.version, scoped.schema_url)
-            for metric in scoped.metrics:
-                found.extend(_measurements(metric, scope, resource))
-    return found
+    parts = ExportMetricsServiceRequest.FromString(body).resource_metrics
+    sent = _sent(parts, "scope_metrics", "metrics")
+    return [series for metric in sent for series in _measurements(*metric)]
 
 
 def decode_logs(body: bytes) -> list[Log]:
     """The records of an `ExportLogsServiceRequest`; raises `DecodeError` on anything else."""
-    found: list[Log] = []
-    for part in ExportLogsServiceRequest.FromString(body).resource_logs:
-        resource = _attributes(part.resource.attributes)
-        for scoped in part.scope_logs:
-            scope = Scope(scoped.scope.name, scoped.scope.version, scoped.schema_url)
-            found.extend(_log(record, scope, resource) for record in scoped.log_records)
-    return found
+    parts = ExportLogsServiceRequest.FromString(body).resource_logs
+    return [_log(*sent) for sent in _sent(parts, "scope_logs", "log_records")]
 
 
 # Generated protobuf classes have no types; what leaves this module does.
+
+
+def _sent(
+    parts: Iterable[Any], scopes: str, records: str
+) -> Iterator[tuple[Any, Scope, Attributes]]:
+    """Each record of a request, with its scope and its resource."""
+    for part in parts:
+        resource = _attributes(part.resource.attributes)
+        for scoped in getattr(part, scopes):
+            scope = Scope(scoped.scope.name, scoped.scope.version, scoped.schema_url)
+            for record in getattr(scoped, records):
+                yield record, scope, resource
 
 
 def _span(span: Any, scope: Scope, resource: Attributes) -> Span:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Final, Literal, Self, TypeVar
 
 from aiohttp import web
@@ -196,12 +195,7 @@ class OtlpReceiver:
             raise
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         try:
             if self._stop_grpc is not None:
                 self._stop_grpc()

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from itertools import repeat
-from types import TracebackType
 from typing import Any, Self
 
 import brama
@@ -41,12 +40,7 @@ class Crew:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._call = None
         self._gate.wait()
         for thread in self._threads:

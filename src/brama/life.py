@@ -138,7 +138,7 @@ class Life(Composition):
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.stop()
 
     async def __aenter__(self) -> Self:
@@ -146,7 +146,7 @@ class Life(Composition):
             await _in_thread(self.start)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         await self.astop()
 
 

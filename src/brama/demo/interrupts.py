@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, NoReturn, Self
 
 __all__ = ["Interrupted", "Interrupts"]
@@ -62,11 +62,6 @@ class Interrupts:
         self._former = [signal.signal(number, self._note) for number in _SIGNALS]
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         for number, former in zip(_SIGNALS, self._former, strict=True):
             signal.signal(number, former)

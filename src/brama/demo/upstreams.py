@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from enum import StrEnum
-from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
@@ -111,12 +110,7 @@ class Upstreams:
             raise
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._end()
 
     def _end(self) -> None:
