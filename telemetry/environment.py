@@ -264,9 +264,13 @@ def _otlp(variables: Variables, signal: str, endpoint: str | None) -> Otlp:
     own = variables.text(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
     name = variables.of_signal(signal, "ENDPOINT")
     given = endpoint or variables.text(name)
-    if given is not None and endpoint is None:
-        _check_url(name, given)
     protocol = _protocol(variables, signal, given)
+    if given is not None and endpoint is None:
+        if protocol == "grpc" and "://" not in given:
+            # A target as gRPC itself takes it. A scheme would say whether it is a secure one.
+            insecure = variables.flag(variables.of_signal(signal, "INSECURE"))
+            given = f"{'http' if insecure else 'https'}://{given}"
+        _check_url(name, given)
     if given is None:
         given = "http://localhost:4317" if protocol == "grpc" else "http://localhost:4318"
     if protocol == "http/protobuf" and (endpoint is not None or own is None):
@@ -295,9 +299,15 @@ def _protocol(variables: Variables, signal: str, endpoint: str | None) -> Protoc
     name = variables.of_signal(signal, "PROTOCOL")
     if variables.text(name) is None:
         # The specification prefers HTTP; an endpoint at gRPC's own port says otherwise.
-        at_grpc = endpoint is not None and urlsplit(endpoint).port == 4317
-        return "grpc" if at_grpc else "http/protobuf"
+        return "grpc" if endpoint is not None and _port(endpoint) == 4317 else "http/protobuf"
     return cast("Protocol", variables.choice(name, PROTOCOLS, "http/protobuf"))
+
+
+def _port(endpoint: str) -> int | None:
+    try:
+        return urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").port
+    except ValueError:
+        return None
 
 
 def _resource(variables: Variables, service_name: str | None) -> Mapping[str, str]:

@@ -90,8 +90,10 @@ def configure(
     `OTEL_{TRACES,METRICS,LOGS}_EXPORTER` (``otlp``, ``console``, ``none``; default ``otlp``; for
     metrics also ``prometheus``, at `OTEL_EXPORTER_PROMETHEUS_{HOST,PORT}`),
     `OTEL_EXPORTER_OTLP_[{TRACES,METRICS,LOGS}_]{ENDPOINT,PROTOCOL,HEADERS,TIMEOUT,COMPRESSION,
-    CERTIFICATE,CLIENT_CERTIFICATE,CLIENT_KEY}`, `OTEL_TRACES_SAMPLER[_ARG]`, `OTEL_BSP_*`,
-    `OTEL_BLRP_*`, `OTEL_METRIC_EXPORT_{INTERVAL,TIMEOUT}`; what else the SDK knows, it reads from
+    CERTIFICATE,CLIENT_CERTIFICATE,CLIENT_KEY,INSECURE}` (the time-out in seconds, as everywhere in
+    Python's SDK, default 3; `INSECURE` for a gRPC endpoint without a scheme),
+    `OTEL_TRACES_SAMPLER[_ARG]`, `OTEL_BSP_*`, `OTEL_BLRP_*`,
+    `OTEL_METRIC_EXPORT_{INTERVAL,TIMEOUT}`; what else the SDK knows, it reads from
     `os.environ` itself. Protocol: ``http/protobuf``, unless said otherwise or the endpoint is at
     port 4317.
 

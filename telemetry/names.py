@@ -204,7 +204,7 @@ TRANSITION: Final = SpanName(
         FAILURES,
         HELD_BACK,
     ),
-    links="the failing calls that were its evidence, at most 32",
+    links="the failing calls that were its evidence, the last five of them",
 )
 PUBLISH: Final = SpanName(
     verb="publish",

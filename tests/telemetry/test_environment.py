@@ -133,6 +133,23 @@ def test_the_argument_of_a_sampler_without_a_ratio_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variables", "endpoint"),
+    [
+        ({"ENDPOINT": "collector:4317"}, "https://collector:4317"),
+        ({"ENDPOINT": "collector:4317", "INSECURE": "true"}, "http://collector:4317"),
+        ({"ENDPOINT": "collector:9", "PROTOCOL": "grpc"}, "https://collector:9"),
+        ({"ENDPOINT": "http://collector:4317", "INSECURE": "false"}, "http://collector:4317"),
+        ({"ENDPOINT": "collector:4317", "TRACES_INSECURE": "true"}, "http://collector:4317"),
+    ],
+)
+def test_a_grpc_endpoint_needs_no_scheme(variables: dict[str, str], endpoint: str) -> None:
+    environ = {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in variables.items()}
+    found = read(environ).traces.otlp
+    assert found is not None
+    assert (found.protocol, found.endpoint) == ("grpc", endpoint)
+
+
+@pytest.mark.parametrize(
     ("environ", "reason"),
     [
         ({"OTEL_SDK_DISABLED": "TRUE"}, "OTEL_SDK_DISABLED is true"),
