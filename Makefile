@@ -37,8 +37,10 @@ help:
 demo: $(STAMPS)/brama
 	$(BIN)/brama demo $(ARGS)
 
+# In the order of tests/conftest.py: xdist's own, by the number of tests, has the long files of few
+# tests at the end.
 test: $(STAMPS)/brama $(STAMPS)/dev
-	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(STAMPS)/brama $(STAMPS)/dev
 	$(BIN)/pytest -m soak $(ARGS)

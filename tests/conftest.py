@@ -7,6 +7,8 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -28,16 +30,52 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+# These begin, so that no worker is left with one of them while the others have nothing to do.
+LONG = [
+    "demo/test_interrupts.py",
+    "demo/test_demo.py",
+    "docs/test_examples.py",
+    "telemetry/test_collector_down.py",
+    "system/test_processes.py",
+    "actors/test_process.py",
+    "house/test_packaging.py",
+    "circuits/test_memory.py",
+    "examples/test_programs.py",
+    "telemetry/test_workers.py",
+    "telemetry/test_checking.py",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    places = {folder / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
 def pytest_collection_finish() -> None:
     """Have the collector skip thousands of tests that it would search each time a test calls it."""
     gc.collect()
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """And what the tests of a module have left, which is pytest's: reports, caches, modules."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+
+
 _validator = jsonschema.Draft202012Validator(
     event_schema(), format_checker=jsonschema.FormatChecker()
 )
 _seen: set[tuple[object, ...]] = set()
+
+
+@pytest.fixture(scope="session")
+def check_event() -> Callable[[object], None]:
+    """Raises what is wrong, by the published schema, with an event that is a mapping."""
+    return _validator.validate
 
 
 @pytest.fixture(autouse=True)

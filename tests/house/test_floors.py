@@ -77,8 +77,13 @@ def imports_of(module: str) -> Iterator[Import]:
                 yield Import(module, f"{source}.{alias.name}", bool(node.level), node.lineno)
 
 
-IMPORTS = [found for module in MODULES for found in imports_of(module)]
-IN_PARTS = [found for found in IMPORTS if part_of(found.importer)]
+@cache  # and not while tests are collected, which each worker does
+def imports() -> list[Import]:
+    return [found for module in MODULES for found in imports_of(module)]
+
+
+def in_parts() -> list[Import]:
+    return [found for found in imports() if part_of(found.importer)]
 
 
 def faults(found: Iterator[Import]) -> list[str]:
@@ -89,7 +94,7 @@ def test_only_the_exporting_modules_import_the_sdk() -> None:
     assert (
         faults(
             found
-            for found in IMPORTS
+            for found in imports()
             if found.imported.startswith(SDK) and not found.importer.startswith(SDK_USERS)
         )
         == []
@@ -100,7 +105,7 @@ def test_packages_know_each_other_by_their_front_doors() -> None:
     assert (
         faults(
             found
-            for found in IMPORTS
+            for found in imports()
             if found.imported in MODULES
             and part_of(found.imported)
             and part_of(found.imported) != part_of(found.importer)
@@ -114,7 +119,7 @@ def test_imports_inside_a_package_are_relative_and_across_packages_absolute() ->
     assert (
         faults(
             found
-            for found in IN_PARTS
+            for found in in_parts()
             if found.imported.partition(".")[0] in ("", "brama")
             and found.relative != (part_of(found.importer) == part_of(found.imported))
         )
@@ -126,7 +131,7 @@ def test_the_four_packages_do_not_reach_up_to_the_facade() -> None:
     assert (
         faults(
             found
-            for found in IN_PARTS
+            for found in in_parts()
             if found.imported.partition(".")[0] == "brama" and not part_of(found.imported)
         )
         == []

@@ -11,6 +11,7 @@ import tarfile
 import tomllib
 import venv
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import build
@@ -120,7 +121,8 @@ def test_wheel_from_the_sdist_holds_exactly_the_package(unpacked: Path, workspac
 
 def test_archive_without_links_installs_and_imports(archive: Path, workspace: Path) -> None:
     home = workspace / "venv"
-    venv.create(home, with_pip=True)
+    # pip is a dependency, too, unless uv made the environment.
+    venv.create(home, with_pip=find_spec("pip") is None)
     scripts = Path(sysconfig.get_path("scripts", "venv", {"base": str(home)}))
     # Build tools and dependencies come from the environment of the tests. A folder on PYTHONPATH
     # is no site directory: its .pth files, the editable Brama among them, are not read.

@@ -452,7 +452,7 @@ def test_a_handler_that_is_cancelled_on_asyncio_is_no_error(
     assert arrived(telemetry, receiver)["process state_change"].status == "UNSET"
 
 
-def test_ten_thousand_cancelled_handlers_leave_no_context_and_no_complaint(
+def test_thousands_of_cancelled_handlers_leave_no_context_and_no_complaint(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Each attaches and detaches in its own frame, so no cancellation can confuse them."""
@@ -463,7 +463,7 @@ def test_ten_thousand_cancelled_handlers_leave_no_context_and_no_complaint(
             await trio.sleep_forever()
 
     async def main() -> None:
-        for _ in range(100):
+        for _ in range(20):
             async with trio.open_nursery() as nursery:
                 for _ in range(100):
                     await nursery.start(handle)
