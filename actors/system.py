@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -34,6 +35,7 @@ from .residence import HostLoop, Visit, check_run, own_thread
 from .scheduler import Scheduler
 from .stalls import StallWatch
 from .timers import Timers
+from .whose import running_in
 
 __all__ = ["ActorSystem", "default_actor_system"]
 
@@ -325,7 +327,8 @@ class ActorSystem(Overview):
         tree end, then the tree in reverse. What has not ended when a fifth of
         the time (at most 1 s) is left is killed; what cannot be killed is named in the report, as
         is a loop that does not answer. It returns within the time in any case, and what is under
-        way goes on. On the loop's own thread it returns at once with ``complete=False``.
+        way goes on. On the loop's own thread, and in a hook of a blocking actor of its own, it
+        would wait for its caller: there it returns at once with ``complete=False``.
 
         Raises:
             ConfigError: `timeout` is negative, or no duration.
@@ -340,7 +343,7 @@ class ActorSystem(Overview):
                 return self._report or StopReport(complete=True)
         self.come_up(seconds / 2)
         self.request_stop(max(0.0, end - time.monotonic()))
-        if self.on_loop_thread():
+        if self.awaits_caller():
             return StopReport(complete=False)
         if not engine.over.wait(max(0.0, end - time.monotonic())):
             stuck = [name for cell in list(self.cells) if (name := cell.busy_thread)]
@@ -461,6 +464,13 @@ class ActorSystem(Overview):
     def on_loop_thread(self) -> bool:
         """Whether the caller is on the thread that runs the actors, where nothing may block."""
         return self.scheduler.on_loop_thread()
+
+    def awaits_caller(self) -> bool:
+        """Whether this cannot end before the caller returns: its loop, or a blocking actor of it."""
+        if self.on_loop_thread():
+            return True
+        running = running_in(sys._getframe())
+        return running is not None and getattr(running.cell, "host", None) is self
 
     @property
     def name(self) -> str:

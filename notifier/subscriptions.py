@@ -102,7 +102,10 @@ class Subscriptions:
         self._alike: dict[tuple[object, ...], Subscription] = {}
         # Invariant: written under the lock. What feeds the durable ones among them.
         self._followers: dict[Subscription, Follower] = {}
-        self._witness = None if journal is None else Witness(journal.note)
+        self._witness: Witness | None = None
+        if journal is not None:
+            self._witness = Witness(journal.note, rouse=journal.rouse)
+            journal.settle = self._witness.settle
         self._tally = Tally(lambda: tuple(self._table))
         shared.interest = self.index
         if journal is not None:
@@ -262,6 +265,11 @@ class Subscriptions:
     def at_work(self) -> bool:
         """Whether a handler outside of the loop is at work."""
         return any(one.occupied for one in self.present())
+
+    def awaits_caller(self) -> bool:
+        """Whether an actor waits for this very thread, which it has sent into its handler."""
+        thread = threading.current_thread()
+        return any(thread in one.aside for one in self.present())
 
     def drain(self, deadline: float) -> None:
         """The tree is down: let handlers outside of it have what waits for them, until then."""

@@ -51,18 +51,23 @@ class Witness:
     Args:
         note: puts an entry on the trail; it never waits and never raises.
         clock: monotonic seconds.
+        rouse: has somebody call `settle`; it never waits and never raises.
 
     Threads: from any, also under the lock of a subscription.
     """
 
     def __init__(
-        self, note: Callable[..., None], clock: Callable[[], float] = time.monotonic
+        self,
+        note: Callable[..., None],
+        clock: Callable[[], float] = time.monotonic,
+        rouse: Callable[[], None] = lambda: None,
     ) -> None:
         self._note = note
         self._clock = clock
+        self._rouse = rouse
         self._lock = threading.Lock()
-        # Invariant: under the lock. What was lost since the last entry, and when that was.
-        self._lost: dict[int, tuple[int, float]] = {}
+        # Invariant: under the lock. What was lost since the last entry, when that was, and by whom.
+        self._lost: dict[int, tuple[int, float, Named]] = {}
 
     def subscribed(self, one: Seen) -> None:
         """It begins, with these options."""
@@ -76,7 +81,7 @@ class Witness:
     def ended(self, one: Seen) -> None:
         """It has ended."""
         with self._lock:
-            count, _ = self._lost.pop(one.id, (0, 0.0))
+            count = self._lost.pop(one.id, (0, 0.0, one))[0]
         self._say_lost(one, count)
         self._say(
             "unsubscribed",
@@ -107,12 +112,30 @@ class Witness:
         """So many had no room. One that loses all the time is told of once a second."""
         now = self._clock()
         with self._lock:
-            before, told = self._lost.get(one.id, (0, -EVERY))
+            before, told, _ = self._lost.get(one.id, (0, -EVERY, one))
             count += before
             due = now - told >= EVERY
-            self._lost[one.id] = (0, now) if due else (count, told)
+            self._lost[one.id] = (0, now, one) if due else (count, told, one)
         if due:
             self._say_lost(one, count)
+        elif not before:
+            self._rouse()
+
+    def settle(self) -> float | None:
+        """Tell of what was lost a second ago and is not on the trail, though nothing more is lost.
+
+        Returns:
+            Seconds until there is something to tell; None if nothing is kept back.
+        """
+        now = self._clock()
+        with self._lock:
+            kept = {id: lost for id, lost in self._lost.items() if lost[0]}
+            due = {id: lost for id, lost in kept.items() if now - lost[1] >= EVERY}
+            self._lost.update((id, (0, now, one)) for id, (_, _, one) in due.items())
+        for count, _, one in due.values():
+            self._say_lost(one, count)
+        waits = [told + EVERY - now for id, (_, told, _) in kept.items() if id not in due]
+        return min(waits, default=None)
 
     def after_fork(self) -> None:
         """In the child: another thread of the parent may have held the lock."""

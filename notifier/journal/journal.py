@@ -125,6 +125,8 @@ class Journal:
         self.failing_since = 0.0
         self._numbers = count(1)
         self._held = False
+        self.settle: Callable[[], float | None] = lambda: None
+        """Puts on the trail what was kept back; seconds until there is more to put there."""
 
     @property
     def source(self) -> str:
@@ -323,6 +325,10 @@ class Journal:
     def note(self, entry: str, **fields: Any) -> None:
         """Put an entry on the trail, behind all that was published. Never waits."""
         self.intake.note(self.entry(entry, **fields))
+
+    def rouse(self) -> None:
+        """Have the store look whether there is something to do. Never waits."""
+        self.intake.ring()
 
     def ordered(self, order: Order) -> None:
         """Put an order on the trail. Never waits."""

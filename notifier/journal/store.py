@@ -63,6 +63,8 @@ class Store(BlockingActor):
         self._alarm = alarm
         self._pause = FIRST_PAUSE
         self._throttle = Throttle(60.0)
+        # Whether the log knows of the present failure; one that a predecessor met, it may know.
+        self._told = journal.failing is not None
 
     def on_start(self) -> None:
         self._journal.intake.ring = _bell(self.actor_ref)
@@ -92,6 +94,9 @@ class Store(BlockingActor):
             journal.file.check()
             journal.checked = True
         journal.take_place()
+        wait = journal.settle()
+        if wait is not None:
+            self.after(wait, WORK, key="settle")
         append_waiting(journal)
         if self._feeding.needed:
             if message is POLL and not self._feeding.elsewhere():
@@ -121,6 +126,7 @@ class Store(BlockingActor):
             self._begin_anew(error)
         held_back = self._throttle.admit()
         if held_back is not None:
+            self._told = True
             logger.error(
                 "%s; %d events wait, and it is tried again (%d such failures before this line)",
                 error,
@@ -157,7 +163,9 @@ class Store(BlockingActor):
         journal.failing = None
         self._pause = FIRST_PAUSE
         since = time.monotonic() - journal.failing_since
-        logger.warning("the journal works again, after %.1f s: %s", since, failing)
+        if self._told:  # or a disk that comes and goes would fill the log with its coming
+            logger.warning("the journal works again, after %.1f s: %s", since, failing)
+        self._told = False
         self._alarm(
             {
                 "subject": "journal",

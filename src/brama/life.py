@@ -37,6 +37,9 @@ class Life(Composition):
     def stop(self, timeout: float | timedelta | None = None) -> StopReport:
         """Stop the tree and end the subscriptions.
 
+        In a handler or an actor that the end waits for it returns at once, with ``complete=False``,
+        and all ends when that has returned.
+
         Args:
             timeout: seconds that an orderly stop may take, 0 for none; None is the setting
                 `stop_timeout`. What is left then is killed, for which it may take up to two more.
@@ -51,8 +54,12 @@ class Life(Composition):
         )
         began = time.monotonic()
         deadline = began + limit
-        report = self.actors.stop(limit)
-        if self.actors.on_loop_thread():
+        if self._subscriptions.awaits_caller():
+            self.actors.request_stop(limit)
+            awaited, report = True, StopReport(complete=False)
+        else:
+            awaited, report = self.actors.awaits_caller(), self.actors.stop(limit)
+        if awaited:
             # What is under way still drains: the rest is done behind it, here or by `run`.
             if not self._hosted:
                 threading.Thread(

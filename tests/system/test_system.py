@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import trio
 import trio.testing
 
 import brama
-from brama.actors import HostError, SystemStoppedError
+from brama.actors import ActorSystem, BlockingActor, HostError, SystemStoppedError
 from brama.notifier import HandlerActor, inline
 
 requirement = pytest.mark.requirement
@@ -274,3 +276,54 @@ def test_a_system_without_a_name_makes_no_journal(tmp_path):
     with pytest.raises(brama.ConfigError, match="name must be"):
         brama.System(brama.Settings(), name=" ", journal=tmp_path / "journal.sqlite")
     assert not list(tmp_path.iterdir())
+
+
+class Stopping(HandlerActor):
+    """Stops the system that tells it of an event, as a handler of a fatal one would."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        super().__init__()
+        self.stop_it = stop
+
+    def on_event(self, _event: brama.Event) -> None:
+        self.stop_it()
+
+
+class StoppingThread(BlockingActor):
+    def __init__(self, stop: Callable[[], None]) -> None:
+        super().__init__()
+        self.stop_it = stop
+
+    def on_receive(self, _message: object) -> None:
+        self.stop_it()
+
+
+@pytest.mark.parametrize("kind", ["function", "handler actor", "blocking actor"])
+def test_whoever_stops_the_system_in_its_handler_does_not_wait_for_himself(kind, until):
+    system = brama.System(brama.Settings(stop_timeout=60.0))
+    reports = []
+
+    def stop() -> None:
+        reports.append(system.stop())
+
+    if kind == "function":
+        handler: object = lambda _event: stop()  # noqa: E731 - one of three
+    elif kind == "handler actor":
+        handler = partial(Stopping, stop)
+    else:
+        handler = system.actors.start().spawn(StoppingThread, stop)
+    system.subscribe(handler, events=["circuit_opened"])
+    began = time.monotonic()
+    system.circuit("search").open_circuit()
+    until(lambda: bool(reports) and not system.actors.running and not system.subscriptions())
+    assert time.monotonic() - began < WITHIN
+    assert [(report.complete, report.killed) for report in reports] == [(False, ())]
+
+
+def test_an_actor_system_that_a_blocking_actor_of_its_own_stops_does_not_wait_for_it(until):
+    actors = ActorSystem("own", stop_timeout=60.0).start()
+    reports = []
+    actors.spawn(StoppingThread, lambda: reports.append(actors.stop())).tell("stop")
+    until(lambda: bool(reports) and not actors.running)
+    assert not reports[0].complete
+    assert actors.stop().complete

@@ -11,8 +11,18 @@ import pytest
 import brama
 from brama.notifier import Entry, HandlerActor, Trail, inline
 from brama.notifier.journal.removal import extent, remove
+from brama.notifier.witness import Witness
 
 requirement = pytest.mark.requirement
+
+
+@attrs.frozen
+class Named:
+    """What the trail says of a subscription."""
+
+    id: int
+    name: str
+    durable: str | None
 
 
 class Pager:
@@ -341,3 +351,51 @@ def test_forgetting_a_position_is_on_the_trail(systems):
         assert not system.journal.forget("pager")
     [forgotten] = system.trail(entries=["position_forgotten"])
     assert (forgotten.by, forgotten.subject) == ("ana", "pager")
+
+
+def test_losses_that_come_to_an_end_are_on_the_trail_although_the_subscription_goes_on(systems):
+    system = systems()
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(_event: brama.Event) -> None:
+        entered.set()
+        leave.wait(10)
+
+    with system.subscribe(slow, events=["connection_*"], backlog=1) as sub:
+        for number in range(50):
+            system.circuit(f"c{number}")
+        assert entered.wait(10)
+        until(lambda: sub.dropped > 40)
+
+        def told() -> int:
+            return sum(entry.data["count"] for entry in system.trail(entries=["events_lost"]))
+
+        until(lambda: told() == sub.dropped)
+        leave.set()
+
+
+def test_a_witness_tells_of_what_is_kept_back_when_a_second_is_over():
+    noted, now, roused = [], [100.0], []
+    witness = Witness(
+        lambda _entry, **fields: noted.append((fields["subject"], fields["count"])),
+        clock=lambda: now[0],
+        rouse=lambda: roused.append(now[0]),
+    )
+    one, other = Named(1, "a", None), Named(2, "b", "durable")
+    assert witness.settle() is None
+    witness.lost(one, 3)
+    assert noted == [("subscription 1", 3)]
+    witness.lost(one, 2)
+    witness.lost(one, 2)
+    assert roused == [100.0]
+    now[0] = 100.25
+    witness.lost(other, 1)
+    witness.lost(other, 5)
+    assert witness.settle() == 0.75
+    now[0] = 101.0
+    assert witness.settle() == 0.25
+    assert noted[1:] == [("durable", 1), ("subscription 1", 4)]
+    now[0] = 101.25
+    assert witness.settle() is None
+    assert noted[3:] == [("durable", 5)]
+    assert len(roused) == 2

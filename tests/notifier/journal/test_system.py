@@ -307,6 +307,22 @@ def test_a_locked_file_is_told_of_and_written_when_it_is_free(
     assert len(errors) == 1
 
 
+def test_a_file_that_comes_and_goes_does_not_fill_the_log(systems, holder, caplog, until):
+    system = systems(busy_timeout=0.02)
+    circuit = system.circuit("search")
+    assert system.flush()
+    for _ in range(3):
+        holder.execute("BEGIN IMMEDIATE")
+        circuit.open_circuit()
+        circuit.close_circuit()
+        until(lambda: system.journal.failing is not None)
+        holder.execute("ROLLBACK")
+        until(lambda: system.journal.failing is None)
+    lines = [record.levelname for record in caplog.records if record.name == "brama.notifier"]
+    assert lines == ["ERROR", "WARNING"]
+    assert "works again" in caplog.text
+
+
 def test_while_the_file_cannot_be_written_memory_is_bounded_and_the_latest_states_are_kept(
     systems, holder, path
 ):
