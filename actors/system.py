@@ -466,7 +466,7 @@ class ActorSystem(Overview):
         return self.scheduler.on_loop_thread()
 
     def awaits_caller(self) -> bool:
-        """Whether this cannot end before the caller returns: its loop, or a blocking actor of it."""
+        """Whether its end waits for the caller, who is on its loop or in a hook of its actors."""
         if self.on_loop_thread():
             return True
         running = running_in(sys._getframe())

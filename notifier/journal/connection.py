@@ -114,20 +114,50 @@ def connect_readonly(path: Path, busy_timeout: float = 5.0) -> sqlite3.Connectio
         raise JournalError(f"there is no journal at {path}")
     with described(path):
         # Not mode=ro: a reader of a file in WAL mode has to write into the shared memory.
-        db = _opened(path, busy_timeout)
         try:
-            db.execute("PRAGMA query_only = ON")
-            _identify(db, path)
-        except BaseException:
-            close(db)
+            return _read(path, busy_timeout)
+        except JournalError:
             raise
-        return db
+        except Exception as error:
+            if not _at_rest(path, error):
+                raise
+            return _read(path, busy_timeout, immutable=True)
 
 
-def _opened(path: Path, busy_timeout: float) -> sqlite3.Connection:
+def _read(path: Path, busy_timeout: float, *, immutable: bool = False) -> sqlite3.Connection:
+    db = _opened(path, busy_timeout, immutable=immutable)
+    try:
+        db.execute("PRAGMA query_only = ON")
+        _identify(db, path)
+    except BaseException:
+        close(db)
+        raise
+    return db
+
+
+def _at_rest(path: Path, error: Exception) -> bool:
+    """Whether it is only that we may not write there, and nobody else writes now, either.
+
+    Whoever writes has a WAL beside the file; the last one to close it takes that along.
+    """
     import sqlite3
 
-    db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) and not any(
+        path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-journal")
+    )
+
+
+def _opened(path: Path, busy_timeout: float, *, immutable: bool = False) -> sqlite3.Connection:
+    import sqlite3
+
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?immutable=1" if immutable else path,
+        timeout=busy_timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=immutable,
+    )
     found = path.stat()
     _held[db] = found.st_dev, found.st_ino
     return db

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,9 @@ class Composition:
             stop_timeout=self.settings.stop_timeout,
             at_exit=lambda left: self._subscriptions.drain(time.monotonic() + min(left, AT_EXIT)),
         )
+        # Alarms that nobody was there to publish; more than a few would say the same.
+        self._unsaid: deque[dict[str, Any]] = deque(maxlen=10)
+        self.actors.on_ready.append(self._say_alarms)
         self._tally = Tally(self._catalogue.pieces, self._shared)
         self._tally.show()
         self._survey = Survey(self._catalogue)
@@ -161,13 +165,22 @@ class Composition:
                 )
 
     def _alarm(self, fields: dict[str, Any]) -> None:
-        """Publish that a part of ours fails, or works again; at most once."""
+        """Publish that a part of ours fails, or works again; at most once.
+
+        What fails while the tree comes up is said when it stands.
+        """
         registry = self.actors.names.whereis(REGISTRY)
-        if registry is not None:
-            try:
-                registry.tell(Publish([alarm(self._shared, fields)], _nobody_waits))
-            except ActorDeadError:
-                pass
+        if registry is None:
+            self._unsaid.append(fields)
+            return
+        try:
+            registry.tell(Publish([alarm(self._shared, fields)], _nobody_waits))
+        except ActorDeadError:
+            pass
+
+    def _say_alarms(self) -> None:
+        while self._unsaid:
+            self._alarm(self._unsaid.popleft())
 
     def _finish_journal(self, timeout: float) -> None:
         """The actors have ended: what they have not published is kept for the next time."""

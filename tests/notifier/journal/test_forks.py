@@ -6,9 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
+
+import brama
+from brama.notifier import JournalOptions, Replay, Trail
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -175,3 +180,39 @@ def test_a_durable_subscription_stays_with_the_parent_while_that_lives(run):
         system.stop()
         print(json.dumps(heard))
     """) == [[True, "first"], [True, "child"], [True, "parent"]]
+
+
+def test_a_journal_that_may_not_be_written_is_read_once_its_writers_are_gone():
+    """In a child without the rights of root, for whom a file that is read-only is none."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "journal #1.sqlite"
+        options = JournalOptions(path)
+        with brama.System(brama.Settings(), journal=options) as system:
+            system.circuit("search").open_circuit()
+            assert system.flush()
+            expected = [one.event for one in system.replay()]
+        assert [file.name for file in folder.iterdir()] == [path.name]
+        path.chmod(0o444)
+        folder.chmod(0o555)
+        to_read, to_write = os.pipe()
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                if os.getuid() == 0:
+                    os.setgid(65534)
+                    os.setuid(65534)
+                assert not os.access(path, os.W_OK)
+                found = [one.event for one in Replay(path)] + [one.entry for one in Trail(path)]
+                os.write(to_write, " ".join(found).encode())
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(to_write)
+        with os.fdopen(to_read) as answer:
+            found = answer.read().split()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        folder.chmod(0o755)
+    assert found[: len(expected)] == expected
+    assert "writer_left" in found

@@ -450,6 +450,19 @@ def test_a_file_that_is_no_database_is_left_alone_and_its_place_taken_when_it_go
     assert seqs(system) == [1, 2]
 
 
+def test_a_journal_that_fails_from_the_start_is_an_alarm_for_those_who_have_subscribed(
+    tmp_path, recorder, until
+):
+    alarms = recorder()
+    system = brama.System(brama.Settings(), journal=tmp_path / "none" / "journal.sqlite")
+    system.subscribe(alarms, events=["alarm"])
+    try:
+        [alarm] = alarms.wait(1)
+        assert (alarm.data["subject"], alarm.data["status"]) == ("journal", "failing")
+    finally:
+        system.stop()
+
+
 def test_a_folder_that_is_not_there_is_waited_for(tmp_path, until):
     folder = tmp_path / "later"
     system = brama.System(brama.Settings(journal=folder / "journal.sqlite"))
