@@ -95,7 +95,7 @@ class BlockingCell(PlainCell):
         self._doorbell.put(None)
         busy = self.busy_thread
         if busy is not None and not self.runs_here():
-            self.host.report_unstoppable(self, busy)
+            self.host.faults.left_behind(self, busy)
 
     def abandon(self, why: str) -> None:
         super().abandon(why)

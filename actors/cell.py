@@ -114,7 +114,7 @@ class Cell(Mailbox):
     _mend: ClassVar[str] = "make it a plain function, or derive from Actor"
 
     def __init__(self, actor: Any, host: Host) -> None:
-        super().__init__(host.schedule)
+        super().__init__(host.scheduler.schedule)
         self.actor: Any = actor  # None once it has ended
         self.host = host
         # When it was launched, by ``time.perf_counter()``.

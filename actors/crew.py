@@ -9,15 +9,10 @@ from typing import Any, Protocol
 
 import trio
 
+from .host import Host
 from .unwinding import unwinds
 
 __all__ = ["Crew"]
-
-
-class _Host(Protocol):
-    def spawn_task(self, async_fn: Callable[[], Any], context: Any, name: str) -> None: ...
-
-    def task_ended(self) -> None: ...
 
 
 class Captain(Protocol):
@@ -26,7 +21,7 @@ class Captain(Protocol):
     ref: Any
 
     @property
-    def host(self) -> _Host: ...
+    def host(self) -> Host: ...
 
     async def run_beside(
         self, async_fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
@@ -50,7 +45,7 @@ class Crew:
     ) -> trio.CancelScope:
         """Begin a task; cancelling the scope ends it."""
         scope = trio.CancelScope()
-        self._captain.host.spawn_task(
+        self._captain.host.scheduler.spawn_task(
             partial(self._run, scope, async_fn, args),
             copy_context(),
             f"{name} of {self._captain.ref}",
@@ -81,7 +76,7 @@ class Crew:
                 watchers, self._watchers = self._watchers, []
                 for event in watchers:
                     event.set()
-            self._captain.host.task_ended()
+            self._captain.host.scheduler.task_ended()
         if fault is not None:
             self._captain.crew_failed(fault)
 

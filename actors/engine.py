@@ -22,7 +22,6 @@ from .ending import GRACE
 from .exits import ExitReason, Killed, Shutdown, describe
 from .health import StopReport
 from .host import Host
-from .scheduler import Scheduler
 from .supervisor import Supervisor
 
 __all__ = ["Engine", "Tenancy"]
@@ -37,21 +36,19 @@ class Tenancy(Host, Protocol):
     """What an engine needs of its system, beyond what actors need."""
 
     @property
-    def scheduler(self) -> Scheduler: ...
-
-    @property
     def backoff(self) -> Backoff: ...
 
     @property
     def stop_timeout(self) -> float: ...
 
-    def child_specs(self) -> Sequence[ChildSpec]: ...
+    def _child_specs(self) -> Sequence[ChildSpec]: ...
 
-    def root_options(self) -> dict[str, Any]: ...
+    @property
+    def _root_options(self) -> dict[str, Any]: ...
 
-    def tree_is_up(self) -> None: ...
+    def _tree_is_up(self) -> None: ...
 
-    def tree_is_lost(self, why: str) -> None: ...
+    def _tree_is_lost(self, why: str) -> None: ...
 
     def leftovers(self) -> tuple[str, ...]: ...
 
@@ -148,7 +145,7 @@ class Engine:
                 try:
                     await self._serve(booted)
                 except Exception as error:
-                    self._system.tree_is_lost(f"the engine failed: {error!r}")
+                    self._system._tree_is_lost(f"the engine failed: {error!r}")
                     logger.critical("%s: the engine failed", self._system.name, exc_info=True)
                 await self._end(nursery)
         booted.set()
@@ -184,7 +181,7 @@ class Engine:
                 why,
                 delay,
             )
-            system.tree_is_lost(why)
+            system._tree_is_lost(why)
             with trio.move_on_after(delay):
                 await self._stop_request()
 
@@ -198,8 +195,8 @@ class Engine:
             self._wake()
 
         try:
-            specs = check_children("children", system.child_specs())
-            cell = make(system, Supervisor, (specs,), system.root_options())
+            specs = check_children("children", system._child_specs())
+            cell = make(system, Supervisor, (specs,), system._root_options)
             system.names.register(system.name, cell.ref)
         # SystemExit, too: let out, it would end the loop, and who starts the system would wait on.
         except BaseException as error:  # noqa: BLE001  (handed to whoever starts the system)
@@ -214,7 +211,7 @@ class Engine:
         return outcome[0]
 
     def _announce(self) -> None:
-        self._system.tree_is_up()
+        self._system._tree_is_up()
         self.up.set()
 
     async def _watch_root(self) -> str | None:

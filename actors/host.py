@@ -9,66 +9,97 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from contextvars import Context
 from typing import Any, Protocol
 
 from .dead_letters import DeadLetters
 from .names import Names
 from .overflow import MailboxPolicy
 from .ref import ActorRef
+from .scheduler import Scheduler
 from .timers import Timers
 
 __all__ = ["Host", "birth", "default_host", "host_of_newborn", "provide_default"]
+
+
+class Complaints(Protocol):
+    """Where actors say what is wrong; behind it stand the `Faults` of `health`."""
+
+    def report(self, key: object, text: str) -> None: ...
+
+    def forget(self, key: object) -> None: ...
+
+    def left_behind(self, cell: Any, who: str) -> None: ...
 
 
 class Host(Protocol):
     """The system as its actors see it: `Actor.actor_system`."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the system, and of its root supervisor."""
+        ...
 
     @property
-    def names(self) -> Names: ...
+    def names(self) -> Names:
+        """Its registry: who is found under which name."""
+        ...
 
     @property
-    def dead_letters(self) -> DeadLetters: ...
+    def dead_letters(self) -> DeadLetters:
+        """What reached nobody."""
+        ...
 
     @property
-    def timers(self) -> Timers: ...
+    def timers(self) -> Timers:
+        """What is to be sent later."""
+        ...
 
     @property
-    def cells(self) -> dict[Any, None]: ...
+    def scheduler(self) -> Scheduler:
+        """Gives the actors their turns on the loop."""
+        ...
 
     @property
-    def finished(self) -> bool: ...
+    def faults(self) -> Complaints:
+        """What is wrong, for `ActorSystem.health`."""
+        ...
 
     @property
-    def deserted(self) -> bool: ...
+    def cells(self) -> dict[Any, None]:
+        """Every actor that lives."""
+        ...
 
     @property
-    def schedule(self) -> Callable[[Any], None]: ...
+    def finished(self) -> bool:
+        """Whether the interpreter's exit has stopped it for good."""
+        ...
 
-    def ensure_running(self) -> None: ...
+    @property
+    def deserted(self) -> bool:
+        """Whether nobody is there to run an actor."""
+        ...
 
-    def on_loop_thread(self) -> bool: ...
+    def ensure_running(self) -> None:
+        """Start it if this has not happened yet."""
+        ...
 
-    def call_soon(self, fn: Callable[..., object], *args: object) -> bool: ...
+    def on_loop_thread(self) -> bool:
+        """Whether the caller is where nothing may block."""
+        ...
 
-    def spawn_task(self, async_fn: Callable[[], Any], context: Context, name: str) -> None: ...
+    def call_soon(self, fn: Callable[..., object], *args: object) -> bool:
+        """Call it on the loop soon; False if there is none."""
+        ...
 
-    def task_ended(self) -> None: ...
-
-    def now(self) -> float: ...
-
-    def report_unstoppable(self, cell: Any, who: str) -> None: ...
-
-    def report_fault(self, key: object, text: str) -> None: ...
-
-    def forget_fault(self, key: object) -> None: ...
+    def now(self) -> float:
+        """The time by the clock of the loop."""
+        ...
 
     def spawn(
         self, cls: type[Any], *args: Any, name: Hashable | None = None, **kwargs: Any
-    ) -> ActorRef[Any]: ...
+    ) -> ActorRef[Any]:
+        """Start an actor that nobody supervises."""
+        ...
 
 
 class _Birth(threading.local):

@@ -133,7 +133,7 @@ class Names(Registry):
         check_key(name)
         return Via(self, name)
 
-    def undelivered(self, name: Hashable, message: object) -> None:
+    def _undelivered(self, name: Hashable, message: object) -> None:
         self.dead_letters.record(f"name {name!r}", message, DeadLetterReason.NO_NAME)
 
     def clear(self) -> None:

@@ -80,7 +80,7 @@ class Parent(Actor):
         for child in reversed(self._children.copy()):
             cell, child.cell = child.cell, None
             if child.status is QUARANTINED:
-                self.actor_system.forget_fault(child)
+                self.actor_system.faults.forget(child)
             child.status = STOPPED
             if cell is not None:
                 cell.owner = None
@@ -164,7 +164,7 @@ class Parent(Actor):
         child.status = STOPPED
         child.failures = 0
         child.intensity = None
-        self.actor_system.forget_fault(child)
+        self.actor_system.faults.forget(child)
 
     # -- what kinds of supervisors differ in
     # ---------------------------------------------------------
@@ -247,4 +247,4 @@ class Parent(Actor):
         if not cell.by_stop or ending.late:
             self._reports.ended(child.spec, ending, child.last_exit or "")
         if ending.leftover is not None:
-            self.actor_system.report_unstoppable(cell, ending.leftover)
+            self.actor_system.faults.left_behind(cell, ending.leftover)

@@ -24,13 +24,13 @@ class Tenant(Protocol):
     @property
     def stop_timeout(self) -> float: ...
 
-    def come_up(self, timeout: float) -> None: ...
+    def _come_up(self, timeout: float) -> None: ...
 
     def request_stop(self, timeout: float) -> None: ...
 
-    def finish(self, timeout: float) -> None: ...
+    def _finish(self, timeout: float) -> None: ...
 
-    def after_fork(self) -> None: ...
+    def _after_fork(self) -> None: ...
 
 
 class Heir(Protocol):
@@ -106,11 +106,11 @@ def _at_exit() -> None:
     end = time.monotonic() + _EXIT_DEADLINE
     tenants = list(_tenants)
     for tenant in tenants:
-        tenant.come_up(max(0.0, end - time.monotonic()) / 2)
+        tenant._come_up(max(0.0, end - time.monotonic()) / 2)
     for tenant in tenants:  # all at the same time, under one deadline
         tenant.request_stop(min(tenant.stop_timeout, _EXIT_DEADLINE))
     for tenant in tenants:
-        tenant.finish(max(0.0, end - time.monotonic()))
+        tenant._finish(max(0.0, end - time.monotonic()))
 
 
 def _after_fork() -> None:
@@ -119,7 +119,7 @@ def _after_fork() -> None:
     _home, _born = None, os.getpid()
     _exiting = False
     for tenant in list(_tenants):
-        tenant.after_fork()
+        tenant._after_fork()
     for heir in list(_heirs):
         heir.after_fork()
 

@@ -47,9 +47,9 @@ class Resident(Protocol):
     @property
     def backoff(self) -> Backoff: ...
 
-    def loop_died(self, why: str) -> None: ...
+    def _loop_died(self, why: str) -> None: ...
 
-    def over(self, engine: Engine) -> None: ...
+    def _over(self, engine: Engine) -> None: ...
 
 
 def own_thread(system: Resident, engine: Engine, delay: float = 0.0) -> threading.Thread:
@@ -85,9 +85,9 @@ def _run(system: Resident, engine: Engine, delay: float) -> None:
                 delay,
                 exc_info=error,
             )
-            system.loop_died(f"the loop died: {error!r}")
+            system._loop_died(f"the loop died: {error!r}")
             engine.revive()
-    system.over(engine)
+    system._over(engine)
 
 
 async def _main(system: Resident, engine: Engine) -> None:
@@ -95,7 +95,7 @@ async def _main(system: Resident, engine: Engine) -> None:
     if engine.report is not None and not engine.report.complete:
         # Here and not only after the run: trio waits for a task that does not end, and nobody else
         # should.
-        system.over(engine)
+        system._over(engine)
 
 
 class HostLoop(trio.abc.Instrument):

@@ -283,7 +283,7 @@ class Supervisor(Parent):
         child.status = QUARANTINED
         text = child.last_exit or ""
         self._reports.quarantined(child, intensity, reason, self.actor_system.now())
-        self.actor_system.report_fault(
+        self.actor_system.faults.report(
             child, f"child {child.spec.id!r} of {self} is quarantined: {text}"
         )
         self._tell(self.on_quarantine, child.spec, text)

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from contextvars import Context
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
@@ -240,7 +239,7 @@ class ActorSystem(Overview):
             if not host.gone:
                 told = engine.user_stop.is_set() or engine.boot_error is not None
                 host.leave(cancelled=not told)
-                self.over(engine)
+                self._over(engine)
         if engine.boot_error is not None:
             raise engine.boot_error
 
@@ -251,9 +250,9 @@ class ActorSystem(Overview):
             told = engine.user_stop.is_set() or process.exiting()
             self._engine = engine
         engine.strand()
-        self.loop_died("the host's loop died beneath run()")
+        self._loop_died("the host's loop died beneath run()")
         if told:
-            self.over(engine)
+            self._over(engine)
             return
         delay = self.backoff.delay(1, lambda: 0.5)
         logger.critical(
@@ -269,9 +268,9 @@ class ActorSystem(Overview):
         thread.start()
         engine.over.set()
 
-    def loop_died(self, why: str) -> None:
+    def _loop_died(self, why: str) -> None:
         """The loop is gone, and nothing that was on it will run again."""
-        self.tree_is_lost(why)
+        self._tree_is_lost(why)
         self.scheduler.abandon()
         self.timers.clear()
         self._abandon_cells("the loop died")
@@ -283,7 +282,7 @@ class ActorSystem(Overview):
             except Exception:  # a watcher's fault, and the others have to end all the same
                 logger.exception("%s: %s did not take its end", self._name, cell.ref)
 
-    def over(self, engine: Engine) -> None:
+    def _over(self, engine: Engine) -> None:
         """The engine has ended for good. Idempotent: by now another one may be at work here."""
         if engine.closed:
             return
@@ -300,7 +299,7 @@ class ActorSystem(Overview):
         engine.up.set()
         engine.over.set()
 
-    def come_up(self, timeout: float) -> None:
+    def _come_up(self, timeout: float) -> None:
         """Wait for a start that is under way, for at most ``timeout`` seconds.
 
         Whoever begins to start has something for the tree to do, which a stop that overtakes the
@@ -341,7 +340,7 @@ class ActorSystem(Overview):
             if engine is None:
                 self._stopped = True
                 return self._report or StopReport(complete=True)
-        self.come_up(seconds / 2)
+        self._come_up(seconds / 2)
         self.request_stop(max(0.0, end - time.monotonic()))
         if self.awaits_caller():
             return StopReport(complete=False)
@@ -358,7 +357,7 @@ class ActorSystem(Overview):
             thread.join(max(0.0, end - time.monotonic()))
         return engine.report or StopReport(complete=True)
 
-    def finish(self, timeout: float) -> None:
+    def _finish(self, timeout: float) -> None:
         """Stop for good, at the exit of the interpreter."""
         end = time.monotonic() + timeout
         engine = self._engine
@@ -369,7 +368,7 @@ class ActorSystem(Overview):
         self._dead_letters.quiet = True
         self._finished = True
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """In the child of a fork: all that was alive is dead, and the system is as new."""
         global _default_lock
         _default_lock = threading.Lock()
@@ -474,14 +473,17 @@ class ActorSystem(Overview):
 
     @property
     def name(self) -> str:
+        """Of the system, and of its root supervisor."""
         return self._name
 
     @property
     def names(self) -> Names:
+        """Its registry: who is found under which name."""
         return self._names
 
     @property
     def dead_letters(self) -> DeadLetters:
+        """What reached nobody."""
         return self._dead_letters
 
     @property
@@ -516,44 +518,22 @@ class ActorSystem(Overview):
     # -- for actors and the engine
     # ---------------------------------------------------------------------
 
-    @property
-    def schedule(self) -> Callable[[Any], None]:
-        return self.scheduler.schedule
-
-    def spawn_task(self, async_fn: Callable[[], Any], context: Context, name: str) -> None:
-        self.scheduler.spawn_task(async_fn, context, name)
-
-    def task_ended(self) -> None:
-        self.scheduler.task_ended()
-
     def now(self) -> float:
         """The time by the clock of the loop, which may be a virtual one. From any thread."""
         return self.scheduler.now()
-
-    def report_unstoppable(self, cell: Cell, who: str) -> None:
-        self.faults.left_behind(cell, who)
 
     def leftovers(self) -> tuple[str, ...]:
         """The threads and tasks that go on although they were killed."""
         return self.faults.leftovers()
 
-    def report_fault(self, key: object, text: str) -> None:
-        self.faults.report(key, text)
-
-    def forget_fault(self, key: object) -> None:
-        self.faults.forget(key)
-
-    def child_specs(self) -> Sequence[ChildSpec]:
+    def _child_specs(self) -> Sequence[ChildSpec]:
         return self._children() if callable(self._children) else self._children
 
-    def root_options(self) -> dict[str, Any]:
-        return self._root_options
-
-    def tree_is_up(self) -> None:
+    def _tree_is_up(self) -> None:
         for callback in list(self.on_ready):
             self.scheduler.guarded(callback)
 
-    def tree_is_lost(self, why: str) -> None:
+    def _tree_is_lost(self, why: str) -> None:
         self.faults.lost(why)
         if attached(hook_names.TREE_LOST):
             execute(

@@ -66,7 +66,7 @@ class TaskCell(Cell):
         if self.scope is None and self.state in (STARTING, RUNNING):
             self.scope = trio.CancelScope()
             context = Context() if self._variables is None else self._variables
-            self.host.spawn_task(self._run, context, str(self.ref))
+            self.host.scheduler.spawn_task(self._run, context, str(self.ref))
         return False
 
     async def _run(self) -> None:
@@ -91,7 +91,7 @@ class TaskCell(Cell):
                 self._variables = task.context
             self.busy += perf_counter() - self._began
             self._began = 0.0
-            self.host.task_ended()
+            self.host.scheduler.task_ended()
         if scope.cancelled_caught or self.killed is not None:
             # Or killed in a step that nothing was left to do after: no cancellation was seen.
             self._end(self.killed or Killed())

@@ -69,7 +69,7 @@ class TreeNode:
     budget: Budget | None = None
     """Of a supervisor."""
 
-    def with_children(self, children: tuple[TreeNode, ...]) -> TreeNode:
+    def _with_children(self, children: tuple[TreeNode, ...]) -> TreeNode:
         return evolve(self, children=children)
 
     def walk(self) -> Iterator[TreeNode]:
@@ -147,7 +147,7 @@ def grow(
         node = yield from _node(cell, str(cell.ref), 0, None, pace)
         others.append(node)
     group = TreeNode("(spawned)", "", "system", "running", children=tuple(others))
-    return top.with_children((*top.children, group))
+    return top._with_children((*top.children, group))
 
 
 def _node(

@@ -19,7 +19,7 @@ class Directory(Protocol):
 
     def whereis(self, name: Hashable) -> ActorRef[Any] | None: ...
 
-    def undelivered(self, name: Hashable, message: object) -> None: ...
+    def _undelivered(self, name: Hashable, message: object) -> None: ...
 
 
 class Via:
@@ -66,7 +66,7 @@ class Via:
                 return
         except pykka.ActorDeadError:
             pass  # it died between the look-up and the send
-        self._names.undelivered(self.name, message)
+        self._names._undelivered(self.name, message)
 
     async def atell(self, message: Any, *, timeout: float | None = 10.0) -> bool:
         """`ActorRef.atell` to whoever holds the name; False, and a dead letter, if nobody does."""
@@ -76,7 +76,7 @@ class Via:
                 return await ref.atell(message, timeout=timeout)
         except pykka.ActorDeadError:
             pass
-        self._names.undelivered(self.name, message)
+        self._names._undelivered(self.name, message)
         return False
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:

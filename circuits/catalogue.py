@@ -385,16 +385,19 @@ class Catalogue:
     # Around a fork, in this order: no other thread is inside a lock when the child begins.
 
     def before_fork(self) -> None:
+        """Take all locks, its own first."""
         self._lock.acquire()
         for stripe in self.shared.stripes:
             stripe.acquire()
 
     def after_fork_in_parent(self) -> None:
+        """Give them back."""
         for stripe in self.shared.stripes:
             stripe.release()
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
+        """The circuits stay as they are; what was under way is the parent's."""
         self._configuring = threading.Lock()  # whoever held it is not there to release it
         renew_tracing()
         self.shared.renew()

@@ -36,14 +36,6 @@ class CircuitOpenError(BramaError):
 
     Cheap to raise and made afresh for every refusal, so that no stored exception keeps a
     frame alive. Pickles.
-
-    Attributes:
-        connection: name of the circuit.
-        scope: its scope, or None.
-        state: the state that refused: `State.OPEN`, `State.FORCED_OPEN` or `State.HALF_OPEN` (all
-            probes are out, or this call may be none).
-        retry_after: seconds until a call may be admitted again; an estimate in half-open.
-        reason: why the circuit opened, or None.
     """
 
     # The values lie in `args`, where `BaseException.__new__` puts them by itself: filling them in
@@ -64,22 +56,29 @@ class CircuitOpenError(BramaError):
 
     @property
     def connection(self) -> str:
+        """The name of the circuit."""
         return cast("str", self.args[0])
 
     @property
     def scope(self) -> str | None:
+        """Its scope, or None."""
         return cast("str | None", self.args[1])
 
     @property
     def state(self) -> State:
+        """The state that refused: open, forced_open or half_open (all probes are out, or this
+        call may be none).
+        """
         return cast("State", self.args[2])
 
     @property
     def retry_after(self) -> float:
+        """Seconds until a call may be admitted again; an estimate in half-open."""
         return cast("float", self.args[3])
 
     @property
     def reason(self) -> str | None:
+        """Why the circuit opened, or None."""
         return cast("str | None", self.args[4])
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ class Fields(dict[str, Any]):
     """The data of an event: a dict that all its readers share, so nobody may change it."""
 
     def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Raise `TypeError`: it is shared."""
         raise TypeError(
             "the data of an event is shared and cannot be changed; copy it: dict(event.data)"
         )

@@ -348,9 +348,11 @@ class Journal:
     # Around a fork
 
     def before_fork(self) -> None:
+        """Hold the file, if it can be had in time."""
         self._held = self.file.before_fork()
 
     def after_fork_in_parent(self) -> None:
+        """Let it go."""
         self.file.after_fork_in_parent(self._held)
 
     def after_fork_in_child(self, run: str) -> None:
