@@ -34,13 +34,18 @@ class Server:
         return f"http://{self.host}{path}"
 
     def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
+        while not self._over.is_set():
+            try:
                 peer, _ = self._listener.accept()
-                self._open.append(peer)
-                thread = threading.Thread(target=self._serve, args=(peer,), daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            except OSError:
+                # A peer that has left already, or descriptors that are short for a moment, must not
+                # end it: the kernel would go on to take connections that nobody ever answers.
+                self._over.wait(0.01)
+                continue
+            self._open.append(peer)
+            thread = threading.Thread(target=self._serve, args=(peer,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _serve(self, peer: socket.socket) -> None:
         with suppress(OSError), peer:
