@@ -307,6 +307,7 @@ class Controls(Gate):
                 "reason": self.reason,
                 "expiry": None if expiry == inf else expiry,
                 "expiry_disabled": expiry == inf,
+                "attempts": 0 if rare is None else rare.attempts,
             }
 
     def load(self, stored: Mapping[str, Any]) -> None:
@@ -339,6 +340,8 @@ class Controls(Gate):
                 self.reason = plan["reason"]
                 if self.state is not State.OPEN:
                     self._move(State.OPEN, "restored", now, ("state_change", "circuit_opened"))
+                if plan["attempts"]:
+                    self._have_rare().attempts = plan["attempts"]
                 self._look_at_clock(now)
             elif state is State.CLOSED:
                 if self.state is not State.CLOSED:

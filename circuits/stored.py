@@ -26,6 +26,7 @@ STORED: Mapping[str, tuple[type, ...]] = {
     "reason": (str, type(None)),
     "expiry": (*NUMBER, type(None)),
     "expiry_disabled": (bool,),
+    "attempts": (int,),
 }
 
 
@@ -37,7 +38,7 @@ def check_stored(stored: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(stored, Mapping):
         raise ConfigError("stored", "what dump() gave", stored)
-    plan = {"last_success_time": None, **stored}  # it came later than the others
+    plan = {"last_success_time": None, "attempts": 0, **stored}  # these came later than the others
     for name, kinds in STORED.items():
         if name not in plan or not isinstance(plan[name], kinds):
             raise ConfigError(f"stored[{name!r}]", "what dump() gave", plan.get(name))

@@ -29,6 +29,7 @@ The options are the same, too:
   and returns None for a request that is to pass unguarded. By default each host has its own.
 - `scope`, and `policy` or single options (`failure_threshold=3`, see `brama.Policy`): of the
   circuits that are made.
+- `kind`: of connection those are, ``"service"`` by default; see `brama.ConnectionKind`.
 - `failure_status`: which statuses are failures, as a collection or a function of one.
 - `probe`: whether a request may be a half-open circuit's probe: a bool, or a function of it.
 - `max_circuits`: how many circuits for hosts are kept, 1000 by default; beyond it the least

@@ -60,8 +60,8 @@ class CircuitMiddleware(Gate[ClientRequest]):
     this one, so that each attempt is seen.
 
     Args:
-        circuits, circuit, scope, policy, failure_status, probe, max_circuits, options: see
-            `brama.circuits.adapters`.
+        circuits, circuit, scope, policy, kind, failure_status, probe, max_circuits, options:
+            see `brama.circuits.adapters`.
 
     Raises:
         ConfigError: one of them is wrong.

@@ -9,6 +9,7 @@ from brama.telemetry import ConfigError
 
 from ..circuit import Circuit
 from ..classify import FAILURE, IGNORE, SUCCESS, classified, holds
+from ..connection_kind import ConnectionKind
 from ..errors import CircuitOpenError
 from ..keywords import Options
 from ..options import check_name, check_scope, whole
@@ -70,6 +71,7 @@ class Gate(Generic[R]):
         circuit: Choice[R] = None,
         scope: str | None = None,
         policy: Policy | None = None,
+        kind: ConnectionKind | str = ConnectionKind.SERVICE,
         failure_status: Statuses | None = None,
         probe: bool | Callable[[R], object] = True,
         max_circuits: int = 1000,
@@ -84,6 +86,7 @@ class Gate(Generic[R]):
         Policy(**self._options)  # here and not at the first request
         if policy is not None and (options or not isinstance(policy, Policy)):
             raise ConfigError("policy", "a brama.Policy, without single options", policy)
+        self._kind = _check_kind(kind)
         self._fails = _check_statuses(failure_status)
         if not isinstance(probe, bool) and not callable(probe):
             raise ConfigError("probe", "True, False or a function of the request", probe)
@@ -119,6 +122,7 @@ class Gate(Generic[R]):
                 default_home() if self._circuits is None else self._circuits,
                 scope=self._scope,
                 policy=self._policy,
+                kind=self._kind,
                 options=self._options,
                 limit=self._limit,
             )
@@ -188,6 +192,7 @@ class Wrapper(Gate[R], Generic[R, A]):
         circuit: Choice[R] = None,
         scope: str | None = None,
         policy: Policy | None = None,
+        kind: ConnectionKind | str = ConnectionKind.SERVICE,
         failure_status: Statuses | None = None,
         probe: bool | Callable[[R], object] = True,
         max_circuits: int = 1000,
@@ -198,6 +203,7 @@ class Wrapper(Gate[R], Generic[R, A]):
             circuit=circuit,
             scope=scope,
             policy=policy,
+            kind=kind,
             failure_status=failure_status,
             probe=probe,
             max_circuits=max_circuits,
@@ -220,6 +226,12 @@ def _check_choice(choice: Choice[R]) -> Choice[R]:
     elif choice is not None and not isinstance(choice, Circuit) and not callable(choice):
         raise ConfigError("circuit", "a circuit, a name or a function of the request", choice)
     return choice
+
+
+def _check_kind(kind: Any) -> ConnectionKind | str:
+    if not isinstance(kind, str) or not kind.strip():
+        raise ConfigError("kind", "one of " + ", ".join(ConnectionKind), kind)
+    return kind
 
 
 def _check_statuses(statuses: Any) -> Callable[[Any], object]:

@@ -36,12 +36,14 @@ class Hosts:
         *,
         scope: str | None,
         policy: Policy | None,
+        kind: ConnectionKind | str = ConnectionKind.SERVICE,
         options: Mapping[str, Any],
         limit: int,
     ) -> None:
         self._provider = provider
         self._scope = scope
         self._policy = policy
+        self._kind = kind
         self._options = options
         self._limit = limit
         self._lock = threading.Lock()
@@ -67,7 +69,7 @@ class Hosts:
                 name,
                 scope=self._scope,
                 policy=self._policy,
-                kind=ConnectionKind.SERVICE,
+                kind=self._kind,
                 **self._options,
             )
         except ConfigError:

@@ -88,8 +88,8 @@ class CircuitTransport(_Guards, Wrapper[httpx.Request, httpx.BaseTransport], htt
 
     Args:
         transport: the one that sends them; an ``httpx.HTTPTransport()`` by default.
-        circuits, circuit, scope, policy, failure_status, probe, max_circuits, options: see
-            `brama.circuits.adapters`.
+        circuits, circuit, scope, policy, kind, failure_status, probe, max_circuits, options:
+            see `brama.circuits.adapters`.
 
     Raises:
         ConfigError: one of them is wrong.
@@ -151,8 +151,8 @@ class AsyncCircuitTransport(
 
     Args:
         transport: the one that sends the requests; an ``httpx.AsyncHTTPTransport()`` by default.
-        circuits, circuit, scope, policy, failure_status, probe, max_circuits, options: see
-            `brama.circuits.adapters`.
+        circuits, circuit, scope, policy, kind, failure_status, probe, max_circuits, options:
+            see `brama.circuits.adapters`.
     """
 
     def _usual(self) -> httpx.AsyncBaseTransport:

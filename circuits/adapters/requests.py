@@ -63,8 +63,8 @@ class CircuitAdapter(Wrapper[requests.PreparedRequest, BaseAdapter], BaseAdapter
     Args:
         transport: the adapter that sends them; an ``HTTPAdapter()`` by default. Its retries are
             one call.
-        circuits, circuit, scope, policy, failure_status, probe, max_circuits, options: see
-            `brama.circuits.adapters`.
+        circuits, circuit, scope, policy, kind, failure_status, probe, max_circuits, options:
+            see `brama.circuits.adapters`.
 
     Raises:
         ConfigError: one of them is wrong.

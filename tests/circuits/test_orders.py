@@ -395,6 +395,26 @@ def test_a_progression_goes_on(world):
 
 
 @requirement("BR-30")
+def test_probes_that_were_made_before_are_told_when_the_circuit_closes_after_all(world):
+    circuit = world.circuit(failure_threshold=1, expiry=10.0)
+    fail(circuit)
+    for _ in range(2):
+        world.clock.advance(10)
+        fail(circuit)
+    kept = stored(circuit)
+    heir = world.circuit("heir", failure_threshold=1)
+    heir.load(kept)
+    world.clock.advance(10)
+    heir.call(int)
+    record = heir._breaker.log.take()[-1]
+    assert (record.data["new_state"], record.data["attempts"]) == (State.CLOSED, 3)
+    assert stored(heir)["attempts"] == 0
+    del kept["attempts"]  # as it was stored before there was a word for it
+    heir.load(kept)
+    assert heir.state is State.OPEN
+
+
+@requirement("BR-30")
 @pytest.mark.parametrize("state", State)
 def test_every_state_is_restored(world, state):
     circuit = world.circuit(failure_threshold=5)

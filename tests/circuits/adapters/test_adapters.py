@@ -455,6 +455,13 @@ def test_a_system_of_one_s_own_makes_the_circuits(kind, server):
     assert brama.default_system().find(server.host) is None
 
 
+@pytest.mark.parametrize(("given", "found"), [({}, "service"), ({"kind": "search_index"}, "other")])
+def test_the_circuits_are_of_the_kind_that_the_adapter_is_given(kind, server, given, found):
+    with brama.System() as system:
+        kind(circuits=system, **given).fetch(server.url("/ok"))
+        assert system.get(server.host).kind == found
+
+
 # Wrong options
 
 
@@ -470,6 +477,8 @@ def test_a_system_of_one_s_own_makes_the_circuits(kind, server):
         ({"scope": 5}, "scope must be"),
         ({"probe": "GET"}, "probe must be"),
         ({"max_circuits": 0}, "max_circuits must be"),
+        ({"kind": 5}, "kind must be"),
+        ({"kind": ""}, "kind must be"),
         ({"policy": 5}, "policy must be"),
         ({"policy": Policy(), "expiry": 5.0}, "policy must be"),
     ],

@@ -184,17 +184,33 @@ def test_a_file_of_an_earlier_version_is_brought_up_to_date(path, options, write
     assert trail[version - 1] == ("schema_migrated", {"old": version, "new": VERSION})
 
 
+@pytest.mark.parametrize("version", range(1, VERSION))
 def test_a_process_of_an_earlier_release_goes_on_with_a_file_that_was_brought_up_to_date(
-    path, options, writers, event
+    path, options, writers, event, version
 ):
     old = sqlite3.connect(path, isolation_level=None)
-    for script in MIGRATIONS[:2]:
+    for script in MIGRATIONS[:version]:
         old.executescript(script)
-    old.executescript("PRAGMA application_id = 1114792301; PRAGMA user_version = 2;")
+    old.executescript(f"PRAGMA application_id = 1114792301; PRAGMA user_version = {version};")
     old.execute("PRAGMA journal_mode = WAL")
+    append = (
+        "INSERT INTO events (source, connection, event, at, epoch, event_id, body) "
+        "VALUES ('brama-9', 'search', 'success', 1, 1, ?, '{}')"
+    )
+    # It is in the middle of writing, and the one of this release has to wait for that.
+    old.execute("BEGIN IMMEDIATE")
+    old.execute(append, ("0",))
+    with pytest.raises(JournalError, match="locked"):
+        writers(attrs.evolve(options, busy_timeout=0.01)).append(event(1))
+    old.execute("ROLLBACK")
+    # And in the middle of reading while the tables are made anew.
+    reading = old.execute("SELECT name FROM sqlite_schema")
+    assert reading.fetchone() == ("events",)
     writer = writers(options)
-    writer.append(*map(event, range(1, 10)))
+    writer.append(*map(event, range(1, 9)))
+    reading.close()
     # Its statements, as they were.
+    old.execute(append, ("9",))
     old.execute("INSERT INTO retention VALUES (?, unixepoch() * 1000000, ?, ?)", (3, 3, "count"))
     old.execute("DELETE FROM events WHERE id <= ?", (3,))
     rules = attrs.evolve(options, max_events=4)
