@@ -192,7 +192,9 @@ class Call:
             if self._reason is not None:
                 self._span.set_attribute(names.REASON, self._reason)
             if bad:
-                fail(self._span, exc, self._reason)
+                # A refusal's exception is Brama's own: the attributes and the link say all of it,
+                # as in the spans of refused calls alone.
+                fail(self._span, exc, self._reason, shown=outcome != "rejected")
             self._adorn(outcome, kind)
             self._span.end(at)
         except Exception as error:  # noqa: BLE001 - the call's own outcome counts

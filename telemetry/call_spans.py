@@ -49,8 +49,8 @@ def attributes_of(
     return attributes
 
 
-def fail(span: Any, error: BaseException | None, reason: str | None) -> None:
-    """The call was an error of its caller."""
+def fail(span: Any, error: BaseException | None, reason: str | None, *, shown: bool = True) -> None:
+    """The call was an error of its caller; `shown`: with the exception and its traceback."""
     from opentelemetry.trace import StatusCode, set_span_in_context
 
     span.set_status(StatusCode.ERROR, reason or (str(error) if error is not None else None))
@@ -58,7 +58,7 @@ def fail(span: Any, error: BaseException | None, reason: str | None) -> None:
         span.set_attribute(names.ERROR_TYPE, "reported")
         return
     span.set_attribute(names.ERROR_TYPE, error_type(error))
-    if span.is_recording():
+    if shown and span.is_recording():
         record_exception(
             error,
             span,

@@ -709,3 +709,16 @@ def test_no_call_notices_a_span_that_raises(method: str, caplog: pytest.LogCaptu
             circuit.call(lambda: 7)
     ours = [record for record in caplog.records if record.name == "brama.telemetry"]
     assert len(ours) <= 1
+
+
+@requirement
+def test_a_refusal_is_told_by_its_attributes_and_by_no_traceback(
+    recorded: Recorded, circuit: brama.Circuit
+) -> None:
+    circuit.open_circuit()
+    with pytest.raises(brama.CircuitOpenError):
+        circuit.call(int)
+    span = recorded.one()
+    assert attributes(span)["call.outcome"] == "rejected"
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.events == ()
