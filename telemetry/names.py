@@ -185,7 +185,8 @@ CALL: Final = SpanName(
         ERROR_TYPE,
     ),
     links="of a refused call: the transition that closed the gate",
-    events="`exception`, but for a refusal; `brama.circuit.state.changed`, once the call has moved the circuit",
+    events="`exception`, but for a refusal; `brama.circuit.state.changed`, once the call has moved "
+    "the circuit",
 )
 TRANSITION: Final = SpanName(
     verb="transition",
