@@ -15,8 +15,7 @@ from typing import Any, Protocol
 
 import trio
 
-from .backoff import Backoff
-from .engine import Engine
+from .engine import Engine, Tenancy
 from .errors import HostError
 from .future import permit_blocking
 
@@ -35,17 +34,8 @@ def check_run(name: str) -> None:
         )
 
 
-class Resident(Protocol):
+class Resident(Tenancy, Protocol):
     """A system, as far as its loop is concerned."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def stop_timeout(self) -> float: ...
-
-    @property
-    def backoff(self) -> Backoff: ...
 
     def _loop_died(self, why: str) -> None: ...
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from brama.telemetry import ConfigError
@@ -122,12 +121,7 @@ class Link(Generic[T]):
         self.open()
         return self.resource
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         leave = getattr(type(self._given), "__exit__", None)
         try:
             return leave is not None and bool(leave(self._given, kind, error, traceback))
@@ -146,12 +140,7 @@ class Link(Generic[T]):
         self.open()
         return self.resource
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         leave = getattr(type(self._given), "__aexit__", None)
         if leave is None:
             return self.__exit__(kind, error, traceback)

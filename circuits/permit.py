@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterable, Iterable
 from contextvars import ContextVar
 from datetime import timedelta
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, ClassVar, Self, TypeVar
 
 from .breaker import Breaker
@@ -283,12 +283,7 @@ class Permit:
             if _probe.get() is self:
                 _probe.set(self._outer)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
             del self._pending
         except AttributeError:
@@ -326,12 +321,7 @@ class Permit:
             raise breaker.refusal()
         return self._entered()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.__exit__(kind, error, traceback)
 
     def __del__(self) -> None:

@@ -21,7 +21,6 @@ from collections.abc import (
 )
 from contextvars import Token
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from brama.telemetry import Call, Context, call, watching
@@ -201,12 +200,7 @@ class SpannedPermit(Permit):
         if not self._inside:
             self._end(None)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         mine = self._call
         if mine is None:
             super().__exit__(kind, error, traceback)

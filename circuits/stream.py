@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from .generators import async_generator, generator
@@ -86,12 +85,7 @@ class GuardedStream(Generic[T]):
             permit.__exit__(type(error), error, None)
             raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         try:
             swallowed = bool(self._source.__exit__(kind, error, traceback))
         except BaseException as late:
@@ -111,12 +105,7 @@ class GuardedStream(Generic[T]):
             permit.__exit__(type(error), error, None)
             raise
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         try:
             swallowed = bool(await self._source.__aexit__(kind, error, traceback))
         except BaseException as late:

@@ -17,35 +17,25 @@ _KINDS: Final = 50
 """Kinds of errors that are told apart: metrics have bounded attributes."""
 
 _throttle = Throttle()
-
-
 _listeners = Throttle()
 
 
 def report(what: str, error: BaseException) -> None:
     """Say what became of a listener that raised; at most one line a minute, with the traceback."""
-    _count(error)
-    held_back = _listeners.admit()
-    if held_back is not None:
-        LOGGER.warning(
-            "%s hears no more (%d such reports before it were held back)",
-            what,
-            held_back,
-            exc_info=error,
-        )
+    _tell(_listeners, "%s hears no more (%d such reports before it were held back)", what, error)
 
 
 def swallow(doing: str, error: Exception) -> None:
     """Report that `doing` failed; at most one line a minute, with the traceback."""
+    text = "%s failed, and %d such faults before it went unreported; the service is unaffected"
+    _tell(_throttle, text, doing, error)
+
+
+def _tell(throttle: Throttle, text: str, what: str, error: BaseException) -> None:
     _count(error)
-    held_back = _throttle.admit()
+    held_back = throttle.admit()
     if held_back is not None:
-        LOGGER.warning(
-            "%s failed, and %d such faults before it went unreported; the service is unaffected",
-            doing,
-            held_back,
-            exc_info=error,
-        )
+        LOGGER.warning(text, what, held_back, exc_info=error)
 
 
 # Invariant: grows by `setdefault` only and is read as a copy, so that no finalizer that fails here

@@ -179,41 +179,21 @@ __all__ = [
 # Where the names stand that are no functions of `words`: an error or a policy does not bring the
 # system along. A test holds this against the imports above.
 _HOMES = {
-    "BramaError": "telemetry",
-    "ConfigError": "telemetry",
-    "Circuit": "circuits",
-    "CircuitOpenError": "circuits",
-    "ConnectionKind": "circuits",
-    "ConsecutiveFailures": "circuits",
-    "CountWindow": "circuits",
-    "Finding": "circuits",
-    "Group": "circuits",
-    "GroupStatus": "circuits",
-    "Isolation": "circuits",
-    "Options": "circuits",
-    "Outcome": "circuits",
-    "Permit": "circuits",
-    "Policy": "circuits",
-    "Severity": "circuits",
-    "SeverityRule": "circuits",
-    "State": "circuits",
-    "Status": "circuits",
-    "TimeWindow": "circuits",
-    "TripPolicy": "circuits",
-    "UnknownConnectionError": "circuits",
-    "UnknownGroupError": "circuits",
-    "Why": "circuits",
-    "acting_as": "circuits",
-    "any_of": "circuits",
-    "explain": "circuits",
-    "lint": "circuits",
-    "simulate": "circuits",
-    "Event": "notifier",
-    "EventStream": "notifier",
-    "Subscription": "notifier",
-    "Settings": "settings",
-    "System": "system",
-    "default_system": "default",
+    name: home
+    for home, names in {
+        "telemetry": "BramaError ConfigError",
+        "circuits": (
+            "Circuit CircuitOpenError ConnectionKind ConsecutiveFailures CountWindow "
+            "Finding Group GroupStatus Isolation Options Outcome Permit Policy Severity "
+            "SeverityRule State Status TimeWindow TripPolicy UnknownConnectionError "
+            "UnknownGroupError Why acting_as any_of explain lint simulate"
+        ),
+        "notifier": "Event EventStream Subscription",
+        "settings": "Settings",
+        "system": "System",
+        "default": "default_system",
+    }.items()
+    for name in names.split()
 }
 
 _PARTS = frozenset({"actors", "words", *_HOMES.values()})

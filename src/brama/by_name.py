@@ -6,10 +6,12 @@ from datetime import timedelta
 
 from brama.circuits import Circuit, Isolation, Reason, Status, Why
 
+from .composition import Composition
+
 __all__ = ["ByName"]
 
 
-class ByName:
+class ByName(Composition):
     """The words of `brama` for one circuit, on the circuits of this system.
 
     Each finds the circuit and calls its method of the same name. All but `available` raise
@@ -17,12 +19,16 @@ class ByName:
     """
 
     def find(self, name: str, *, scope: str | None = None) -> Circuit | None:
-        """The circuit of that name, or None."""
-        raise NotImplementedError
+        """The circuit of that name, or None; it is not made."""
+        return self._catalogue.find(name, scope=scope)
 
     def get(self, name: str, *, scope: str | None = None) -> Circuit:
-        """The circuit of that name."""
-        raise NotImplementedError
+        """The circuit of that name; it is not made.
+
+        Raises:
+            UnknownConnectionError: there is none.
+        """
+        return self._catalogue.get(name, scope=scope)
 
     def available(self, name: str, *, scope: str | None = None) -> bool:
         """Whether a call would be admitted now; False if no such circuit is registered."""

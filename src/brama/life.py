@@ -88,7 +88,7 @@ class Life(Composition):
             return self.stop(timeout)
         return await _in_thread(partial(self.stop, timeout))
 
-    async def run(self, *, task_status: trio.TaskStatus[Self] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED) -> None:
         """Run in the calling trio loop instead of a thread, until `stop` or cancellation.
 
         Under trio's ``MockClock`` the circuits follow its time, too.
@@ -100,7 +100,7 @@ class Life(Composition):
             ...     system.stop()
         """
         # Without a trio run the actors say what to do instead.
-        clock = trio.lowlevel.current_clock() if trio.lowlevel.in_trio_run() else None
+        clock: Any = trio.lowlevel.current_clock() if trio.lowlevel.in_trio_run() else None
         former = self._shared.clock
         # Whoever uses a mock clock has imported it; we do not, for it imports pytest in turn.
         testing = sys.modules.get("trio.testing")
@@ -114,16 +114,12 @@ class Life(Composition):
             self._hosted = False
             self._shared.clock = former
             if started.done:  # else it runs elsewhere, or has not begun: nothing has ended
-                if self._subscriptions.at_work:
-                    with trio.CancelScope(shield=True):
-                        await trio.to_thread.run_sync(
-                            self._subscriptions.drain, time.monotonic() + AT_EXIT
-                        )
-                if self._journal is not None:
-                    with trio.CancelScope(shield=True):
-                        await trio.to_thread.run_sync(
-                            self._finish_journal, self.settings.stop_timeout
-                        )
+                in_thread, limit = trio.to_thread.run_sync, self.settings.stop_timeout
+                with trio.CancelScope(shield=True):
+                    if self._subscriptions.at_work:
+                        await in_thread(self._subscriptions.drain, time.monotonic() + AT_EXIT)
+                    if self._journal is not None:
+                        await in_thread(self._finish_journal, limit)
                 self._subscriptions.close_all("its system was stopped")
 
     def tree(self) -> TreeNode:

@@ -157,18 +157,6 @@ class System(ByName, Recorded, Life):
             found.setdefault(circuit.scope, {})[circuit.name] = circuit.status()
         return found
 
-    def find(self, name: str, *, scope: str | None = None) -> Circuit | None:
-        """The circuit of that name, or None; it is not made."""
-        return self._catalogue.find(name, scope=scope)
-
-    def get(self, name: str, *, scope: str | None = None) -> Circuit:
-        """The circuit of that name; it is not made.
-
-        Raises:
-            UnknownConnectionError: there is none.
-        """
-        return self._catalogue.get(name, scope=scope)
-
     def unregister(self, name: str, *, scope: str | None = None, strict: bool = False) -> bool:
         """Remove a circuit; False if there is none; see `brama.unregister`."""
         return self._catalogue.unregister(name, scope=scope, strict=strict)
@@ -200,7 +188,7 @@ class System(ByName, Recorded, Life):
         )
         with self._configuring:
             Policy(**merge(self._defaults(), checked))
-            self._ordered("configure", options={**checked, **cleanup})
+            self._shared.ordered(Order(order="configure", options={**checked, **cleanup}))
             self._cleanup.configure(**cleanup)
             self._configured = merge(self._configured, checked)
             if "severity" in options:
@@ -218,18 +206,6 @@ class System(ByName, Recorded, Life):
         """Take one `deactivate` back."""
         self._catalogue.activate()
 
-    def _ordered(
-        self,
-        order: str,
-        name: str | None = None,
-        scope: str | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._shared.ordered(
-            Order(order=order, connection=name, scope=scope, options=options or {})
-        )
-
     # Groups
 
     def register_group(
@@ -243,14 +219,16 @@ class System(ByName, Recorded, Life):
         """Name some connections as a group; see `brama.register_group`."""
         made = self._groups.register(name, members, scope=scope, mode=mode)
         named = ["/".join(filter(None, member)) for member in made.members]
-        self._ordered("register_group", name, scope, options={"members": named, "mode": mode})
+        options = {"members": named, "mode": mode}
+        order = Order(order="register_group", connection=name, scope=scope, options=options)
+        self._shared.ordered(order)
         return made
 
     def unregister_group(self, name: str, *, scope: str | None = None) -> bool:
         """Forget a group, not its members; False if there is none."""
         removed = self._groups.unregister(name, scope=scope)
         if removed:
-            self._ordered("unregister_group", name, scope)
+            self._shared.ordered(Order(order="unregister_group", connection=name, scope=scope))
         return removed
 
     def groups(self) -> tuple[Group, ...]:

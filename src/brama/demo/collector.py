@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from types import TracebackType
 from typing import Self
 
 import attrs
@@ -107,12 +106,7 @@ class Collector:
             tuple(self._receiver.metrics),
         )
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         if self._telemetry is not None:
             self._telemetry.shutdown(_HURRY)  # does nothing after `finish`
         if self._receiver is not None:
