@@ -27,12 +27,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from itertools import count
 from math import inf
 from typing import Any
 
 import trio
+from sniffio import thread_local as library
 
 from brama.telemetry import watching
 
@@ -47,7 +47,7 @@ from .feed import CAME, WENT
 from .fields import Fields
 from .gate import RING
 from .generation import NOT_WATCHED, NOTHING_FLIES, Generation, Meter, value
-from .machine import NEVER, PASSING
+from .machine import NEVER, PASSING, Failure
 from .options import spelt
 from .policy import Policy
 from .state import State
@@ -56,35 +56,18 @@ from .tracing import note_outcome, report, tell_failure, tell_refusal, tell_succ
 
 __all__ = ["Breaker"]
 
-NO_SPAN = nullcontext()
-
-
-_in_trio_task = trio.lowlevel.in_trio_task
+_this_thread = threading.get_ident
 _running_loop = asyncio._get_running_loop
 
 
-def _caller() -> tuple[int, int]:
-    """The calling thread, and the task if it runs one: nested entries have both in common."""
-    thread = threading.get_ident()
-    if _in_trio_task():
-        return thread, id(trio.lowlevel.current_task())
+def _task() -> int:
+    """Which task the calling thread runs, 0 if none."""
     # Where no loop runs, asking for the task makes an exception, which costs more than the rest.
+    # Trio sets this name for as long as it runs in a thread.
+    if library.name is not None and trio.lowlevel.in_trio_task():
+        return id(trio.lowlevel.current_task())
     loop = _running_loop()
-    return thread, 0 if loop is None else id(asyncio.current_task(loop))
-
-
-def _stamp(error: BaseException) -> object:
-    """What tells this exception from every other one, its namesake in memory included.
-
-    Its address does not: the next exception often lies where the last one lay. A reference to
-    it would keep its frames alive, and those of Python's own kinds cannot be referred to weakly.
-    """
-    stamp = object()
-    try:
-        stamp = error.__dict__.setdefault(STAMP, stamp)
-    except Exception:  # noqa: BLE001 - a user's class may do as it likes with its dict
-        pass
-    return stamp
+    return 0 if loop is None else id(asyncio.current_task(loop))
 
 
 class Breaker(Controls):
@@ -319,21 +302,35 @@ class Breaker(Controls):
         inner entry counts it, the outer one (same exception, same thread, an earlier number)
         does not.
         """
-        if self.shared.leaked:
+        shared = self.shared
+        if shared.leaked:
             self._before()
-        source = None if error is None else (_stamp(error), *_caller())
-        call = (generation.number, number)
-        now = self.shared.clock()
+        call = None
+        if error is not None:
+            # What tells this exception from every other one, its namesake in memory included. Its
+            # address does not: the next exception often lies where the last one lay. A reference to
+            # it would keep its frames alive, and those of Python's own kinds cannot be referred to
+            # weakly.
+            stamp = object()
+            try:
+                stamp = error.__dict__.setdefault(STAMP, stamp)
+            except Exception:  # noqa: BLE001 - a user's class may do as it likes with its dict
+                pass
+            # Nested entries have the thread and the task in common.
+            call = (stamp, _this_thread(), _task(), generation.number, number)
+        now = shared.clock()
         paused = self._paused(generation, number, now) if type(generation) is Meter else 0.0
         with self.lock:
-            state, began = self.state, (self._probes or {}).get(number)
+            state, probes = self.state, self._probes
+            began = None if probes is None else probes.get(number)
             nested = False
             counted = self._counted
             if (
-                source is not None
+                call is not None
                 and counted is not None
-                and source == counted[0]
-                and call < counted[1]
+                and call[0] is counted[0]
+                and call[1:3] == counted[1:3]
+                and call[3:] < counted[3:]
             ):
                 nested = True
                 self._ignore(generation, number, now)
@@ -343,11 +340,12 @@ class Breaker(Controls):
                     self._tell_call("local_stall", f"paused for {spelt(paused)}: {reason}", now)
             else:
                 if generation is self.current:
-                    self._counted = None if source is None else (source, call)
-                self._fail(generation, number, reason, now, retry_after, error, result, named)
-            work = self._work()
+                    self._counted = call
+                self._fail(generation, number, (reason, retry_after, error, result, named), now)
+            # Mostly there is nothing in the log and nothing rare.
+            work = 0 if self.log is None and self._rare is None else self._work()
         if work == RING:
-            self.shared.bell(self)
+            shared.bell(self)
         elif work:
             self._do(work)
         if watching.calls:
@@ -403,13 +401,13 @@ class Breaker(Controls):
             ours: whether our own loop reports it, on which no code of users runs.
         """
 
-        def apply(now: float) -> None:
-            next(self.current.counting().started)
-            self._succeed(self.current, None, now)
-
-        if self.shared.bypass is None:
-            with report(self, "success") if watching.calls and not ours else NO_SPAN:
-                self._order(apply, ours=ours)
+        if self.shared.bypass is not None:
+            return
+        if watching.calls and not ours:
+            with report(self, "success"):
+                self._report(None, ours=ours)
+        else:
+            self._report(None, ours=ours)
 
     def report_failure(
         self,
@@ -426,13 +424,42 @@ class Breaker(Controls):
         opening nor the expiry moves.
         """
 
-        def apply(now: float) -> None:
-            next(self.current.counting().started)
-            self._fail(self.current, None, reason, now, retry_after, error, named=named)
+        if self.shared.bypass is not None:
+            return
+        failure = (reason, retry_after, error, None, named)
+        if watching.calls and not ours:
+            with report(self, "failure", reason):
+                self._report(failure, ours=ours)
+        else:
+            self._report(failure, ours=ours)
 
-        if self.shared.bypass is None:
-            with report(self, "failure", reason) if watching.calls and not ours else NO_SPAN:
-                self._order(apply, ours=ours)
+    def _report(self, failure: Failure | None, *, ours: bool) -> None:
+        """Count what was seen elsewhere: a failure, or else a success."""
+        # As `_order`, and without what an order needs and this does not: it may be made for every
+        # message of a stream.
+        shared = self.shared
+        if shared.leaked:
+            self._before()
+        if not self.registered:
+            shared.revive(self)
+        now = shared.clock()
+        with self.lock:
+            self._look_at_clock(now)
+            generation = self.current.counting()
+            next(generation.started)
+            if failure is None:
+                self._succeed(generation, None, now)
+            else:
+                self._fail(generation, None, failure, now)
+            if generation is self.current:
+                # One more begun and one settled. What else there was, the cleanup finds.
+                self._mark += 2
+                self._used_at = now
+            else:
+                self._look_at_counts(now)
+            work = 0 if self.log is None and self._rare is None else self._work()
+        if work:
+            self._do(work, ours=ours)
 
     def bypassed(self) -> None:
         """Let calls in anew, as `Shared.bypass` was set or taken away."""
@@ -722,7 +749,7 @@ class Breaker(Controls):
                 since=self.registered_at if self._transition_at is None else self._transition_at,
                 reason=reason,
                 cause=None if rare is None or rare.cause is None else Cause(*rare.cause),
-                incidents=() if rare is None else tuple(map(Incident.of, rare.incidents)),
+                incidents=tuple(map(Incident.of, self._incidents or ())),
                 retry_after=self._retry_after(now),
                 isolated=0 if rare is None else rare.isolated,
                 rules=explain(self.policy),

@@ -21,6 +21,7 @@ from .reason import REASON_LIMIT, describe
 __all__ = [
     "FAILURE",
     "IGNORE",
+    "SPECIAL",
     "SUCCESS",
     "ask",
     "classified",
@@ -34,6 +35,9 @@ logger = logging.getLogger("brama.circuits")
 
 SUCCESS, FAILURE, IGNORE = "success", "failure", "ignore"
 WORDS = (SUCCESS, FAILURE, IGNORE)
+
+SPECIAL = (BaseExceptionGroup, CircuitOpenError)
+"""What is judged by more than its class, see `_fails`."""
 
 
 def is_cancellation(error: BaseException) -> bool:

@@ -126,9 +126,9 @@ class Bells:
         """Something is in the log of `breaker`: tell its actor, or have one started."""
         with self._lock:
             actor = self.actors.setdefault(breaker, None)
-            call = actor is None and not self._called
             if actor is None:
                 self._waiting[breaker] = TRIES
+                call = not self._called
                 self._called = True
         if actor is not None:
             self.look(breaker)

@@ -126,8 +126,7 @@ class Controls(Gate):
     def _forget_failures(self, now: float) -> None:
         """Start the judgement of a closed circuit from nothing."""
         self._failures = 0
-        if self._rare is not None:
-            self._rare.incidents = ()
+        self._incidents = None
         if type(self.current) is Meter:  # what a window has seen is in its generation
             self._next_generation(now)
             self._readmit()

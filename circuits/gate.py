@@ -12,11 +12,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from brama.telemetry import ConfigError
+from brama.telemetry import ConfigError, capture
 
 from .classify import ask
 from .generation import Meter
-from .machine import JUDGED, Machine
+from .machine import JUDGED, Machine, said
 from .options import seconds
 from .outcome import Outcome
 from .state import State
@@ -81,7 +81,11 @@ class Gate(Machine):
 
     def _work(self) -> int:
         """What is left to be done once the lock is released; 0 is nothing."""
-        work = RING if self.log is not None and self._unrung() else 0
+        work = 0
+        log = self.log
+        if log is not None and not log.rung and log.records:  # as `_unrung`
+            log.rung = True
+            work = RING
         rare = self._rare
         if rare is not None and (
             rare.asked is not None or rare.wake or (rare.outcomes and not rare.watching)
@@ -190,9 +194,9 @@ class Gate(Machine):
             text = why if isinstance(why, str) else "a condition of the user's own"
             if self.state is State.CLOSED:
                 self._failures = self._failure_count()
-                self._trip(text, outcome, now)
+                self._trip(text, now, said(outcome), outcome, capture())
             else:
-                self._exceed(text, outcome, now)
+                self._exceed(text, outcome.reason, now)
 
 
 def _verdict(meter: Meter, outcome: Outcome) -> Any:

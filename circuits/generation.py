@@ -14,7 +14,16 @@ from .policy import Policy
 from .trip import AnyOf, TimeWindow, TripPolicy
 from .windows import ALWAYS, Judge, judges_of
 
-__all__ = ["UNUSED", "Generation", "Meter", "Retired", "Totals", "new_generation", "value"]
+__all__ = [
+    "UNUSED",
+    "Generation",
+    "Meter",
+    "Retired",
+    "Totals",
+    "new_generation",
+    "parsed",
+    "value",
+]
 
 NONE: dict[int, Any] = {}  # for those who never keep anything
 NOTHING_FLIES = inf
@@ -148,6 +157,11 @@ def value(counter: count[int]) -> int:
     The text form is the only read that changes nothing and is not deprecated.
     """
     return int(repr(counter)[6:-1])
+
+
+def parsed(text: str) -> int:
+    """The same of a counter that was read before: its text."""
+    return int(text[6:-1])
 
 
 @attrs.define(weakref_slot=False)

@@ -183,11 +183,11 @@ class Log:
 
     __slots__ = ("lost", "minor", "records", "rung", "taken")
 
-    def __init__(self) -> None:
-        self.records: list[Record] = []
+    def __init__(self, first: Record) -> None:
+        self.records = [first]
         self.rung = False
         self.lost = 0
-        self.minor = 0
+        self.minor = 0 if first.seq is not None else 1
         self.taken = 0
 
     def append(self, record: Record) -> None:

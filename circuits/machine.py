@@ -28,25 +28,30 @@ from .generation import (
     Retired,
     Totals,
     new_generation,
+    parsed,
     value,
 )
 from .options import spelt
 from .outcome import Outcome
 from .policy import Policy
-from .recorder import GATED, Recorder
+from .recorder import GATED, UNASKED, Recorder
 from .shared import Shared
 from .state import State
 from .windows import Judge
 
-__all__ = ["Machine", "Rare"]
+__all__ = ["JUDGED", "NEVER", "PASSING", "Failure", "Machine", "Rare", "said"]
 
 NEVER = -inf
 NONE = Totals()
+NO_CALLS = repr(UNUSED)
 MISSING = object()
 
 IDLE = 0.1
 """Seconds between two looks at a half-open circuit that has no probe out, however short its lease:
 so many of them must not keep the loop busy."""
+
+# An enum looks its members up by code of Python's, each time.
+CLOSED, OPEN, HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
 
 # Tuples: an enum member in a set is hashed by a function in Python, here `is` is enough.
 PASSING = (State.CLOSED, State.DISABLED, State.METRICS_ONLY)
@@ -56,31 +61,24 @@ JUDGED = (State.CLOSED, State.METRICS_ONLY)
 """Those in which outcomes are judged."""
 
 
-class Plain:
-    """What a failure comes to where no function of a user's is shown it."""
+Failure = tuple[str | None, float | None, BaseException | None, Any, Fault | None]
+"""What there is to say of a failure: its reason, the seconds that the other side has asked for,
+what was raised and what returned, and what it is called. A plain tuple of what is there already,
+because it is made in the middle of a transition; an `Outcome` is made to be shown to users'
+functions."""
 
-    __slots__ = ("error", "named", "reason", "result", "retry_after")
+NOTHING_SAID: Failure = (None, None, None, None, None)
 
-    def __init__(
-        self,
-        reason: str | None,
-        retry_after: float | None,
-        error: BaseException | None = None,
-        result: object = None,
-        named: Fault | None = None,
-    ) -> None:
-        self.reason = reason
-        self.retry_after = retry_after
-        self.error = error
-        self.result = result
-        self.named = named
+
+def said(outcome: Outcome) -> Failure:
+    """The same of what a user's function was shown."""
+    return outcome.reason, outcome.retry_after, outcome.error, outcome.result, outcome.named
 
 
 class Rare:
     """What most circuits have nothing of at most times.
 
     Attributes:
-        incidents: the last failures that count against the circuit.
         cause: what opened it: the fields of a `Cause`.
         isolated: how many hold it isolated; `below` is the state that it goes back to,
             and `resume_at` the time at which it then admits probes, if that is open, which it
@@ -95,7 +93,6 @@ class Rare:
     """
 
     # No slots: as defaults of the class they cost nothing at the moment of a transition.
-    incidents: tuple[Seen, ...] = ()
     cause: tuple[str | None, int, float] | None = None
     isolated = 0
     below = State.CLOSED
@@ -148,6 +145,7 @@ class Machine(Recorder):
         "_counted",
         "_good",
         "_good_at",
+        "_incidents",
         "_moved_by",
         "_opened_at",
         "_opened_count",
@@ -206,8 +204,9 @@ class Machine(Recorder):
         self.reopen_at = inf if self.state is State.FORCED_OPEN else NEVER
         self.current = new_generation(1, policy)
         self._failures = 0
-        self._seen = 0  # successes of the generation when the last failure was counted
-        self._counted: tuple[tuple[object, int, int], tuple[int, int]] | None = None
+        self._seen = NO_CALLS  # successes of the generation when the last failure was counted
+        self._incidents: list[Seen] | None = None  # the last failures that count against it
+        self._counted: tuple[object, int, int, int, int] | None = None
         self._last_failure = None
         self._good = 0  # which generation had which successes at the last look
         self._good_at: float | None = None  # when a look last found a new one, by the clock
@@ -249,7 +248,7 @@ class Machine(Recorder):
             self._late(generation, "success", None, now)
             return
         self._look_at_successes(now)
-        slow, began = self._slow(generation, number, now)
+        slow, began = (False, None) if number is None else self._slow(generation, number, now)
         if self._wants("success"):
             self._tell_call("success", None, now)
         if slow and not self._found_slow(meter, number) and self._wants("slow_call"):
@@ -262,68 +261,85 @@ class Machine(Recorder):
                 self._show(meter, Outcome(slow=slow, duration=_since(began, now)))
             if why is not None:
                 self._failures = 0  # it ends the row, and opens all the same
-            self._judged(why, None, now)
+            self._judged(why, now)
 
     def _fail(
         self,
         generation: Generation,
         number: int | None,
-        reason: str | None,
+        failure: Failure,
         now: float,
-        retry_after: float | None = None,
-        error: BaseException | None = None,
-        result: Any = None,
-        named: Fault | None = None,
     ) -> None:
         """Count a failure, and apply it if it is one of the present generation."""
-        meter = generation if type(generation) is Meter and generation is self.current else None
         generation.failed += 1
+        reason = failure[0]
         if generation is not self.current:
             self._late(generation, "failure", reason, now)
             return
+        if self.state is CLOSED and type(generation) is Generation:
+            self._fail_in_row(generation, failure, now)
+            return
+        meter = generation if type(generation) is Meter else None
         slow, began = False, None
-        if meter is not None or self._probes:
+        if number is not None and (meter is not None or self._probes):
             slow, began = self._slow(generation, number, now)
         if slow and not self._found_slow(meter, number) and self._wants("slow_call"):
             self._tell_call("slow_call", reason, now)
         state = self.state
         at = self._last_failure = self.shared.wall()
-        # For those that a user's function is shown; a failure that only counts is cheaper.
-        outcome: Outcome | Plain = Plain(reason, retry_after, error, result, named)
+        outcome: Outcome | None = None
         if (meter is not None and meter.trips) or callable(self.policy.expiry_strategy):
-            outcome = Outcome(
-                result=result,
-                error=error,
-                failed=True,
-                reason=reason,
-                duration=_since(began, now),
-                slow=slow,
-                retry_after=retry_after,
-                error_type=None if named is None else named[0],
-                error_code=None if named is None else named[1],
-            )
-        if state is State.HALF_OPEN:
-            self._probe_ended(number, reason, now, failed=True, outcome=outcome)
+            outcome = _shown(failure, _since(began, now), slow)
+        if state is HALF_OPEN:
+            self._probe_ended(number, reason, now, failed=True, failure=failure, outcome=outcome)
             return
         if state not in PASSING:
             return
-        # One reading: a success between two of them would end no row of failures.
-        seen = value(generation.succeeded)
-        if seen != self._seen:
-            self._look_at_successes(now, seen)
-            self._failures = 0
-        self._failures += 1
-        self._seen = seen
-        self._note(at, reason, slow)
+        seen = repr(generation.succeeded)
+        if seen == self._seen:
+            self._failures += 1
+        else:
+            self._begin_row(seen, now)
+        context = capture()
+        self._note((at, reason, slow, context))
         why = None
         if state in JUDGED:
             if meter is not None:
                 why = self._judge(meter, number, True, slow, now)
-                if isinstance(outcome, Outcome):
+                if outcome is not None:
                     self._show(meter, outcome)
             elif self._failures >= self.policy.failure_threshold:
                 why = f"{self._failures} failures in a row"
-        self._judged(why, outcome, now)
+        self._judged(why, now, failure, outcome, context)
+
+    def _fail_in_row(self, generation: Generation, failure: Failure, now: float) -> None:
+        """What `_fail` does in a closed circuit whose policy counts failures in a row: most do."""
+        at = self._last_failure = self.shared.wall()
+        # One reading: a success between two of them would end no row of failures. As a text, for
+        # mostly it is compared and nothing else.
+        seen = repr(generation.succeeded)
+        if seen == self._seen:
+            self._failures += 1
+        else:
+            self._begin_row(seen, now)
+        context = capture()  # asked once, for the evidence and for the events
+        self._note((at, failure[0], False, context))
+        if self._failures >= self.policy.failure_threshold:
+            outcome = None
+            if callable(self.policy.expiry_strategy):
+                outcome = _shown(failure, None, False)
+            self._trip(f"{self._failures} failures in a row", now, failure, outcome, context)
+            return
+        if self._wants("failure"):
+            self._tell_failure(failure, now, context)
+        if self.admission is not generation:
+            self._readmit()
+
+    def _begin_row(self, seen: str, now: float) -> None:
+        """The first failure after a success."""
+        self._seen = seen
+        self._failures = 1
+        self._look_at_successes(now, parsed(seen))
 
     def _judge(
         self, meter: Meter, number: int | None, failed: bool, slow: bool, now: float
@@ -341,20 +357,29 @@ class Machine(Recorder):
             return judge.failure(successes, now, slow=slow)
         return judge.success(successes, now, slow=slow)
 
-    def _judged(self, why: str | None, outcome: Outcome | Plain | None, now: float) -> None:
+    def _judged(
+        self,
+        why: str | None,
+        now: float,
+        failure: Failure | None = None,
+        outcome: Outcome | None = None,
+        context: Context | None = None,
+    ) -> None:
         """Open for the reason `why`, if there is one; else tell of the failure, if it was one."""
-        if why is not None and self.state is State.CLOSED:
-            self._trip(why, outcome, now)
+        if why is not None and self.state is CLOSED:
+            if failure is None:
+                failure, context = NOTHING_SAID, capture()
+            self._trip(why, now, failure, outcome, context)
             return
         if self.state is State.METRICS_ONLY:
-            self._exceed(why, outcome, now)
-        if outcome is not None and self._wants("failure"):
-            self._tell_failure(outcome, now)
+            self._exceed(why, failure and failure[0], now)
+        if failure is not None and self._wants("failure"):
+            self._tell_failure(failure, now, context)
         # A failure in a row of which none is too many changes nothing about who passes.
         if self.admission is not self.current or type(self.current) is Meter:
             self._readmit()
 
-    def _exceed(self, why: str | None, outcome: Outcome | Plain | None, now: float) -> None:
+    def _exceed(self, why: str | None, reason: str | None, now: float) -> None:
         """Tell once of each excess that would have opened the circuit."""
         if why is None:
             if self._rare is not None:
@@ -362,14 +387,10 @@ class Machine(Recorder):
         elif not self._have_rare().exceeded:
             self._have_rare().exceeded = True
             if self._wants("threshold_exceeded"):
-                self._tell_call("threshold_exceeded", (outcome and outcome.reason) or why, now)
+                self._tell_call("threshold_exceeded", reason or why, now)
 
-    def _slow(
-        self, generation: Generation, number: int | None, now: float
-    ) -> tuple[bool, float | None]:
+    def _slow(self, generation: Generation, number: int, now: float) -> tuple[bool, float | None]:
         """Whether the call that ends was slow, and when it began, as far as that is known."""
-        if number is None:
-            return False, None
         began = None
         if type(generation) is Meter:
             began = generation.flight.pop(number, None) if generation.timed else None
@@ -389,7 +410,8 @@ class Machine(Recorder):
         now: float,
         *,
         failed: bool,
-        outcome: Outcome | Plain | None = None,
+        failure: Failure | None = None,
+        outcome: Outcome | None = None,
     ) -> None:
         if number is not None and (self._probes is None or self._probes.pop(number, None) is None):
             self._have_totals().late += 1  # it was presumed lost
@@ -405,12 +427,15 @@ class Machine(Recorder):
                 self._close("probe succeeded", now)
             return
         self._failures += 1
-        self._note(self.shared.wall(), reason, outcome is None)
+        context = capture()
+        self._note((self.shared.wall(), reason, failure is None, context))
+        if failure is None:  # it succeeded, too late
+            failure = (reason, None, None, None, None)
         self._probe_failures += 1
         if self._probe_failures >= self.policy.failure_threshold_half_open:
-            self._trip("a probe failed", outcome or Plain(reason, None), now)
+            self._trip("a probe failed", now, failure, outcome, context)
         elif self._wants("failure"):
-            self._tell_failure(outcome or Plain(reason, None), now)
+            self._tell_failure(failure, now, context)
 
     def _ignore(self, generation: Generation, number: int, now: float) -> None:
         generation.ignored += 1
@@ -477,20 +502,22 @@ class Machine(Recorder):
         self._look_at_successes(now)
         self._good_at = None if at is None else now - max(0.0, self.shared.wall() - at)
 
-    def _note(self, at: float, reason: str | None, slow: bool) -> None:
+    def _note(self, seen: Seen) -> None:
         """Keep a failure as evidence."""
-        rare = self._rare
-        if rare is None:
-            rare = self._rare = Rare()
-        seen = (at, reason, slow, capture())
-        rare.incidents = (*rare.incidents[1 - KEPT :], seen)
+        incidents = self._incidents
+        if incidents is None:
+            self._incidents = [seen]
+            return
+        if len(incidents) >= KEPT:
+            del incidents[0]
+        incidents.append(seen)
 
     def _evidence(self) -> tuple[Context, ...]:
         rare = self._rare
         # Opened by hand, whatever failed before was not the reason.
         if rare is None or rare.cause is None or rare.cause[0] is None:
             return ()
-        return tuple(context for *_, context in rare.incidents if context is not None)
+        return tuple(seen[3] for seen in self._incidents or () if seen[3] is not None)
 
     def _show(self, meter: Meter, outcome: Outcome) -> None:
         """Have the user's own conditions shown an outcome, once the lock is released."""
@@ -554,15 +581,16 @@ class Machine(Recorder):
                 self._tell_call("slow_call", f"under way for {spelt(now - began)}", now)
             if self.state in JUDGED:
                 reason = f"no answer for {spelt(now - began)}"
-                self._note(self.shared.wall(), reason, True)
+                context = capture()
+                self._note((self.shared.wall(), reason, True, context))
                 outcome = Outcome(reason=reason, slow=True, duration=now - began)
                 self._show(meter, outcome)
                 if why is not None and self.state is State.CLOSED:
                     self._failures = self._failure_count()
-                    self._trip(why, outcome, now)
+                    self._trip(why, now, said(outcome), outcome, context)
                     return
                 if self.state is State.METRICS_ONLY:
-                    self._exceed(why, outcome, now)
+                    self._exceed(why, reason, now)
         started = value(meter.started)
         if waiting:
             meter.hung_at = min(meter.hung_at, min(waiting) + meter.slow_after)
@@ -594,23 +622,33 @@ class Machine(Recorder):
 
     # Transitions
 
-    def _trip(self, why: str, outcome: Outcome | Plain | None, now: float) -> None:
-        if self.state is not State.HALF_OPEN and now - self._since >= self.policy.reset_after:
+    def _trip(
+        self,
+        why: str,
+        now: float,
+        failure: Failure,
+        outcome: Outcome | None,
+        context: Context | None,
+    ) -> None:
+        """Open, as `failure` broke the rule `why`; users' functions are shown `outcome`."""
+        policy = self.policy
+        if self.state is not HALF_OPEN and now - self._since >= policy.reset_after:
             self._opens = 0
         self._opens += 1
-        outcome = outcome or Plain(why, None)
-        ask = callable(self.policy.expiry_strategy)
-        seconds = self._open_time(outcome.retry_after, ask=ask)
+        reason, retry_after, error, result, named = failure
+        ask = callable(policy.expiry_strategy)
+        seconds = self._open_time(retry_after, ask=ask)
         self.reopen_at = now + seconds
-        self.reason = outcome.reason or why
-        rare = self._have_rare()
+        self.reason = reason = reason or why
+        rare = self._rare
+        if rare is None:
+            rare = self._rare = Rare()
         rare.cause = (why, self._opens, seconds)
         ask = ask and rare.expiry is None
-        fault = outcome.named or fault_of(outcome.error, outcome.result)
-        self._open(self.reason, now, hold=ask, fault=fault)
+        fault = named or fault_of(error, result)
+        self._open(reason, now, hold=ask, fault=fault, context=context)
         if ask:
-            if isinstance(outcome, Plain):
-                outcome = Outcome(reason=outcome.reason, retry_after=outcome.retry_after)
+            outcome = outcome or Outcome(reason=reason, retry_after=retry_after)
             rare.asked = (self.current, self._opens, outcome)
 
     def _open_time(self, retry_after: float | None, *, ask: bool) -> float:
@@ -622,11 +660,17 @@ class Machine(Recorder):
         return open_for(self.policy, self._opens, self.shared.random)
 
     def _open(
-        self, reason: str | None, now: float, *, hold: bool = False, fault: Fault = NO_FAULT
+        self,
+        reason: str | None,
+        now: float,
+        *,
+        hold: bool = False,
+        fault: Fault = NO_FAULT,
+        context: Context | None = UNASKED,
     ) -> None:
         self._opened_count += 1
         events = ("state_change", "circuit_opened")
-        self._move(State.OPEN, reason, now, events, hold=hold, fault=fault)
+        self._move(OPEN, reason, now, events, hold=hold, fault=fault, context=context)
         self._opened_at = self._transition_at
 
     def _half_open(self, reason: str, now: float) -> None:
@@ -652,16 +696,15 @@ class Machine(Recorder):
         *,
         hold: bool = False,
         fault: Fault = NO_FAULT,
+        context: Context | None = UNASKED,
     ) -> None:
         rare = self._rare
         if rare is not None and rare.held is not None:
             self._release_held()
         wall = self.shared.wall()
         previous = self.state
-        if self._since == NEVER:
-            lasted = wall - self.registered_at
-        else:
-            lasted = now - self._since
+        since = self._since
+        lasted = wall - self.registered_at if since == NEVER else now - since
         # Admission ends before anything else changes and begins after everything has.
         self.admission = None
         self.meter = None
@@ -679,9 +722,11 @@ class Machine(Recorder):
                 rare.wake = True  # as `_free_place` does
             attempts = rare.attempts
             if new in PASSING:
-                rare.incidents, rare.cause, rare.exceeded, rare.attempts = (), None, False, 0
+                rare.cause, rare.exceeded, rare.attempts = None, False, 0
                 if rare.idle:
                     self._rare = None
+        if new in PASSING:
+            self._incidents = None
         fields: dict[str, Any] = {
             "previous_state": previous,
             "new_state": new,
@@ -689,7 +734,7 @@ class Machine(Recorder):
             "failure_count": self._failures,
             "generation": self.current.number,
             "retry_after": self._retry_after(now),
-            "duration": max(0.0, lasted),
+            "duration": lasted if lasted > 0.0 else 0.0,  # noqa: FURB136 - `max` is a call
             "error_type": fault[0],
             "error_code": fault[1],
             "attempts": attempts,
@@ -699,7 +744,7 @@ class Machine(Recorder):
         else:
             if self.metadata:
                 fields["metadata"] = self.metadata
-            Recorder._append(self, events, fields, now, wall)  # nothing is held by now
+            Recorder._append(self, events, fields, now, wall, context)  # nothing is held by now
         if new in PASSING or self.shared.bypass is not None:
             self._readmit()
 
@@ -737,12 +782,14 @@ class Machine(Recorder):
         old = self.current
         # Else nobody has ever held it, and nothing was counted.
         if old.started is not UNUSED:
-            seen = value(old.succeeded)
-            self._look_at_successes(now, seen)
-            retired = self._retired
-            if retired is None:
-                retired = self._retired = []
-            retired.append(Retired(old, seen))
+            text = repr(old.succeeded)
+            seen = parsed(text)
+            if text != self._seen:  # else the last failure has looked
+                self._look_at_successes(now, seen)
+            if self._retired is None:
+                self._retired = [Retired(old, seen)]
+            else:
+                self._retired.append(Retired(old, seen))
         judge: Judge | None = None
         if keep and type(old) is Meter and old.judge is not None:
             judge = old.judge
@@ -751,7 +798,7 @@ class Machine(Recorder):
             self.current = new_generation(old.number + 1, self.policy, judge)
         else:
             self.current = Generation(old.number + 1, shut=self.state in GATED)
-        self._seen = 0
+        self._seen = NO_CALLS
         if judge is None and self._failures and type(self.current) is Meter:
             self._resume_row()
         self._probes = None
@@ -761,9 +808,9 @@ class Machine(Recorder):
     def _resume_row(self) -> None:
         """Have the row of failures go on in a generation that has not seen its beginning."""
         generation = self.current
-        self._seen = value(generation.succeeded)
+        self._seen = seen = repr(generation.succeeded)
         if type(generation) is Meter and generation.judge is not None:
-            generation.judge.resume(self._failures, self._seen)
+            generation.judge.resume(self._failures, parsed(seen))
 
     def _forget_settled(self) -> None:
         """Fold the generations that are over into the totals."""
@@ -784,13 +831,14 @@ class Machine(Recorder):
         return state
 
     def _failure_count(self) -> int:
-        if self.state in PASSING and value(self.current.succeeded) != self._seen:
+        if self.state in PASSING and repr(self.current.succeeded) != self._seen:
             return 0
         return self._failures
 
     def _retry_after(self, now: float) -> float:
-        if self.state is State.OPEN:
-            return max(0.0, self.reopen_at - now)
+        if self.state is OPEN:
+            wait = self.reopen_at - now
+            return wait if wait > 0.0 else 0.0  # noqa: FURB136 - as `_move`
         if self.state is State.FORCED_OPEN:
             return inf
         if self.state is State.HALF_OPEN:
@@ -824,18 +872,19 @@ class Machine(Recorder):
         fields = {"state": self.state, "failure_count": self._failure_count(), "reason": reason}
         self._append((event,), fields, now)
 
-    def _tell_failure(self, outcome: Outcome | Plain, now: float) -> None:
+    def _tell_failure(self, failure: Failure, now: float, context: Context | None) -> None:
         """Log a failure that was counted; for those who ask `_wants` first."""
-        kind, code = outcome.named or fault_of(outcome.error, outcome.result)
+        reason, _, error, result, named = failure
+        kind, code = named or fault_of(error, result)
         fields = {
             "state": self.state,
             "failure_count": self._failure_count(),
-            "reason": outcome.reason,
+            "reason": reason,
             "error_type": kind,
             "error_code": code,
             "attempts": 0 if self._rare is None else self._rare.attempts,
         }
-        self._append(("failure",), fields, now)
+        self._append(("failure",), fields, now, context=context)
 
     def _tell(self, event: str, fields: Mapping[str, Any], now: float) -> None:
         """Log an event of the circuit, if anybody wants it."""
@@ -849,10 +898,11 @@ class Machine(Recorder):
         fields: dict[str, Any],
         now: float,
         wall: float | None = None,
+        context: Context | None = UNASKED,
     ) -> None:
         if self._rare is not None and self._rare.held is not None:
             self._release_held()
-        super()._append(events, self._located(fields), now, wall)
+        super()._append(events, self._located(fields), now, wall, context)
 
     def _located(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The data of an event with what is known of the connection."""
@@ -864,6 +914,22 @@ class Machine(Recorder):
         if rare is not None and rare.held is not None:
             (events, fields, now), rare.held = rare.held, None
             super()._append(events, self._located(fields), now)
+
+
+def _shown(failure: Failure, duration: float | None, slow: bool) -> Outcome:
+    """A failure as the functions of users see it."""
+    reason, retry_after, error, result, named = failure
+    return Outcome(
+        result=result,
+        error=error,
+        failed=True,
+        reason=reason,
+        duration=duration,
+        slow=slow,
+        retry_after=retry_after,
+        error_type=None if named is None else named[0],
+        error_code=None if named is None else named[1],
+    )
 
 
 def _since(began: float | None, now: float) -> float | None:

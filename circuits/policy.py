@@ -309,6 +309,9 @@ class Policy:
     plain: bool = attrs.field(init=False, eq=False, repr=False, default=False)
     """Whether a row of failures is all that has to be counted."""
 
+    usual: bool = attrs.field(init=False, eq=False, repr=False, default=False)
+    """Whether an `Exception` is a failure and all else is neutral, as long as nobody says more."""
+
     health_loop: asyncio.AbstractEventLoop | None = attrs.field(
         init=False, eq=False, repr=False, default=None
     )
@@ -346,6 +349,7 @@ class Policy:
             self._set("expiry", DEFAULT_EXPIRY)
         self._settle_trip()
         self._set("plain", self._counts_a_row())
+        self._set("usual", self._goes_by_class())
         if self.health_check is not None:
             self._set("health_loop", present_loop())
         if self.initial_expiry == FOLLOWS:
@@ -384,6 +388,11 @@ class Policy:
                 hint=f"trip is {given}; write any_of(..., ConsecutiveFailures({threshold})).",
             )
         self._set("failure_threshold", fewest)
+
+    def _goes_by_class(self) -> bool:
+        asked = (self.classify, self.cancel_counts_after)
+        named = (self.ignored_classes, self.ignored_tests, self.recorded_classes)
+        return asked == (None, None) and named == ((), (), (Exception,)) and not self.recorded_tests
 
     def _counts_a_row(self) -> bool:
         return type(self.trip) is ConsecutiveFailures and all(

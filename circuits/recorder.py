@@ -18,6 +18,9 @@ from .vitals import Vitals
 
 __all__ = ["Recorder"]
 
+UNASKED: Any = object()
+"""In the place of a tracing context: nobody has asked for it yet."""
+
 GATED = (State.OPEN, State.FORCED_OPEN)  # no set: the hash of an enum is a call of Python's
 """The states that refuse every call."""
 
@@ -112,10 +115,8 @@ class Recorder(Vitals):
         fields: dict[str, Any],
         now: float,
         wall: float | None = None,
+        context: Context | None = UNASKED,
     ) -> None:
-        log = self.log
-        if log is None:
-            log = self.log = Log()
         critical = len(events) > 0 and events[0] in CRITICAL
         shared = self.shared
         # By position: a transition waits for it.
@@ -131,18 +132,23 @@ class Recorder(Vitals):
             shared.wall() if wall is None else wall,
             now,
             Fields(fields),
-            capture(),
+            capture() if context is UNASKED else context,
             shared.interest.version,
             shared.severities,
         )
-        log.append(record)
+        log = self.log
+        if log is None:
+            self.log = Log(record)
+        else:
+            log.append(record)
         if "new_state" in fields:
             self._turn(record, fields["new_state"])
             if watching.calls:
                 note_move(self, record)
-        self._events += len(events)
+        told = len(events)
+        self._events += told
         if critical:
-            self._critical += len(events)
+            self._critical += told
 
     def _turn(self, record: Record, state: State) -> None:
         if state in GATED:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .breaker import Breaker
-from .classify import FAILURE, SUCCESS, of_error, of_result
+from .classify import FAILURE, SPECIAL, SUCCESS, of_error, of_result
 from .generation import Generation
+from .reason import describe
 
 __all__ = ["settle_error", "settle_result"]
 
@@ -16,11 +17,17 @@ def settle_error(
 ) -> None:
     """Settle a call that raised."""
     policy = breaker.policy
+    word: str = FAILURE
+    reason: str | None
     try:
-        duration = None
-        if policy.classify is not None or policy.cancel_counts_after is not None:
-            duration = breaker.elapsed(generation, number)
-        word, reason = of_error(policy, error, duration)
+        # What most policies come to for most errors, without the way through their options.
+        if policy.usual and isinstance(error, Exception) and not isinstance(error, SPECIAL):
+            reason = describe(error)
+        else:
+            duration = None
+            if policy.classify is not None or policy.cancel_counts_after is not None:
+                duration = breaker.elapsed(generation, number)
+            word, reason = of_error(policy, error, duration)
     except BaseException:  # an interrupt inside of the user's function
         breaker.ignored(generation, number)
         raise
