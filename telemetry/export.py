@@ -65,6 +65,8 @@ def configure(
     providers itself, when `OTEL_SDK_DISABLED` is true, or when `OTEL_CONFIG_FILE` is set. Asked
     again while it is exporting, it returns the handle it gave before.
 
+    What goes where, and by which protocol, is one INFO line.
+
     Given a provider, it sets up nothing: Brama uses that one until the handle's `shutdown`, and
     leaves flushing and shutting it down to whoever made it.
 
@@ -132,6 +134,7 @@ def configure(
             flags.use(options)
             return _nothing("the application has its own provider, which Brama uses", deadline)
         _Installed.handle = _install(settings, deadline)
+        LOGGER.info("telemetry exports %s", _ways(settings))
         flags.use(options)
         return _Installed.handle
 
@@ -349,6 +352,20 @@ def _outlet(
     undo.callback(outlet.end)
     undo.callback(abort)  # before the provider, which would export once more
     return outlet
+
+
+def _ways(settings: Environment) -> str:
+    """What goes where, for the line that tells which protocol was chosen."""
+    ways = []
+    for name, signal in (
+        ("traces", settings.traces),
+        ("metrics", settings.metrics),
+        ("logs", settings.logs),
+    ):
+        if signal.exporters:
+            how = f" by {signal.otlp.protocol}" if signal.otlp is not None else ""
+            ways.append(f"{name} to {_where(signal)}{how}")
+    return ", ".join(ways) or "nothing"
 
 
 def _where(signal: Signal) -> str:

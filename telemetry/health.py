@@ -8,6 +8,7 @@ that the exporter said about it.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 import weakref
@@ -42,6 +43,7 @@ _CHATTY: Final = (
 )
 
 _WITHOUT_A_REASON: Final = ("due to timeout, max retries", "Shutdown in progress", "shutdown, ign")
+_ABOUT: Final = re.compile(r"\bexport(?:ing)? (spans|traces|metrics|logs)\b")
 
 
 class _Hush(logging.Filter):
@@ -49,11 +51,22 @@ class _Hush(logging.Filter):
 
     last: str = ""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._of: dict[str, str] = {}
+
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
         if not any(words in message for words in _WITHOUT_A_REASON):
             self.last = message
+            about = _ABOUT.search(message)
+            if about is not None:
+                self._of["traces" if about[1] == "spans" else about[1]] = message
         return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+
+    def of(self, signal: str) -> str:
+        """The last words about this signal, for all three fail at the same time; else of any."""
+        return self._of.get(signal) or self.last
 
 
 _hush: Final = _Hush()
@@ -135,7 +148,7 @@ class ExportHealth:
                 self._where,
                 time.strftime("%H:%M:%S", time.localtime(since)),
                 lost,
-                _hush.last or "none",
+                _hush.of(self._signal) or "none",
             )
 
     def after_fork(self) -> None:

@@ -143,6 +143,19 @@ def test_a_dead_collector_is_one_line_of_ours_and_none_of_the_sdk_s(
     assert "Connection refused" in warnings[0].getMessage()
 
 
+def test_the_last_words_are_those_about_the_signal_that_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = health._Hush()
+    monkeypatch.setattr(health, "_hush", words)
+    for message in ("Failed to export spans batch code: 401", "Failed to export logs to c:4317"):
+        words.filter(logging.makeLogRecord({"name": "exporter", "msg": message}))
+    for signal, url in (("traces", "http://c/v1/traces"), ("metrics", "http://c/v1/metrics")):
+        ExportHealth(signal, url, Throttle()).lost(1)
+    assert caplog.messages[0].endswith("last words: Failed to export spans batch code: 401")
+    assert caplog.messages[1].endswith("last words: Failed to export logs to c:4317")
+
+
 def test_failures_are_told_at_most_once_a_minute_with_what_was_lost(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -521,6 +521,24 @@ def test_a_deadline_may_be_a_timedelta(receiver: OtlpReceiver) -> None:
     assert telemetry.shutdown(two)
 
 
+@pytest.mark.requirement("telemetry:configuration")
+def test_one_line_tells_what_goes_where_and_by_which_protocol(
+    receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint.replace("//", "//user:secret@"),
+        "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc",
+        "OTEL_METRICS_EXPORTER": "none",
+    }
+    with caplog.at_level(logging.INFO), configure(environ=environ):
+        pass
+    (line,) = (each.getMessage() for each in caplog.records if each.name == "brama.telemetry")
+    assert line == (
+        f"telemetry exports traces to {receiver.endpoint}/v1/traces by http/protobuf, "
+        f"logs to {receiver.endpoint} by grpc"
+    )
+
+
 # Certificates
 
 
