@@ -98,3 +98,10 @@ def test_every_test_that_the_page_of_traps_names_exists() -> None:
     }
     assert len(named) > 30
     assert named - there == set()
+
+
+def test_the_page_on_the_architecture_names_every_file_of_the_facade() -> None:
+    inside = (DOCS.parent / "src/brama").iterdir()
+    files = {path.name for path in inside if path.suffix == ".py"} - {"__init__.py", "__main__.py"}
+
+    assert words(section("architecture.md", "Four parts on four floors")) == {*files, "demo/"}
