@@ -95,6 +95,7 @@ SECTIONS = (
             "transition-traced",
             "delivery-traced",
             "collection",
+            "kept-traced",
             "outage",
         ),
     ),

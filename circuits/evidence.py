@@ -7,7 +7,7 @@ from typing import Self
 
 import attrs
 
-from brama.telemetry import Context, traceparent
+from brama.telemetry import SpanContext, traceparent
 
 from .events import utc
 from .options import spelt
@@ -15,8 +15,9 @@ from .state import State
 
 __all__ = ["KEPT", "Cause", "Incident", "Seen", "Why"]
 
-Seen = tuple[float, str | None, bool, "Context | None"]
-"""A failure as a circuit notes it: a tuple, because it is made in the middle of a transition."""
+Seen = tuple[float, str | None, bool, "SpanContext | None"]
+"""A failure as a circuit notes it: a tuple, because it is made in the middle of a transition; and
+of the span in which it failed the name alone, because it may be kept for days."""
 
 KEPT = 5
 """Failures that a circuit remembers as its evidence."""
@@ -30,7 +31,7 @@ class Incident:
         at: POSIX time.
         reason: what was wrong, in words, or None.
         slow: it was slow, too; or slow, and nothing else.
-        trace: the ``traceparent`` of the span in which it failed, if somebody was tracing.
+        trace: the ``traceparent`` of the span in which it failed, if one was recorded.
     """
 
     at: float
@@ -41,8 +42,8 @@ class Incident:
     @classmethod
     def of(cls, seen: Seen) -> Self:
         """What a circuit has noted, as it is handed out: a text that leads to the span."""
-        at, reason, slow, context = seen
-        return cls(at, reason, slow, None if context is None else traceparent(context))
+        at, reason, slow, span = seen
+        return cls(at, reason, slow, traceparent(span))
 
     def __str__(self) -> str:
         slow = " (slow)" if self.slow else ""

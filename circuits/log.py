@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from brama.telemetry import Context
+from brama.telemetry import Context, SpanContext
 
 from .connection_kind import ConnectionKind
 from .events import SCHEMA_VERSION, Event, Severity, assembled, severity_of, utc
@@ -33,7 +33,7 @@ class Record:
         rules: of severity, as they were at that instant.
         version: version of the subscriptions at that instant; later ones do not see it.
         lost: events that this log could not keep before this one.
-        evidence: contexts of the failing calls that led to it.
+        evidence: the spans of the failing calls that led to it.
         published: set by the registry once every matching subscription has it.
         traced: `context` is that of the transition's own span by now.
         told: telemetry has been told of the transition.
@@ -94,7 +94,7 @@ class Record:
         self.rules = rules
         self.lost = 0
         self.published = False
-        self.evidence: tuple[Context, ...] = ()
+        self.evidence: tuple[SpanContext, ...] = ()
         self.traced = False
         self.told = False
 

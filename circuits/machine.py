@@ -11,7 +11,7 @@ from itertools import count
 from math import inf
 from typing import Any
 
-from brama.telemetry import Context, capture
+from brama.telemetry import Context, SpanContext, capture, recorded_span
 
 from .connection_kind import ConnectionKind
 from .evidence import KEPT, Seen
@@ -301,7 +301,7 @@ class Machine(Recorder):
         else:
             self._begin_row(seen, now)
         context = capture()
-        self._note((at, reason, slow, context))
+        self._note((at, reason, slow, recorded_span(context) if context else None))
         why = None
         if state in JUDGED:
             if meter is not None:
@@ -323,7 +323,7 @@ class Machine(Recorder):
         else:
             self._begin_row(seen, now)
         context = capture()  # asked once, for the evidence and for the events
-        self._note((at, failure[0], False, context))
+        self._note((at, failure[0], False, recorded_span(context) if context else None))
         if self._failures >= self.policy.failure_threshold:
             outcome = None
             if callable(self.policy.expiry_strategy):
@@ -428,7 +428,8 @@ class Machine(Recorder):
             return
         self._failures += 1
         context = capture()
-        self._note((self.shared.wall(), reason, failure is None, context))
+        span = recorded_span(context) if context else None
+        self._note((self.shared.wall(), reason, failure is None, span))
         if failure is None:  # it succeeded, too late
             failure = (reason, None, None, None, None)
         self._probe_failures += 1
@@ -512,7 +513,7 @@ class Machine(Recorder):
             del incidents[0]
         incidents.append(seen)
 
-    def _evidence(self) -> tuple[Context, ...]:
+    def _evidence(self) -> tuple[SpanContext, ...]:
         rare = self._rare
         # Opened by hand, whatever failed before was not the reason.
         if rare is None or rare.cause is None or rare.cause[0] is None:
@@ -582,7 +583,8 @@ class Machine(Recorder):
             if self.state in JUDGED:
                 reason = f"no answer for {spelt(now - began)}"
                 context = capture()
-                self._note((self.shared.wall(), reason, True, context))
+                span = recorded_span(context) if context else None
+                self._note((self.shared.wall(), reason, True, span))
                 outcome = Outcome(reason=reason, slow=True, duration=now - began)
                 self._show(meter, outcome)
                 if why is not None and self.state is State.CLOSED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from brama.telemetry import Context, capture, watching
+from brama.telemetry import Context, SpanContext, capture, watching
 
 from .connection_kind import ConnectionKind
 from .events import CRITICAL, EVENTS
@@ -160,8 +160,8 @@ class Recorder(Vitals):
         elif state is not State.HALF_OPEN:
             self.turn = None
 
-    def _evidence(self) -> tuple[Context, ...]:
-        """The contexts of the failing calls behind the present state."""
+    def _evidence(self) -> tuple[SpanContext, ...]:
+        """The spans of the failing calls behind the present state."""
         return ()
 
     def _unrung(self) -> bool:

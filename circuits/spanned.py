@@ -128,7 +128,7 @@ class SpannedPermit(Permit):
         if generation is RIDING:
             generation, number = self._breaker.current, -1  # the outer one is the probe
         state, probe = self._breaker.standing(generation, number)
-        mine.admitted(str(state), generation.number, probe=probe)
+        mine.admitted(state.value, generation.number, probe=probe)
 
     # Where the call goes on elsewhere
 

@@ -58,12 +58,12 @@ from .beacon import beacon
 from .bus import Attachment
 from .call import Call, call
 from .calls import failed, refused, succeeded
-from .context import capture, context_of, in_unsampled, traceparent
+from .context import capture, context_of, in_unsampled, recorded_span, traceparent
 from .enrichers import Enricher, MetricEnricher, enrich, enrich_metrics
 from .errors import BramaError, ConfigError, unknown
 from .faults import error_type
 from .flags import follow, watching
-from .foreign import Context
+from .foreign import Context, SpanContext
 from .handle import Telemetry
 from .health import TelemetryHealth, telemetry_health
 from .hooks import (
@@ -112,6 +112,7 @@ __all__ = [
     "Publication",
     "Severity",
     "SeverityProvider",
+    "SpanContext",
     "Telemetry",
     "TelemetryHealth",
     "Throttle",
@@ -145,6 +146,7 @@ __all__ = [
     "process",
     "provide_severity",
     "publish",
+    "recorded_span",
     "refused",
     "source",
     "span",

@@ -158,10 +158,15 @@ class SpanName:
     attributes: tuple[str, ...]
     links: str = ""
     events: str = ""
+    # One text for all spans of that name: a full queue holds thousands of them.
+    _made: dict[str, str] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     def of(self, word: str) -> str:
         """The name of a span: ``TRANSITION.of("open")`` is ``"transition open"``."""
-        return f"{self.verb} {word}"
+        made = self._made.get(word)
+        if made is None:
+            made = self._made[word] = f"{self.verb} {word}"
+        return made
 
 
 CALL: Final = SpanName(

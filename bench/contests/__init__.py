@@ -11,6 +11,7 @@ from .console import CONSOLE
 from .dispatch import DISPATCH
 from .endtoend import END_TO_END
 from .footprint import FOOTPRINT
+from .held import HELD
 from .journal import JOURNAL
 from .lag import LAG
 from .refusals import REFUSALS
@@ -27,6 +28,7 @@ ALL: tuple[Contest, ...] = (
     *THREADS,
     *TRANSITIONS,
     *TELEMETRY,
+    *HELD,
     *ACTORS,
     *DISPATCH,
     *END_TO_END,

@@ -55,6 +55,7 @@ with brama.System() as system:
     overview, seen = timed(system.overview)
     listing, page = timed(system.listing)
     query, _ = timed(lambda: system.listing(query="77"))
+    away, _ = timed(lambda: system.listing(state="open"))
     circuits[0].close_circuit()
     for circuit in circuits[1:101]:
         circuit.open_circuit(expires_in=1e6)
@@ -69,7 +70,7 @@ with brama.System() as system:
     print(json.dumps({
         "size": size, "circuits": seen.circuits, "matching": page.matching,
         "opened": opened, "open": seen.states["open"], "changed": len(news.circuits),
-        "first": first, "overview": overview, "listing": listing, "query": query,
+        "first": first, "overview": overview, "listing": listing, "query": query, "away": away,
         "changes": changes, "gap": max(gaps),
     }))
 """
@@ -106,9 +107,11 @@ def looked(scale: Scale) -> Generator[list[Contender], None, None]:
         contender("the first", "first", 0.01),
         contender("a tenth open", "overview", 0.1),
         contender("all open", "overview", 1.0),
+        contender("the first, all open", "first", 1.0),
         contender("another thread waits", "gap", 0.01),
         contender("a page", "listing", 0.01),
         contender("a page of a query", "query", 0.01),
+        contender("a page of the open", "away", 0.01),
         contender("101 changes", "changes", 0.01),
     ]
 

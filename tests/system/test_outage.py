@@ -6,9 +6,11 @@ The golden trace of it stands in the documentation: `docs/telemetry/golden.txt`.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry._logs import _internal as log_api
+from opentelemetry.context import attach as attach_context
+from opentelemetry.context import detach as detach_context
+from opentelemetry.context import set_value
 from opentelemetry.metrics import _internal as metrics_api
 from opentelemetry.util._once import Once
 
@@ -287,6 +292,29 @@ def test_why_gives_the_same_evidence_as_data(
     assert [text.split("-")[2] for text in traces if text] == [
         span.span_id for span in outage.named("checkout")[:3]
     ]
+
+
+def test_the_evidence_keeps_no_span_and_nothing_that_hangs_on_one(
+    telemetry_of_tests: Telemetry,
+) -> None:
+    class Request:
+        """What an application keeps in its context."""
+
+    def fails() -> weakref.ref[Request]:
+        request = Request()
+        context = set_value("request", request)
+        with trace.get_tracer("app").start_as_current_span("checkout", context):
+            token = attach_context(set_value("request", request))
+            circuit.failure("down")
+            detach_context(token)
+        return weakref.ref(request)
+
+    with brama.System() as system:
+        circuit = system.circuit("payments", failure_threshold=10)
+        gone = [fails() for _ in range(3)]
+        gc.collect()
+        assert all(incident.trace for incident in circuit.why().incidents)
+        assert [request() for request in gone] == [None, None, None]
 
 
 @pytest.fixture

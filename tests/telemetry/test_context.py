@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,6 +20,7 @@ from brama.telemetry import (
     context_of,
     faults,
     in_unsampled,
+    recorded_span,
     traceparent,
 )
 
@@ -50,6 +53,27 @@ def test_capture_holds_the_current_span(tracers: TracerProvider) -> None:
         captured = capture()
 
     assert trace.get_current_span(captured) is span
+
+
+def test_a_span_is_named_without_being_kept(tracers: TracerProvider) -> None:
+    with tracers.get_tracer("app").start_as_current_span("charge") as span:
+        context = capture()
+        assert context
+        text = traceparent(context)
+        named = recorded_span(context)
+
+    assert named is span.get_span_context()
+    assert traceparent(named) == text
+    gone = weakref.ref(span)
+    del span, context
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_span_that_is_not_recorded_has_no_name_worth_keeping() -> None:
+    assert recorded_span(context_of("nothing")) is None
+    assert recorded_span(context_of(SAMPLED[:-1] + "0")) is None
+    assert traceparent(recorded_span(context_of(SAMPLED))) == SAMPLED
 
 
 def test_capture_outside_of_any_span_is_an_empty_context_and_not_none(
