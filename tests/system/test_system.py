@@ -230,11 +230,11 @@ def test_stop_names_a_handler_that_goes_on_after_all():
     system.subscribe(hangs, events=["circuit_opened"])
     system.circuit("search").open_circuit()
     assert began.wait(10)
-    report = system.stop(timeout=0.05)
+    report = system.stop(timeout=0.3)  # enough for all else to end, on a busy machine, too
     free.set()
     assert not report.complete
     assert [name.rpartition(".")[2] for name in report.unstoppable] == ["hangs"]
-    assert report.elapsed >= 0.05  # what it has waited for the handler is part of it
+    assert report.elapsed >= 0.3  # what it has waited for the handler is part of it
 
 
 def test_stop_names_a_handler_actor_whose_thread_goes_on_after_all():
