@@ -43,7 +43,7 @@ test: $(STAMPS)/brama $(STAMPS)/dev
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(STAMPS)/brama $(STAMPS)/dev
-	$(BIN)/pytest -m soak $(ARGS)
+	$(BIN)/pytest -m 'soak or hypothesis' $(ARGS)
 
 conformance: $(STAMPS)/brama $(STAMPS)/dev $(STAMPS)/conformance
 	PYTHONPATH=tools $(BIN)/python -m conformance $(ARGS)

@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import settings
 
 from brama.circuits import Event, Record
 from brama.notifier import event_schema
@@ -28,6 +29,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # quarter of the suite's work.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hypothesis tries the same examples each time, except in `make soak`, which looks for new."""
+    same = config.getoption("markexpr") == "not soak"
+    settings.register_profile("brama", derandomize=same, deadline=None, print_blob=not same)
+    settings.load_profile("brama")
 
 
 # These begin, so that no worker is left with one of them while the others have nothing to do.
