@@ -93,19 +93,26 @@ def attach(
     return LISTENERS.add(made(id, events, handler, config, arguments=_ARGUMENTS))
 
 
-def detach(id: str) -> bool:
+def detach(id: str | Attachment) -> bool:
     """End what `attach`, `enrich`, `enrich_metrics` or `provide_severity` began under this id.
+
+    Args:
+        id: the name it was given; or what those returned, which ends this one alone and not
+            another that has its name by now.
 
     Returns:
         Whether anyone had it.
 
     Raises:
-        ConfigError: the id is no text.
+        ConfigError: it is neither.
 
     Threads: any, the listener's own call included.
     """
-    if not isinstance(id, str):
-        raise ConfigError("id", "a name", id)
+    if isinstance(id, Attachment):
+        return any(bus.drop(id) for bus in BUSES)
+    given: Any = id
+    if not isinstance(given, str):
+        raise ConfigError("id", "a name, or what attach() returned", given)
     ended = [bus.remove(id) for bus in BUSES]  # all of them, whoever comes first
     return any(ended)
 

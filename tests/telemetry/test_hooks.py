@@ -417,6 +417,16 @@ def test_every_name_of_an_occurrence_is_listed_once_and_says_what_it_tells() -> 
     assert all(name.startswith("brama.") for name in listed)
 
 
+def test_what_attaching_returned_ends_this_one_and_no_other_of_its_name() -> None:
+    heard: list[str] = []
+    first = attach("mine", "mine.*", lambda event, *_: heard.append("first"))
+    assert detach(first)
+    attach("mine", "mine.*", lambda event, *_: heard.append("second"))
+    assert not detach(first)
+    execute("mine.one")
+    assert heard == ["second"]
+
+
 def test_what_a_listener_costs_does_not_grow_with_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
