@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -34,7 +33,6 @@ from .residence import HostLoop, Visit, check_run, own_thread
 from .scheduler import Scheduler
 from .stalls import StallWatch
 from .timers import Timers
-from .whose import running_in
 
 __all__ = ["ActorSystem", "default_actor_system"]
 
@@ -460,71 +458,8 @@ class ActorSystem(Overview):
         """
         return self.scheduler.call_soon(fn, *args)
 
-    def on_loop_thread(self) -> bool:
-        """Whether the caller is on the thread that runs the actors, where nothing may block."""
-        return self.scheduler.on_loop_thread()
-
-    def awaits_caller(self) -> bool:
-        """Whether its end waits for the caller, who is on its loop or in a hook of its actors."""
-        if self.on_loop_thread():
-            return True
-        running = running_in(sys._getframe())
-        return running is not None and getattr(running.cell, "host", None) is self
-
-    @property
-    def name(self) -> str:
-        """Of the system, and of its root supervisor."""
-        return self._name
-
-    @property
-    def names(self) -> Names:
-        """Its registry: who is found under which name."""
-        return self._names
-
-    @property
-    def dead_letters(self) -> DeadLetters:
-        """What reached nobody."""
-        return self._dead_letters
-
-    @property
-    def deserted(self) -> bool:
-        """Whether nobody is there to run an actor: not started, or at the very end of a stop."""
-        engine = self._engine
-        return engine is None or engine.closed
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it was stopped and not started again: nothing runs, whatever is asked of it."""
-        return self._stopped and self._engine is None
-
-    @property
-    def finished(self) -> bool:
-        """Whether the interpreter's exit has stopped it for good: mail is dropped and counted."""
-        return self._finished
-
-    @property
-    def root(self) -> ActorRef[Any]:
-        """The present root supervisor; ``names.via(system.name)`` is the address that outlives it.
-
-        Raises:
-            SystemStoppedError: there is none now.
-        """
-        engine = self._engine
-        cell = engine.root if engine is not None else None
-        if cell is None:
-            raise SystemStoppedError(f"{self._name} has no tree now: it does not run, or restarts")
-        return cell.ref  # type: ignore[no-any-return]  # of any kind
-
-    # -- for actors and the engine
+    # -- for the engine
     # ---------------------------------------------------------------------
-
-    def now(self) -> float:
-        """The time by the clock of the loop, which may be a virtual one. From any thread."""
-        return self.scheduler.now()
-
-    def leftovers(self) -> tuple[str, ...]:
-        """The threads and tasks that go on although they were killed."""
-        return self.faults.leftovers()
 
     def _child_specs(self) -> Sequence[ChildSpec]:
         return self._children() if callable(self._children) else self._children
