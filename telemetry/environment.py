@@ -177,7 +177,7 @@ def read(
         ConfigError: a variable has a wrong value; names it, what was expected, what was got.
     """
     variables = Variables(environ)
-    if endpoint is not None:
+    if endpoint is not None and not _is_target(endpoint):
         _check_url("endpoint", endpoint)
     if service_name is not None and not isinstance(service_name, str):
         raise ConfigError("service_name", "a text", service_name)
@@ -262,12 +262,12 @@ def _signal(variables: Variables, signal: str, endpoint: str | None) -> Signal:
 
 def _otlp(variables: Variables, signal: str, endpoint: str | None) -> Otlp:
     own = variables.text(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    name = variables.of_signal(signal, "ENDPOINT")
+    name = variables.of_signal(signal, "ENDPOINT") if endpoint is None else "endpoint"
     given = endpoint or variables.text(name)
     protocol = _protocol(variables, signal, given)
-    if given is not None and endpoint is None:
-        if protocol == "grpc" and "://" not in given:
-            # A target as gRPC itself takes it. A scheme would say whether it is a secure one.
+    if given is not None:
+        if protocol == "grpc" and _is_target(given):
+            # A scheme would say whether it is a secure one.
             insecure = variables.flag(variables.of_signal(signal, "INSECURE"))
             given = f"{'http' if insecure else 'https'}://{given}"
         _check_url(name, given)
@@ -301,6 +301,11 @@ def _protocol(variables: Variables, signal: str, endpoint: str | None) -> Protoc
         # The specification prefers HTTP; an endpoint at gRPC's own port says otherwise.
         return "grpc" if endpoint is not None and _port(endpoint) == 4317 else "http/protobuf"
     return cast("Protocol", variables.choice(name, PROTOCOLS, "http/protobuf"))
+
+
+def _is_target(endpoint: object) -> bool:
+    """Whether it is a host and a port without a scheme, as gRPC takes it."""
+    return isinstance(endpoint, str) and "://" not in endpoint and _port(endpoint) is not None
 
 
 def _port(endpoint: str) -> int | None:

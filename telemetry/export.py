@@ -71,8 +71,8 @@ def configure(
     leaves flushing and shutting it down to whoever made it.
 
     Args:
-        endpoint: base URL of the collector for all signals, such as ``http://localhost:4318``;
-            goes before `OTEL_EXPORTER_OTLP_ENDPOINT`.
+        endpoint: base URL of the collector for all signals, such as ``http://localhost:4318``, or
+            for gRPC ``collector:4317``; goes before `OTEL_EXPORTER_OTLP_ENDPOINT`.
         service_name: goes before `OTEL_SERVICE_NAME`.
         tracer_provider: for Brama's spans, instead of the global one.
         meter_provider: for Brama's metrics, instead of the global one.

@@ -132,7 +132,8 @@ class Telemetry:
     At exit it is shut down within its deadline. `shutdown` may be called any number of times.
 
     Threads: any, but neither from an actor nor from an event loop: both methods block up to
-    their deadline.
+    their deadline. From a loop: ``await asyncio.to_thread(telemetry.shutdown)``, or trio's
+    ``to_thread.run_sync``.
     """
 
     def __init__(

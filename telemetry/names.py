@@ -285,9 +285,9 @@ STATE_CHANGED: Final = LogEventName(
 EXCEPTION: Final = LogEventName(
     name="brama.actor.process.exception",
     scope=ACTOR,
-    when="an actor crashed, or a handler raised; with "
+    when="an actor crashed, a handler raised, or a call that has a span failed; with "
     "`OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN=logs` or `logs/dup`",
-    severity="ERROR for an actor, WARN for a handler",
+    severity="ERROR for an actor, WARN for a handler or a call",
     attributes=(
         ACTOR_CLASS,
         ACTOR_NAME,

@@ -252,6 +252,22 @@ def test_a_failing_call_is_an_error_and_a_cancelled_one_is_ignored(
     assert cancelled.attributes["brama.circuit.call.outcome"] == "ignored"
 
 
+@pytest.mark.requirement("telemetry:errors")
+def test_the_log_event_of_a_failing_call_belongs_to_its_span(
+    every_call: Telemetry, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "logs")
+    with pytest.raises(LookupError), begin():
+        raise LookupError("gone")
+    fail_probe(LookupError("gone"))
+
+    spans = spans_of(every_call, receiver)
+    assert [event for span in spans for event in span.events] == []
+    assert [(log.trace_id, log.span_id) for log in receiver.logs] == [
+        (span.trace_id, span.span_id) for span in spans
+    ]
+
+
 def test_the_permit_s_word_about_the_outcome_holds(
     every_call: Telemetry, receiver: OtlpReceiver
 ) -> None:

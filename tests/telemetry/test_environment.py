@@ -149,6 +149,14 @@ def test_a_grpc_endpoint_needs_no_scheme(variables: dict[str, str], endpoint: st
     assert (found.protocol, found.endpoint) == ("grpc", endpoint)
 
 
+def test_an_endpoint_without_a_scheme_may_be_given_and_is_for_grpc_alone() -> None:
+    found = read({}, endpoint="collector:4317").logs.otlp
+    assert found is not None
+    assert (found.protocol, found.endpoint) == ("grpc", "https://collector:4317")
+    with pytest.raises(ConfigError, match=r"^endpoint must be a URL"):
+        read({}, endpoint="collector:4318")
+
+
 @pytest.mark.parametrize(
     ("environ", "reason"),
     [
