@@ -60,6 +60,7 @@ from .future import Future
 from .health import Health, StopReport
 from .host import Host
 from .introspection import ActorInfo, TimerInfo
+from .lending import lend
 from .links import ExitSignal
 from .monitors import Down, Monitor
 from .names import Names
@@ -162,6 +163,7 @@ __all__ = [
     "delete_child",
     "get_childspec",
     "kill",
+    "lend",
     "present_actor",
     "reset_after_fork",
     "restart_child",

@@ -16,7 +16,7 @@ from brama.telemetry import ConfigError
 
 from .cell import Cell
 from .crew import Crew
-from .errors import ActorDeadError
+from .errors import ActorDeadError, ActorError
 from .exits import ExitReason, Normal, exit_reason
 from .future import Future
 from .host import Host, birth, default_host, host_of_newborn
@@ -437,6 +437,11 @@ class Actor(HostedActor):
             raise ConfigError("async_fn", "an async function, and not what it returns", async_fn)
         cell = self._cell
         assert isinstance(cell, TaskCell)
+        if not cell.host.on_loop_thread():
+            raise ActorError(
+                f"{self} runs its tasks on trio's loop, and cannot spawn one from another thread: "
+                "do so in a hook that is `async def`, or tell() it to"
+            )
         if cell.state in ("stopping", "dead"):
             raise ActorDeadError(f"{self} is ending and cannot spawn a task")
         if cell.crew is None:

@@ -19,6 +19,7 @@ from .durations import patience
 from .errors import ActorDeadError, WouldBlockError
 from .future import Future
 from .latch import Latch
+from .lending import lent_here
 from .mailbox import Ask, Carried, unwrapped
 from .statistics import MailboxStatistics
 
@@ -207,10 +208,13 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
             CallTimeoutError: no reply in time (a ``pykka.Timeout``). A later one is a dead letter.
             ActorDeadError: the actor has ended, or ends before it replies.
             MailboxFullError: its full mailbox drops the request.
-            WouldBlockError: a blocking ask on the thread that runs the actors.
+            WouldBlockError: a blocking ask on the thread that runs the actors, or that an actor
+                makes of itself: the reply could never come.
         """
         if type(timeout) is not float or not timeout >= 0.0:
             timeout = patience(timeout)
+        if block:
+            self._check_elsewhere()
         future: Future[Any] = Future()
         ask = Ask(message, future, self._context())
         if not block or timeout is None:
@@ -238,13 +242,15 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
 
         Source: Elixir ``GenServer.call/3``.
         """
+        return self.ask(message, timeout=timeout)
+
+    def _check_elsewhere(self) -> None:
         inbox = self.actor_inbox
-        if self.is_alive() and inbox.runs_here():
+        if (inbox.runs_here() or lent_here(inbox)) and self.is_alive():
             raise WouldBlockError(
                 f"a call of {self} from the thread that runs it could never be answered: use "
                 "'await ref.acall(…)' in an Actor, or tell() and handle the answer as a message"
             )
-        return self.ask(message, timeout=timeout)
 
     async def acall(self, message: Any, timeout: float | None = 5.0) -> Any:
         """`call` for trio and asyncio, which it does not block.

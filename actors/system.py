@@ -100,6 +100,10 @@ class ActorSystem(Overview):
         self._children = children if callable(children) else check_children("children", children)
         self._root_options = {"intensity": intensity, "period": period}
         self.stop_timeout = duration("stop_timeout", stop_timeout)
+        if not (at_exit is None or callable(at_exit)):
+            raise ConfigError(
+                "at_exit", "a function of the seconds that are left, or None", at_exit
+            )
         self._at_exit = at_exit
         if not (backoff is None or isinstance(backoff, Backoff)):
             raise ConfigError("backoff", "a Backoff, or None", backoff)

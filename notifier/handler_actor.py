@@ -5,13 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from inspect import getattr_static, iscoroutinefunction, signature
+from inspect import (
+    getattr_static,
+    isasyncgenfunction,
+    iscoroutinefunction,
+    isgeneratorfunction,
+    signature,
+)
 from types import FunctionType
 from typing import Any, ClassVar
 
 import trio
 
-from brama.actors import Actor
+from brama.actors import Actor, lend
 from brama.circuits import Event
 from brama.telemetry import ConfigError
 
@@ -81,7 +87,8 @@ class HandlerActor(Actor):
         thread = threading.current_thread()
         subscription.aside.append(thread)
         try:
-            self._call(event)
+            with lend(self.actor_ref):
+                self._call(event)
         finally:
             subscription.aside.remove(thread)
 
@@ -131,6 +138,12 @@ def handler_class(handler: Any) -> Any:
             "handler", f"a class that defines on_event(event); {cls.__name__} does not", cls
         )
     plain = isinstance(on_event, FunctionType)
+    if isgeneratorfunction(cls.on_event) or isasyncgenfunction(cls.on_event):
+        raise ConfigError(
+            "handler",
+            f"a class whose on_event runs when it is called; that of {cls.__name__} is a generator",
+            cls,
+        )
     if not (accepts(on_event, None, None) if plain else callable(cls.on_event)):
         given = signature(on_event) if plain else f" = {on_event!r}"
         raise ConfigError(

@@ -194,7 +194,7 @@ class Subscription(Inbox):
                 self._backlog.clear()
             runner = self._runner
             # The handler itself, or its loop: waiting for itself would be for ever.
-            here = threading.get_ident() in (runner, self._thread)
+            here = threading.get_ident() in (runner, self._thread) or delivering.get() is self
             if runner is not None and not here:
                 self._waiting.append(ended)
             current, threads = self._current, (runner, self._thread)

@@ -345,3 +345,14 @@ async def test_an_actor_counts_as_started_before_what_it_continues_with(system):
     gate.set()
     await settle(system)
     assert got == ["long", "early mail"]
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_a_blocking_actor_that_asks_itself_is_told_at_once_and_does_not_wait(threaded, timeout):
+    class Nested(BlockingActor):
+        def on_receive(self, message):
+            return self.actor_ref.ask(message, timeout=timeout)
+
+    ref = threaded.spawn(Nested)
+    with pytest.raises(WouldBlockError, match="could never be answered"):
+        ref.ask("hi", timeout=5)

@@ -62,6 +62,11 @@ def specs(log, names="abc"):
 # -- on a thread of its own -----------------------------------------------------------------------
 
 
+def test_what_is_called_at_the_exit_can_be_called():
+    with pytest.raises(ConfigError, match="at_exit must be a function"):
+        ActorSystem("x", at_exit=5)
+
+
 def test_a_system_that_is_made_starts_nothing():
     before = threading.active_count()
     system = ActorSystem("idle", children=specs([]))

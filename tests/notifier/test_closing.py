@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -363,3 +364,23 @@ async def test_taking_an_event_that_is_there_lets_others_run(system, until):
             await events.aget()
         assert scope.cancelled_caught
         assert events.subscription.queued == 1  # and loses nothing
+
+
+@pytest.mark.parametrize("what", ["close", "astop"])
+def test_an_async_handler_that_closes_from_a_thread_of_its_own_does_not_wait_for_itself(
+    system, what
+):
+    async def main() -> Any:
+        done = asyncio.get_running_loop().create_future()
+
+        async def handler(_event: Event) -> None:
+            if what == "close":
+                done.set_result(await asyncio.to_thread(subscription.close, WITHIN))
+            else:
+                done.set_result((await system.astop(WITHIN)).complete)
+
+        subscription = system.subscribe(handler, events=["circuit_opened"])
+        system.circuit("search").open_circuit()
+        return await asyncio.wait_for(done, WITHIN / 2)
+
+    assert asyncio.run(main()) is False

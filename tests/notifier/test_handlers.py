@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
 
 import brama
+from brama.actors import ActorError
 from brama.circuits import Event
 from brama.notifier import HandlerActor, inline
 from brama.telemetry import ConfigError
@@ -316,6 +318,11 @@ class TakesTwo(HandlerActor):
     async def on_event(self, event: Event, more: object) -> None: ...  # type: ignore[override]
 
 
+class Yields(HandlerActor):
+    def on_event(self, event: Event) -> Any:
+        yield event
+
+
 class HasFive(HandlerActor):
     on_event = 5  # type: ignore[assignment]
 
@@ -333,6 +340,7 @@ class Callable:
         ({"handler": Deaf}, "a class that defines on_event(event); Deaf does not"),
         ({"handler": TakesNone}, "that of TakesNone is on_event(self) -> "),
         ({"handler": TakesTwo}, "that of TakesTwo is on_event(self, event"),
+        ({"handler": Yields}, "that of Yields is a generator"),
         ({"handler": HasFive}, "that of HasFive is on_event = 5, got"),
         ({"handler": partial(Deaf, 5)}, "Deaf does not"),
         ({"handler": print, "events": ["circuit_open"]}, "Did you mean 'circuit_opened'?"),
@@ -410,3 +418,27 @@ def test_a_handler_that_raises_a_cancellation_of_another_task_has_failed(system,
 
     asyncio.run(asyncio.wait_for(main(), WITHIN))
     assert calls == [1, 1]
+
+
+@pytest.mark.parametrize("what", ["ask", "call", "spawn"])
+def test_on_a_worker_thread_a_handler_actor_is_told_what_only_its_own_loop_can_do(
+    system, until, what
+):
+    raised: list[Exception] = []
+
+    class Asking(HandlerActor):
+        def on_event(self, event: Event) -> None:
+            ask = {
+                "ask": lambda: self.actor_ref.ask(event),
+                "call": lambda: self.actor_ref.call(event, timeout=None),
+                "spawn": lambda: self.spawn(self.on_start),
+            }
+            try:
+                ask[what]()
+            except ActorError as error:
+                raised.append(error)
+
+    subscription = system.subscribe(Asking, events=["circuit_opened"])
+    system.circuit("search").open_circuit()
+    until(lambda: subscription.delivered == 1)
+    assert ("async def" if what == "spawn" else "could never be answered") in str(raised[0])

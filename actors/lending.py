@@ -1,0 +1,34 @@
+"""Threads that do an actor's work while it waits for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["lend", "lent_here"]
+
+# The inbox of the actor that waits for the thread, by that thread's ident. Each thread adds and
+# takes itself, in one step.
+_lent: dict[int, Any] = {}
+
+
+@contextmanager
+def lend(ref: Any) -> Generator[None, None, None]:
+    """The caller's thread does the work of the actor behind `ref`, which waits for it meanwhile.
+
+    So a request that it makes of that very actor is refused, as from one of its hooks: the reply
+    could never come.
+    """
+    ident = threading.get_ident()
+    _lent[ident] = ref.actor_inbox
+    try:
+        yield
+    finally:
+        _lent.pop(ident, None)
+
+
+def lent_here(inbox: object) -> bool:
+    """Whether the caller's thread does the work of the actor with that inbox."""
+    return _lent.get(threading.get_ident()) is inbox
