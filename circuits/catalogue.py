@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from brama.telemetry import ConfigError
 
+from .agreement import check_agreement
 from .breaker import Breaker
 from .circuit import Circuit
 from .connection_kind import ConnectionKind, UnknownKinds, check_kind
@@ -127,14 +128,7 @@ class Catalogue:
             if ring:
                 self.shared.bell(circuit._breaker)
                 return circuit
-        _check_agreement(circuit, policy, options, metadata)
-        if kind is not None and kind is not circuit.kind:
-            raise ConfigError(
-                f"kind of circuit {circuit.name!r}",
-                f"{circuit.kind.value!r}, which it has",
-                kind.value,
-                hint="Say it where the circuit is made, or leave it out here.",
-            )
+        check_agreement(circuit, policy, options, metadata, kind)
         return circuit
 
     def _create(
@@ -414,40 +408,3 @@ def _by_nobody(_key: Key) -> bool:
 
 def _epoch(circuit: Circuit) -> int:
     return circuit._breaker.epoch
-
-
-def _check_agreement(
-    circuit: Circuit,
-    policy: Policy | None,
-    options: Mapping[str, Any],
-    metadata: Mapping[str, Any] | None,
-) -> None:
-    """A second `circuit()` may repeat the options of the first, not contradict them."""
-    had: Any = circuit._breaker.metadata
-    if metadata is not None and {**circuit._breaker.shared.metadata, **metadata} != had:
-        raise ConfigError(
-            f"metadata of circuit {circuit.name!r}",
-            f"{dict(had)!r}, which it has",
-            metadata,
-            hint="Give it where the circuit is made, or leave it out here.",
-        )
-    present = circuit._breaker.policy
-    if policy is not None and policy != present:
-        raise ConfigError(
-            f"the policy of circuit {circuit.name!r}",
-            f"the one it has ({present})",
-            policy,
-            hint="Change it with brama.configure().",
-        )
-    if options:
-        asked = Policy(**merge(present.options(), options))
-        also = ("expiry_strategy",) if callable(options.get("expiry")) else ()
-        for option in (*options, *also):
-            had, wanted = getattr(present, option), getattr(asked, option)
-            if had != wanted:
-                raise ConfigError(
-                    f"{option} of circuit {circuit.name!r}",
-                    f"{had!r}, which it has",
-                    wanted,
-                    hint="Change it with brama.configure(), or leave the option out here.",
-                )
