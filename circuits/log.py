@@ -102,13 +102,16 @@ class Record:
         """Unique, and the same whenever the event is made again."""
         return f"{self.source}-{self.epoch:x}-{self.number + place}"
 
-    def event(self, place: int, trace: str | None, source: str = "") -> Event:
+    def event(
+        self, place: int, trace: str | None, source: str = "", event_id: str | None = None
+    ) -> Event:
         """The `place`-th event; the same values at every call, so that its id is, too.
 
         Args:
             place: which of the record's events.
             trace: the ``traceparent`` of its cause.
             source: a name of the system that outlives the process; its own one if empty.
+            event_id: what `event_id` gives, for those who have asked already.
         """
         name = self.events[place]
         return assembled(
@@ -120,7 +123,7 @@ class Record:
                 "monotonic": self.monotonic,
                 "epoch": self.epoch,
                 "seq": None if self.seq is None else self.seq + place,
-                "event_id": self.event_id(place),
+                "event_id": event_id or self.event_id(place),
                 "severity": self._severity(name, self.data),
                 "data": self.data,
                 "trace": trace,

@@ -153,15 +153,14 @@ class Index(Generic[S]):
         names: tuple[Name, ...] = (connection, None)
         if self._globs:
             names += tuple((glob,) for glob in self._globs.of(connection))
+        scopes = (None,) if scope is None else (None, scope)
         found: list[S] = []
         for name in names:
-            for place in (
-                (event, name, None),
-                (None, name, None),
-                (event, name, scope),
-                (None, name, scope),
-            )[: 2 if scope is None else 4]:
-                bucket = get(place)
+            for of in scopes:
+                bucket = get((event, name, of))
+                if bucket is not None:
+                    found += bucket.listed or self._list(bucket)
+                bucket = get((None, name, of))
                 if bucket is not None:
                     found += bucket.listed or self._list(bucket)
             if self._kinds and kind is not None:

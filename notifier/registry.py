@@ -91,14 +91,18 @@ class Registry(InlineActor):
             place,
             publication.traceparent or traceparent(record.context),
             "" if journal is None else journal.source,
+            event_id,
         )
-        queued = 0
+        left_out = 0
         for subscription in matched:
             try:  # as _offer, without a call for each
-                queued += subscription.offer(event)
+                if not subscription.offer(event):
+                    left_out += 1
             except Exception:  # noqa: BLE001 - reported
                 _report(subscription)
+                left_out += 1
         listening = len(matched)
+        queued = listening - left_out
         if journal is not None:
             journal.intake.take_in(record.version)
             listening -= sum(isinstance(one, Tap | Follower) for one in matched)

@@ -54,7 +54,11 @@ class Counts:
 
     def add(self, *values: str, count: int = 1) -> None:
         """Count `count`, with the `values` of the metric's attributes in their order."""
-        (self._ticks.get(values) or self.ticks(*values)).add(count)
+        ticks = self._ticks.get(values) or self.ticks(*values)
+        if count == 1:
+            next(ticks.count)
+        else:
+            ticks.add(count)
 
     def ticks(self, *values: str) -> Ticks:
         """What counts for these `values`; the same one each time."""

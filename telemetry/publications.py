@@ -108,8 +108,11 @@ def publish(
     try:
         metrics.published.add(event)
         metrics.register()
+        heard = attached(hook_names.EVENT_PUBLISHED)
+        if parent is None and not heard:
+            return _UNTRACED
         about = {"event": event, "event_id": event_id, "connection": connection, "scope": scope}
-        if attached(hook_names.EVENT_PUBLISHED):
+        if heard:
             metadata = about
         if parent is None or (spans := tracer(names.NOTIFICATION)) is None:
             return _UNTRACED if metadata is None else Publication(metadata=metadata)
