@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from itertools import repeat
 
 import attrs
+import pykka
+import trio
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
@@ -126,6 +130,78 @@ class Tripping:
             raise WorkNotDone(f"a handler heard nothing of a transition for {PATIENCE:g} s")
 
 
+class Bell:
+    """The least that tells another thread: an append under a lock, and a word that wakes it.
+
+    The same rest before, and the same traffic of calls that have nothing to tell.
+    """
+
+    def __init__(self, word: Callable[[Callable[[], None]], object]) -> None:
+        self._word = word
+        self._lock = threading.Lock()
+        self._waiting: deque[float] = deque()
+        self._heard = threading.Event()
+        self._heard_of = 0
+
+    def ring(self) -> float:
+        """Seconds for whoever rings."""
+        time.sleep(REST)
+        for call in repeat(self._quiet, TRAFFIC):
+            call()
+        self._heard.clear()
+        clock = time.perf_counter
+        start = clock()
+        with self._lock:
+            self._waiting.append(start)
+        self._word(self._hear)
+        seconds = clock() - start
+        if not self._heard.wait(PATIENCE):
+            raise WorkNotDone(f"nobody heard a word for {PATIENCE:g} s")
+        return seconds
+
+    def _quiet(self) -> None:
+        pass
+
+    def _hear(self) -> None:
+        self._waiting.popleft()
+        self._heard_of += 1
+        self._heard.set()
+
+    def contender(self, name: str) -> Contender:
+        self.ring()
+        before = self._heard_of
+
+        def run(times: int) -> list[float]:
+            return [self.ring() for _ in repeat(None, times)]
+
+        return Contender(name, run, lambda: self._heard_of - before, times=ROUND)
+
+
+@contextmanager
+def _trio_loop() -> Generator[trio.lowlevel.TrioToken, None, None]:
+    """A trio loop in a thread of its own, with nothing to do."""
+    begun: queue.Queue[tuple[trio.lowlevel.TrioToken, trio.Event]] = queue.Queue()
+
+    async def rest() -> None:
+        end = trio.Event()
+        begun.put((trio.lowlevel.current_trio_token(), end))
+        await end.wait()
+
+    thread = threading.Thread(target=trio.run, args=(rest,), daemon=True)
+    thread.start()
+    token, end = begun.get(timeout=PATIENCE)
+    try:
+        yield token
+    finally:
+        token.run_sync_soon(end.set)
+        thread.join(PATIENCE)
+
+
+class _Listener(pykka.ThreadingActor):
+    def on_receive(self, message: Callable[[], None]) -> None:
+        message()
+
+
 def _in_a_row(tripping: Tripping) -> Contender:
     """A round trips all circuits in a row; the sample is the median of the failing calls."""
 
@@ -183,8 +259,15 @@ def traced(_scale: Scale) -> Generator[list[Contender], None, None]:
 
 @contextmanager
 def lone(_scale: Scale) -> Generator[list[Contender], None, None]:
-    with brama.System() as system:
-        yield [_lone(Tripping(system), _caller)]
+    """Beside it what a wake alone takes after the same rest, of a trio loop and of an actor."""
+    with brama.System() as system, _trio_loop() as token, ExitStack() as stack:
+        listener = _Listener.start()
+        stack.callback(listener.stop)
+        yield [
+            _lone(Tripping(system), _caller),
+            Bell(token.run_sync_soon).contender("a wake of trio"),
+            Bell(listener.tell).contender("pykka's tell"),
+        ]
 
 
 @contextmanager
@@ -198,7 +281,7 @@ TRANSITIONS = (
     Contest("transition-traced", "the same while an SDK records spans, p50", traced, "us"),
     Contest(
         "transition-lone",
-        "the same, one in an idle process: cold, wakes a loop",
+        "the same, one in an idle process: cold, wakes a loop; a wake and no more, each",
         lone,
         "us",
         quantiles=TAILS,
