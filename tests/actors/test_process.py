@@ -31,7 +31,7 @@ class Slow(Actor):
 """
 
 
-def run(body, *, expect=0, timeout=10):
+def run(body, *, expect=0, timeout=30):
     """Run ``body`` behind the prelude in a fresh interpreter; returns what it printed."""
     began = time.monotonic()
     done = subprocess.run(
