@@ -397,7 +397,7 @@ class Circuit(Commanded, Detecting):
         Raises:
             ConfigError: `stored` is not what `dump` gives.
         """
-        self._note("load")
+        self._noted("load")
         self._breaker.load(stored)
 
     def __copy__(self) -> Self:

@@ -41,45 +41,33 @@ class Commanded:
                 policy itself does not change. On an open circuit the time starts anew.
         """
         expiry = None if expires_in is None else seconds("expires_in", expires_in)
-        text = check_reason(reason)
-        self._note("open_circuit", text, expires_in=expiry)
-        self._breaker.open(text, expiry)
+        self._breaker.open(self._noted("open_circuit", reason, expires_in=expiry), expiry)
 
     def close_circuit(self, reason: Reason = "manually closed") -> None:
         """Close the circuit now and forget its failures."""
-        text = check_reason(reason)
-        self._note("close_circuit", text)
-        self._breaker.close(text)
+        self._breaker.close(self._noted("close_circuit", reason))
 
     def reset_circuit(self, reason: Reason = "manually reset") -> None:
         """Close the circuit now and forget all that led here; always an event."""
-        text = check_reason(reason)
-        self._note("reset_circuit", text)
-        self._breaker.reset(text)
+        self._breaker.reset(self._noted("reset_circuit", reason))
 
     def force_open(self, reason: Reason = "forced open") -> None:
         """Refuse every call until `close_circuit`, `reset_circuit` or another order.
 
         No clock and no probe ends it.
         """
-        text = check_reason(reason)
-        self._note("force_open", text)
-        self._breaker.force(State.FORCED_OPEN, text)
+        self._breaker.force(State.FORCED_OPEN, self._noted("force_open", reason))
 
     def disable(self, reason: Reason = "disabled") -> None:
         """Let every call pass, counted and not judged, until another order."""
-        text = check_reason(reason)
-        self._note("disable", text)
-        self._breaker.force(State.DISABLED, text)
+        self._breaker.force(State.DISABLED, self._noted("disable", reason))
 
     def metrics_only(self, reason: Reason = "metrics only") -> None:
         """Let every call pass and judge it, but never open: a trial run of the policy.
 
         What would have opened the circuit is the event `threshold_exceeded`.
         """
-        text = check_reason(reason)
-        self._note("metrics_only", text)
-        self._breaker.force(State.METRICS_ONLY, text)
+        self._breaker.force(State.METRICS_ONLY, self._noted("metrics_only", reason))
 
     def isolate(self, reason: Reason = "isolated") -> Isolation:
         """Refuse every call until this handle and those of all other holders are released.
@@ -91,9 +79,7 @@ class Commanded:
             ...     payments.available()
             False
         """
-        text = check_reason(reason)
-        self._note("isolate", text)
-        return self._breaker.isolate(text)
+        return self._breaker.isolate(self._noted("isolate", reason))
 
     def set_expiry(self, expiry: float | timedelta) -> None:
         """Stay open for `expiry` seconds, in the place of what the policy says.
@@ -102,27 +88,24 @@ class Commanded:
         `reset_expiry`.
         """
         checked = seconds("expiry", expiry)
-        self._note("set_expiry", expiry=checked)
+        self._noted("set_expiry", expiry=checked)
         self._breaker.set_expiry(checked)
 
     def reset_expiry(self) -> None:
         """Go by the policy's expiry again; that of an open circuit is over now."""
-        self._note("reset_expiry")
+        self._noted("reset_expiry")
         self._breaker.reset_expiry()
 
     def disable_expiry(self) -> None:
         """Stay open, now or when it opens next, until somebody closes the circuit."""
-        self._note("disable_expiry")
+        self._noted("disable_expiry")
         self._breaker.disable_expiry()
 
-    def _note(self, order: str, reason: str | None = None, **options: Any) -> None:
-        breaker = self._breaker
-        breaker.shared.ordered(
-            Order(
-                order=order,
-                connection=breaker.name,
-                scope=breaker.scope,
-                reason=reason,
-                options=options,
-            )
+    def _noted(self, order: str, reason: Reason = None, **options: Any) -> str | None:
+        """The reason as a text; by now the order is noted."""
+        breaker, text = self._breaker, check_reason(reason)
+        noted = Order(
+            order=order, connection=breaker.name, scope=breaker.scope, reason=text, options=options
         )
+        breaker.shared.ordered(noted)
+        return text
