@@ -94,6 +94,7 @@ SECTIONS = (
             "refusal-traced",
             "transition-traced",
             "delivery-traced",
+            "encode-traced",
             "collection",
             "kept-traced",
             "outage",

@@ -12,7 +12,7 @@ import sys
 from typing import Any, Self
 
 from .faults import swallow
-from .foreign import Context, SpanContext
+from .foreign import Cause, Context, SpanContext
 from .providers import tracing
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
 _modules = sys.modules
 _W3C = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _VERSION_0_LENGTH = 55
+_ODD = "13579bdf"
 
 
 def capture() -> Context | None:
@@ -89,33 +90,44 @@ def traceparent(of: Context | SpanContext | None) -> str | None:
 
 
 class Trace(str):
-    """A `traceparent` that remembers, inside this process, to how many subscribers it went.
+    """A valid `traceparent` that remembers, inside this process, to how many subscribers it went.
 
     Stored, pickled or sent it is the plain text.
     """
 
-    __slots__ = ("fanout",)
+    __slots__ = ("_context", "fanout")
 
     fanout: int
+    _context: Context | None
 
     def __new__(cls, text: str, fanout: int = 1) -> Self:
         made = super().__new__(cls, text)
         made.fanout = fanout
+        made._context = None
+        return made
+
+    def context(self) -> Context:
+        """What `context_of` makes of it, made once for all deliveries of one event."""
+        made = self._context
+        if made is None:
+            made = self._context = context_of(str(self))
         return made
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return str, (str(self),)
 
 
-def span_context_of(cause: Context | str | None) -> SpanContext | None:
-    """The span that a context or a `traceparent` holds; None when there is none."""
+def span_context_of(cause: Cause | None) -> SpanContext | None:
+    """The span that a cause leads to; None when it leads to none."""
     if cause is None:
         return None
-    from opentelemetry.trace import get_current_span
-
-    context = context_of(cause) if isinstance(cause, str) else cause
-    span = get_current_span(context).get_span_context()
-    return span if span.is_valid else None
+    span: Any = cause
+    if not isinstance(cause, tuple):  # as a `SpanContext` is
+        context = context_of(cause) if isinstance(cause, str) else cause
+        # Whoever has made a context has loaded it.
+        span = _modules["opentelemetry.trace"].get_current_span(context).get_span_context()
+    found: SpanContext | None = span if span.is_valid else None
+    return found
 
 
 def is_unsampled(context: Context) -> bool:
@@ -167,6 +179,8 @@ def context_of(traceparent: str) -> Context:
 
 def is_sampled(traceparent: str) -> bool:
     """Whether `traceparent` is valid and says that its trace is recorded."""
+    if type(traceparent) is Trace:  # one of ours: every delivery asks
+        return traceparent[-1] in _ODD
     parts = _parse(traceparent)
     return parts is not None and bool(parts[2] & 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LIMIT", "links"]
 
+_modules = sys.modules
+
 LIMIT: Final = 32
 """Links of one span. The SDK keeps 128 and drops the rest, after they have been made."""
 
@@ -21,13 +24,12 @@ LIMIT: Final = 32
 def links(causes: Iterable[Cause | None], relation: str) -> list[Link]:
     """Links to the last `LIMIT` of `causes`, each once; those that hold no span are left out.
 
-    Each has the attribute `brama.link`, which says what it leads to.
+    Each has the attribute `brama.link`, which says what it leads to. For those who have a tracer.
     """
-    from opentelemetry.trace import Link, SpanContext
-
+    api = _modules["opentelemetry.trace"]  # a statement of import takes longer than what follows
     found: dict[tuple[int, int], Any] = {}
     for cause in causes:
-        span = cause if isinstance(cause, SpanContext) else span_context_of(cause)
-        if span is not None and span.is_valid:
+        span = span_context_of(cause)
+        if span is not None:
             found[span.trace_id, span.span_id] = span
-    return [Link(span, {LINK: relation}) for span in list(found.values())[-LIMIT:]]
+    return [api.Link(span, {LINK: relation}) for span in list(found.values())[-LIMIT:]]

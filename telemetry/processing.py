@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Final
 
 from . import hook_names, metrics, names
-from .context import context_of, is_sampled
+from .context import Trace, context_of, is_sampled
 from .enrichers import adorn
 from .faults import error_type, swallow
 from .flags import options, watching
@@ -19,6 +20,8 @@ from .log_events import record_exception
 from .providers import current_meter_provider, tracer
 
 __all__ = ["FANOUT_WITH_PARENT", "Process", "process"]
+
+_modules = sys.modules
 
 FANOUT_WITH_PARENT: Final = 64
 """Up to this many subscribers a `process` span is a child of its `publish` span, so that viewers
@@ -102,23 +105,22 @@ class _Watched(Process):
         spans = tracer(names.NOTIFICATION)
         if spans is None:
             return
-        from opentelemetry.context import Context, attach
-        from opentelemetry.trace import SpanKind, set_span_in_context
-
+        # As they are: a statement of import takes as long as the rest of what is done here.
+        api, contexts = _modules["opentelemetry.trace"], _modules["opentelemetry.context"]
         # Always one of these two and never the frame's own context: whatever was current
         # where the worker was started has nothing to do with this event.
-        parent = publish if self._child else Context()
+        parent = publish if self._child else contexts.Context()
         attributes = _attributes(self._metadata)
         adorn(attributes, f"{hook_names.EVENT_PROCESS}.start", self._metadata)
         self._span = spans.start_span(
             names.PROCESS.of(self._event),
             parent,
-            kind=SpanKind.CONSUMER,
+            kind=api.SpanKind.CONSUMER,
             attributes=attributes,
             links=[] if options().relationship == "none" else links([publish], "publish"),
         )
-        self._attached = set_span_in_context(self._span, parent)
-        self._token = attach(self._attached)
+        self._attached = api.set_span_in_context(self._span, parent)
+        self._token = contexts.attach(self._attached)
 
     def __exit__(
         self,
@@ -166,13 +168,12 @@ class _Watched(Process):
     def _detach(self, exc: BaseException | None) -> None:
         if self._token is None:
             return
-        from opentelemetry.context import detach, get_current
-
+        contexts = _modules["opentelemetry.context"]
         # A coroutine that the collector closes leaves this block in whatever context the
         # collector runs in. There is nothing to restore there, and trying would log an error.
-        if isinstance(exc, GeneratorExit) and get_current() is not self._attached:
+        if isinstance(exc, GeneratorExit) and contexts.get_current() is not self._attached:
             return
-        detach(self._token)
+        contexts.detach(self._token)
 
 
 def _attributes(metadata: dict[str, Any]) -> dict[str, AttributeValue]:
@@ -256,7 +257,12 @@ def process(
             "redelivered": redelivered,
             "lag": lag,
         }
-        publish = context_of(traceparent) if traced and traceparent is not None else None
+        publish: Context | None = None
+        if traced and traceparent is not None:
+            if isinstance(traceparent, Trace):
+                publish = traceparent.context()
+            else:
+                publish = context_of(traceparent)
         child = went_to <= FANOUT_WITH_PARENT and options().relationship == "child"
         return _Watched(event, publish, metadata, child=child)
     except Exception as error:  # noqa: BLE001 - the handler must run

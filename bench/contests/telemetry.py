@@ -11,14 +11,22 @@ from contextlib import ExitStack, contextmanager
 from itertools import repeat
 
 import attrs
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 import brama
 from bench.contest import Contender, Contest, Scale, WorkNotDone, agree
+from brama.notifier import inline
 from brama.telemetry import configure, metrics
 from brama.telemetry.flags import Spans
 
@@ -33,6 +41,9 @@ MANY = 100_000
 
 CIRCUITS = 2_000
 """Circuits whose metrics are collected."""
+
+BATCH = 512
+"""Spans that the SDK exports at once."""
 
 KINDS = 4
 RATE = 50.0
@@ -176,6 +187,53 @@ def delivered(_scale: Scale) -> Generator[list[Contender], None, None]:
 
 
 @contextmanager
+def encoded(_scale: Scale) -> Generator[list[Contender], None, None]:
+    """What an exporter does with spans in its own thread, up to the bytes that it sends."""
+    provider, kept = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    heard = 0
+
+    def hear(_event: brama.Event) -> None:
+        nonlocal heard
+        heard += 1
+
+    with configure(tracer_provider=provider, span_rate=None), brama.System() as system:
+        system.subscribe(inline(hear), events=["state_change"])
+        circuit = system.circuit("encoded")
+        for _ in range(BATCH // 4):  # a transition, a publication, a handler; and back
+            circuit.open_circuit(expires_in=FOREVER)
+            circuit.close_circuit()
+        end = time.perf_counter() + 60
+        while heard < BATCH // 2 and time.perf_counter() < end:
+            time.sleep(0.01)
+    spans = kept.get_finished_spans()[:BATCH]
+    if len(spans) < BATCH:
+        raise WorkNotDone(f"{len(spans)} spans were made, not {BATCH}")
+    done = 0
+
+    def run(times: int) -> None:
+        nonlocal done
+        for first in range(0, times, BATCH):
+            some = spans[: min(BATCH, times - first)]
+            message = encode_spans(some)
+            agree(
+                "spans",
+                given=len(some),
+                encoded=sum(
+                    len(scope.spans)
+                    for resource in message.resource_spans
+                    for scope in resource.scope_spans
+                ),
+            )
+            if not message.SerializeToString():
+                raise WorkNotDone("nothing was encoded")
+            done += len(some)
+
+    yield [Contender("brama", run, lambda: done, times=BATCH)]
+    provider.shutdown()
+
+
+@contextmanager
 def collected(scale: Scale) -> Generator[list[Contender], None, None]:
     size = int(CIRCUITS * scale.size)
     reader = InMemoryMetricReader()
@@ -262,6 +320,7 @@ TELEMETRY = (
         "one of ten deliveries of an event, with an SDK that records nothing; off; a span each",
         delivered,
     ),
+    Contest("encode-traced", "a span encoded for OTLP, in the exporter's thread", encoded, "us"),
     Contest(
         "collection",
         "metrics collected once, of 2 000 circuits",

@@ -23,6 +23,7 @@ from brama.telemetry import (
     recorded_span,
     traceparent,
 )
+from brama.telemetry.context import Trace, is_sampled
 
 NewPython = Callable[..., subprocess.CompletedProcess[str]]
 SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -143,6 +144,14 @@ def test_the_api_is_not_loaded_by_asking_whether_somebody_traces(new_python: New
 
 def test_a_traceparent_survives_the_way_through_a_context() -> None:
     assert traceparent(context_of(SAMPLED)) == SAMPLED
+
+
+def test_all_deliveries_of_an_event_share_one_context() -> None:
+    ours = Trace(SAMPLED, 10)
+    assert ours.context() is ours.context()
+    assert traceparent(ours.context()) == SAMPLED
+    assert is_sampled(ours)
+    assert not is_sampled(Trace(SAMPLED[:-1] + "0"))
 
 
 def test_the_span_read_from_a_traceparent_is_remote() -> None:
