@@ -24,6 +24,7 @@ def default_system() -> System:
     global _default
     system = _default
     if system is None:
+        renew_in_child(_renew)  # first: a fork may come while another thread makes it
         with _default_lock:
             system = _default = _default or System()
     return system
@@ -43,6 +44,3 @@ def replace_default(system: System | None) -> System | None:
 def _renew() -> None:
     global _default_lock
     _default_lock = threading.Lock()  # whoever held it is not there to release it
-
-
-renew_in_child(_renew)

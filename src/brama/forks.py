@@ -22,27 +22,30 @@ class Held(Protocol):
 
 _held: weakref.WeakSet[Held] = weakref.WeakSet()
 _forking: list[Held] = []  # those whose locks the fork under way holds
-_renewals: list[Callable[[], None]] = []
+_renewals: dict[Callable[[], None], None] = {}
 _watches = False
 
 
 def hold_around_forks(one: Held) -> None:
-    """Hold the locks of `one` around every fork, for as long as it lives.
-
-    The handlers are registered with the first, so that the import leaves no trace in the process.
-    """
-    global _watches
+    """Hold the locks of `one` around every fork, for as long as it lives."""
     _held.add(one)
+    _watch()
+
+
+def renew_in_child(renew: Callable[[], None]) -> None:
+    """Call `renew` in every forked child, before what is held there is let go. Idempotent."""
+    _renewals[renew] = None
+    _watch()
+
+
+def _watch() -> None:
+    """Not before somebody has a lock to hold: the import leaves no trace in the process."""
+    global _watches
     if not _watches and hasattr(os, "register_at_fork"):
         _watches = True
         os.register_at_fork(
             before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
         )
-
-
-def renew_in_child(renew: Callable[[], None]) -> None:
-    """Call `renew` in every forked child, before what is held there is let go."""
-    _renewals.append(renew)
 
 
 def _before() -> None:

@@ -99,6 +99,41 @@ print("fine")
 """
 
 
+FORK_WHILE_MADE = """
+import os, signal, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import brama
+from brama import default
+
+System = default.System
+making, go = threading.Event(), threading.Event()
+
+def slowly():
+    making.set()
+    go.wait(10)
+    return System()
+
+default.System = slowly
+thread = threading.Thread(target=brama.default_system)
+thread.start()
+assert making.wait(10)
+child = os.fork()
+if child == 0:
+    signal.alarm(10)                        # a lock that nobody gives back is waited for forever
+    default.System = System
+    os._exit(0 if brama.circuit("search").available() else 1)
+go.set()
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), brama.default_system().circuits())
+"""
+
+
+@forks
+def test_a_child_that_is_forked_while_the_default_system_is_made_makes_its_own(new_python):
+    done = new_python(FORK_WHILE_MADE)
+    assert (done.stdout, done.stderr) == ("0 ()\n", "")
+
+
 @forks
 @requirement("BR-R13")
 def test_forks_under_load_leave_no_lock_behind(new_python):
