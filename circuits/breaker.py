@@ -18,40 +18,31 @@ A policy with a time window, slow calls or results to judge fills `Breaker.meter
 `admission`. Such a call reads the clock, and takes the lock only when it was not a fast success or
 when a part of the window has ended (`brama.circuits.windows` says why that is exact).
 
-The classes below each other: `Recorder` keeps the log, `Machine` moves under the lock, `Gate` lets
-threads in and out, `Controls` takes orders, and `Breaker` takes calls.
+The classes below each other: `Recorder` keeps the log, `Machine` moves under the lock and
+`Settlement` by the end of a call, `Gate` lets threads in and out, `Controls` takes orders,
+`Registration` comes and goes, `Readings` says how it stands, and `Breaker` takes calls.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
-from itertools import count
 from math import inf
-from typing import Any
 
 import trio
 from sniffio import thread_local as library
 
 from brama.telemetry import watching
 
-from .connection_kind import ConnectionKind
-from .controls import Controls
 from .errors import CircuitOpenError
-from .events import Event, severity_of, utc
-from .evidence import Cause, Incident, Why
-from .explain import explain
+from .failure import Failure
 from .fault import STAMP, Fault
-from .feed import CAME, WENT
-from .fields import Fields
 from .gate import RING
-from .generation import NOT_WATCHED, NOTHING_FLIES, Generation, Meter, value
-from .machine import NEVER, PASSING, Failure
+from .generation import NOTHING_FLIES, Generation, Meter
+from .machine import PASSING
 from .options import spelt
-from .policy import Policy
+from .readings import Readings
 from .state import State
-from .status import Status, Window
 from .tracing import note_outcome, report, tell_failure, tell_refusal, tell_success
 
 __all__ = ["Breaker"]
@@ -70,26 +61,13 @@ def _task() -> int:
     return 0 if loop is None else id(asyncio.current_task(loop))
 
 
-class Breaker(Controls):
+class Breaker(Readings):
     """One circuit breaker.
 
     Threads: every method from any thread.
     """
 
-    __slots__ = ("__weakref__", "_mark", "_used_at")
-
-    def install(
-        self,
-        policy: Policy,
-        options: Mapping[str, Any],
-        metadata: Mapping[str, Any],
-        kind: ConnectionKind = ConnectionKind.OTHER,
-    ) -> None:
-        super().install(policy, options, metadata, kind)
-        # Of the cleanup alone: what had been counted when it last looked, and when it last saw
-        # that something had happened.
-        self._mark = 0
-        self._used_at = self.shared.clock()
+    __slots__ = ("__weakref__",)
 
     # Admission
 
@@ -203,27 +181,6 @@ class Breaker(Controls):
             work = self._work()
         if work:
             self._do(work)
-
-    def enlist(self, wake: Callable[[], object]) -> float | None:
-        """Have `wake` called once when there may be a place for one more probe, or no more probes.
-
-        Returns:
-            Seconds until the oldest probe is given up; None if the circuit is not half-open.
-        """
-        now = self.shared.clock()
-        with self.lock:
-            if self.state is not State.HALF_OPEN:
-                return None
-            rare = self._have_rare()
-            rare.waiters = [*(rare.waiters or ()), wake]
-            return self._retry_after(now)
-
-    def dismiss(self, wake: Callable[[], object]) -> None:
-        """Call `wake` no more."""
-        with self.lock:
-            rare = self._rare
-            if rare is not None and rare.waiters and wake in rare.waiters:
-                rare.waiters.remove(wake)
 
     def refusal(self) -> CircuitOpenError:
         """Describe the refusal that `enter` has just counted."""
@@ -394,6 +351,8 @@ class Breaker(Controls):
             if ring:
                 self.shared.bell(self)
 
+    # Reports from elsewhere
+
     def report_success(self, *, ours: bool = False) -> None:
         """A success that was seen elsewhere; it applies to the current generation.
 
@@ -461,12 +420,7 @@ class Breaker(Controls):
         if work:
             self._do(work, ours=ours)
 
-    def bypassed(self) -> None:
-        """Let calls in anew, as `Shared.bypass` was set or taken away."""
-        with self.lock:
-            self.admission = None
-            self.meter = None
-            self._readmit()
+    # The actor's side
 
     def tick(self) -> float | None:
         """Do what the clock asks for; the seconds until it asks again, None when it does not.
@@ -512,265 +466,3 @@ class Breaker(Controls):
             self.report_success(ours=True)
         elif state is State.HALF_OPEN:
             self.report_failure(f"health check failed: {fault}", ours=True)
-
-    def announce(self, event: str, fields: Mapping[str, Any]) -> None:
-        """Tell whoever wants it of something that was noticed and moves nothing."""
-        now = self.shared.clock()
-        with self.lock:
-            if self.registered:
-                self._tell(event, fields, now)
-            ring = self._unrung()
-        if ring:
-            self.shared.bell(self)
-
-    # Registration
-
-    def open_gate(self) -> bool:
-        """Be registered and admit calls; whether the bell is to be rung.
-
-        Threads: under the lock of the catalogue, which is why the caller rings.
-        """
-        now = self.shared.clock()
-        with self.lock:
-            self.registered = True
-            entry = (CAME, self.key, self.state, self.state, None, self.registered_at)
-            self.shared.tray.leave(entry)
-            self._announce(("registration", "connection_registered"), now)
-            self._readmit()
-            return self._unrung()
-
-    def shut_gate(self, event: str) -> bool:
-        """Be unregistered: admit no call until `open_gate`; outcomes under way become late."""
-        now = self.shared.clock()
-        with self.lock:
-            self._shut(event, now)
-            self._free_place()
-            wakes = self._wakes()
-            # An actor that manages it has nothing to wait for any more.
-            ring = self._unrung() or self.state is not State.CLOSED
-        for wake in wakes:  # there is no verdict to wait for any more
-            wake()
-        return ring
-
-    def _shut(self, event: str, now: float) -> None:
-        self.admission = None
-        self.meter = None
-        self.reopen_at = NEVER
-        self.registered = False
-        entry = (WENT, self.key, self.state, self.state, None, self.shared.wall())
-        self.shared.tray.leave(entry)
-        self._announce((event,), now)
-        self._next_generation(now)
-
-    def idle_for(self, now: float) -> float:
-        """Seconds since the registration or the last activity that a look like this has seen.
-
-        Nothing while it must not be removed for being idle. Without a lock, as a million of these
-        are looked at; before it acts on it, the cleanup asks again in `shut_if_idle`.
-        """
-        started, settled = self._look_at_counts(now)
-        if self.state is not State.CLOSED or started != settled or self.log is not None:
-            return 0.0
-        if self._rare is not None and self._rare.expiry is not None:
-            return 0.0  # somebody has set it by hand, and it is written nowhere else
-        return now - self._used_at
-
-    def _look_at_counts(self, now: float) -> tuple[int, int]:
-        """Calls begun and settled in this generation; `now` they were used, if there are more."""
-        generation = self.current
-        settled = value(generation.succeeded) + generation.failed + generation.ignored
-        started = value(generation.started)
-        mark = (generation.number - 1 << 48) + started + settled
-        if mark != self._mark:
-            self._mark = mark
-            self._used_at = now
-            self._look_at_successes(now)
-        return started, settled
-
-    def _order(
-        self, apply: Callable[[float], None], *, ring: bool = False, ours: bool = False
-    ) -> None:
-        def noted(now: float) -> None:
-            apply(now)
-            self._look_at_counts(now)  # here the time is known: no sweep has to find it out
-
-        super()._order(noted, ring=ring, ours=ours)
-
-    def shut_if_idle(self, threshold: float) -> bool | None:
-        """Shut the gate if nothing has happened for so long; whether to ring, None if it stays.
-
-        Threads: under the lock of the catalogue.
-        """
-        self._before(wait=False)  # which rings no bell
-        now = self.shared.clock()
-        with self.lock:
-            self._forget_settled()
-            if not self.registered or self._retired or self.idle_for(now) < threshold:
-                return None
-            self._shut("connection_removed", now)
-            return self._unrung()
-
-    def _announce(self, events: tuple[str, ...], now: float) -> None:
-        wanted = tuple(name for name in events if self._wants(name))
-        if wanted:
-            policy = self.policy
-            fields = {
-                "state": self.state,
-                "failure_threshold": policy.failure_threshold,
-                "expiry": policy.expiry,
-            }
-            self._append(wanted, fields, now)
-
-    def reset_after_fork(self) -> None:
-        """In the child: the calls, probes and log of the parent are not ours."""
-        self._begin_epoch(self.shared.next_epoch(), 0)
-        self.log = None
-        self._failures = self._failure_count()
-        self._next_generation(self.shared.clock(), keep=True)
-        self._retired = self._totals = None
-        self.refused = count()
-        rare = self._rare
-        if rare is not None:
-            rare.asked = rare.held = rare.outcomes = rare.waiters = None
-            rare.watching = rare.wake = False
-        self._readmit()
-
-    # Reading
-
-    def would_admit(self) -> bool:
-        """Whether a call would be admitted now."""
-        if self.admission is not None or self.meter is not None:
-            return True
-        self._before()
-        now = self.shared.clock()
-        with self.lock:
-            if not self.registered:
-                return False
-            state = self.state_at(now)
-            if state is not State.HALF_OPEN or self.state is not State.HALF_OPEN:
-                return state in PASSING or state is State.HALF_OPEN
-            probes = self._probes or {}
-            return len(probes) < self.policy.half_open_max_calls or self._probes_overdue(now)
-
-    def snapshot(self) -> Event:
-        """An event `snapshot`; it stands behind all that has happened so far."""
-        self._before()
-        now, wall = self.shared.clock(), self.shared.wall()
-        with self.lock:
-            state = self.state  # not what the clock says: that transition is still to come
-            data = Fields(
-                {
-                    "state": state,
-                    "new_state": state,
-                    "reason": self.reason,
-                    "failure_count": self._failure_count(),
-                    "generation": self.current.number,
-                    "retry_after": self._retry_after(now),
-                    **({"metadata": self.metadata} if self.metadata else {}),
-                }
-            )
-            rules = self.shared.severities
-            return Event(
-                event="snapshot",
-                connection=self.name,
-                scope=self.scope,
-                timestamp=utc(wall),
-                monotonic=now,
-                epoch=self.epoch,
-                seq=None,
-                event_id=f"{self.shared.source}-{self.epoch:x}-{self._events}-snapshot",
-                severity=severity_of("snapshot", state)
-                if rules is None
-                else rules.of("snapshot", data, self.name, self.scope, self.kind),
-                data=data,
-                source=self.shared.source,
-                kind=self.kind,
-            )
-
-    def status(self) -> Status:
-        self._before()
-        now = self.shared.clock()
-        with self.lock:
-            policy, current = self.policy, self.current
-            totals = self._sum()
-            return Status(
-                connection=self.name,
-                scope=self.scope,
-                state=self.state_at(now),
-                failure_count=self._failure_count(),
-                failure_threshold=policy.failure_threshold,
-                expiry=policy.expiry,
-                expiry_strategy=policy.strategy_name,
-                initial_expiry=policy.initial_expiry,
-                max_expiry=policy.max_expiry,
-                backoff_factor=policy.backoff_factor,
-                opened_at=self._opened_at,
-                last_failure_time=self._last_failure,
-                last_success_time=self._last_success(now),
-                registered_at=self.registered_at,
-                last_transition_at=self._transition_at,
-                retry_after=self._retry_after(now),
-                reason=self.reason,
-                opened_count=self._opened_count,
-                generation=current.number,
-                half_open_in_flight=len(self._probes or ()),
-                calls=totals.calls,
-                successes=totals.successes,
-                failures=totals.failures,
-                ignored=totals.ignored,
-                refused=value(self.refused),
-                late=totals.late,
-                in_flight=totals.in_flight,
-                window=self._window(now),
-                kind=self.kind,
-                metadata=self.metadata,
-            )
-
-    def _window(self, now: float) -> Window | None:
-        meter = self.current
-        if type(meter) is not Meter or meter.judge is None:
-            return None
-        content = meter.judge.content(value(meter.succeeded), now)
-        return None if content is None else Window(*content)
-
-    def why(self) -> Why:
-        """The evidence behind the present state."""
-        self._before()
-        now = self.shared.clock()
-        with self.lock:
-            rare, state = self._rare, self.state_at(now)
-            reason = self._moved_by
-            if state is not self.state:
-                reason = "expiry elapsed"
-            return Why(
-                connection=self.name,
-                scope=self.scope,
-                state=state,
-                since=self.registered_at if self._transition_at is None else self._transition_at,
-                reason=reason,
-                cause=None if rare is None or rare.cause is None else Cause(*rare.cause),
-                incidents=tuple(map(Incident.of, self._incidents or ())),
-                retry_after=self._retry_after(now),
-                isolated=0 if rare is None else rare.isolated,
-                rules=explain(self.policy),
-            )
-
-    # The log
-
-    def release(self) -> bool:
-        """Give up the log if the circuit has nothing to manage; whether it was given up."""
-        with self.lock:
-            log = self.log
-            if log is not None:
-                log.trim()
-            if (log is not None and log.records) or (
-                self.registered and (self.state not in PASSING or self._watches_flight())
-            ):
-                return False
-            self.log = None
-            self._forget_settled()
-            return True
-
-    def _watches_flight(self) -> bool:
-        meter = self.meter
-        return meter is not None and meter.timed and meter.hung_at < NOT_WATCHED

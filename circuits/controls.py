@@ -14,9 +14,9 @@ from typing import Any
 from .gate import Gate
 from .generation import Meter
 from .isolation import Isolation
-from .machine import NEVER, Rare
 from .orders import Order
 from .policy import OPTIONS, Policy
+from .rare import NEVER, Rare
 from .state import State
 from .stored import check_stored
 

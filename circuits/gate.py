@@ -15,10 +15,12 @@ from typing import Any
 from brama.telemetry import ConfigError, capture
 
 from .classify import ask
+from .failure import said
 from .generation import Meter
-from .machine import JUDGED, Machine, said
+from .machine import JUDGED
 from .options import seconds
 from .outcome import Outcome
+from .settlement import Settlement
 from .state import State
 
 __all__ = ["Gate"]
@@ -28,7 +30,7 @@ logger = logging.getLogger("brama.circuits")
 RING, REST = 1, 2
 
 
-class Gate(Machine):
+class Gate(Settlement):
     """A machine that any thread may enter."""
 
     __slots__ = ()
@@ -114,6 +116,29 @@ class Gate(Machine):
         rare.wake = False
         wakes, rare.waiters = rare.waiters or [], None
         return wakes
+
+    # Who waits for the verdict of the probes
+
+    def enlist(self, wake: Callable[[], object]) -> float | None:
+        """Have `wake` called once when there may be a place for one more probe, or no more probes.
+
+        Returns:
+            Seconds until the oldest probe is given up; None if the circuit is not half-open.
+        """
+        now = self.shared.clock()
+        with self.lock:
+            if self.state is not State.HALF_OPEN:
+                return None
+            rare = self._have_rare()
+            rare.waiters = [*(rare.waiters or ()), wake]
+            return self._retry_after(now)
+
+    def dismiss(self, wake: Callable[[], object]) -> None:
+        """Call `wake` no more."""
+        with self.lock:
+            rare = self._rare
+            if rare is not None and rare.waiters and wake in rare.waiters:
+                rare.waiters.remove(wake)
 
     # The user's expiry function
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-import brama.circuits.machine as machine_module
+import brama.circuits.settlement as settlement_module
 from brama.circuits import CircuitOpenError
 
 requirement = pytest.mark.requirement
@@ -209,7 +209,9 @@ def test_a_success_in_the_middle_of_counting_a_failure_still_ends_the_row(world,
             pass
         return result
 
-    monkeypatch.setattr(machine_module, "repr", read_and_let_another_thread_succeed, raising=False)
+    monkeypatch.setattr(
+        settlement_module, "repr", read_and_let_another_thread_succeed, raising=False
+    )
     circuit.failure()
     circuit.failure()
     assert circuit.status().failure_count == 1
