@@ -50,7 +50,7 @@ from .naming import named
 from .options import check_name, check_scope, seconds, whole
 from .orders import Order, acting_as, acting_person
 from .outcome import Outcome
-from .overview import Changes, Listing, Overview, Survey
+from .overview import Changes, Listing, Overview
 from .permit import Permit
 from .policy import ALIASES, OPTIONS, Policy, check_options, merge
 from .polling import Poll
@@ -78,6 +78,7 @@ from .status import Status, Window
 from .stream import GuardedStream
 from .summary import CircuitSummary, Transition
 from .sums import CallTotals
+from .survey import Survey
 from .tally import Tally
 from .trip import AnyOf, ConsecutiveFailures, CountWindow, TimeWindow, TripPolicy, any_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from types import EllipsisType
-from typing import Any, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 from brama.actors import SystemStoppedError
 from brama.circuits import (
@@ -132,10 +132,11 @@ class System(ByName, Recorded, Life):
         scope: str | EllipsisType | None = ...,
         limit: int = 200,
         cursor: str | None = None,
+        order: Literal["name", "error_rate"] = "name",
     ) -> Listing:
         """A page of the circuits; see `brama.listing`."""
         return self._survey.listing(
-            state=state, query=query, scope=scope, limit=limit, cursor=cursor
+            state=state, query=query, scope=scope, limit=limit, cursor=cursor, order=order
         )
 
     def changes(self, since: int | None = None, *, limit: int = 200) -> Changes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from types import EllipsisType
-from typing import Any, Unpack, overload
+from typing import Any, Literal, Unpack, overload
 
 from brama.circuits import (
     Changes,
@@ -227,8 +227,9 @@ def listing(
     scope: str | EllipsisType | None = ...,
     limit: int = 200,
     cursor: str | None = None,
+    order: Literal["name", "error_rate"] = "name",
 ) -> Listing:
-    """A page of the circuits, in short, by name and then by scope.
+    """A page of the circuits, in short.
 
     Example:
         >>> page = brama.listing(state="open", query="payment*")
@@ -242,12 +243,16 @@ def listing(
         scope: only those of that scope; None: only those without one.
         limit: circuits on the page, at most 200.
         cursor: that of the page before this one.
+        order: ``"name"``, and of equal names by scope; or ``"error_rate"``, the highest first and
+            of equal ones those with more calls, which is one page, without those that are closed
+            and have never failed. Of more than a thousand such, those with the longest rows of
+            failures are compared.
 
     Raises:
         ConfigError: one of them is wrong.
     """
     return default_system().listing(
-        state=state, query=query, scope=scope, limit=limit, cursor=cursor
+        state=state, query=query, scope=scope, limit=limit, cursor=cursor, order=order
     )
 
 

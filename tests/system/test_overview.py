@@ -275,6 +275,30 @@ def test_a_listing_is_filtered_by_state_and_scope(system: brama.System) -> None:
     assert (one.state, one.reason, one.retry_after) == ("open", "deploy", 60.0)
 
 
+def test_a_listing_by_error_rate_is_one_page_of_those_that_have_failed_the_worst_first(
+    system: brama.System,
+) -> None:
+    for name, good, bad in (("fine", 9, 0), ("half", 2, 2), ("often", 4, 4), ("all", 0, 3)):
+        circuit = system.circuit(name, failure_threshold=100)
+        for _ in range(good):
+            circuit.success()
+        for _ in range(bad):
+            circuit.failure("HTTP 503")
+    system.circuit("shut").force_open()
+    system.circuit("all", scope="web").failure()
+    worst = system.listing(order="error_rate")
+    assert named(worst.circuits) == ["all", "all", "often", "half", "shut"]
+    assert [one.scope for one in worst.circuits[:2]] == [None, "web"]
+    assert (worst.matching, worst.cursor) == (6, None)
+    assert named(system.listing(order="error_rate", limit=1).circuits) == ["all"]
+    some = system.listing(order="error_rate", query="*f*", state="closed")
+    assert (named(some.circuits), some.matching) == (["often", "half"], 3)
+    assert named(system.listing(order="error_rate", scope="web").circuits) == ["all"]
+    page = system.listing(limit=1)
+    with pytest.raises(brama.ConfigError, match="cursor"):
+        system.listing(order="error_rate", cursor=page.cursor)
+
+
 def test_a_summary_says_what_the_status_says(system: brama.System, clock: Clock) -> None:
     circuit = system.circuit("search", scope="web", failure_threshold=2)
     circuit.success()
@@ -305,6 +329,8 @@ def test_a_summary_says_what_the_status_says(system: brama.System, clock: Clock)
         {"scope": ""},
         {"cursor": "x"},
         {"cursor": 7},
+        {"order": "worst"},
+        {"order": ["name"]},
     ],
 )
 def test_a_wrong_argument_of_a_listing_is_said(system: brama.System, wrong: Any) -> None:
