@@ -26,8 +26,8 @@ class Batch(list[Event]):
 
     @property
     def trace(self) -> str | None:
-        """The cause of the first."""
-        return self[0].trace
+        """The cause of the first that somebody traces."""
+        return next((event.trace for event in self if event.trace is not None), None)
 
 
 class BatchingSubscription(Subscription):

@@ -28,20 +28,23 @@ TURN = 256
 
 def processing(subscription: Subscription, event: Event | Batch) -> Process:
     """The span and the times around one invocation; nothing when nobody looks."""
-    if isinstance(event, Batch):
-        event = event[0]
-    lag = None
+    first = event[0] if isinstance(event, Batch) else event
+    lag = batch = None
     if event.trace is not None or watching.deliveries:
-        lag = time.time() - event.timestamp.timestamp()
+        now = time.time()
+        lag = now - first.timestamp.timestamp()
+        if isinstance(event, Batch) and len(event) > 1:
+            batch = [(one.trace, now - one.timestamp.timestamp()) for one in event]
     return process(
-        event=event.event,
-        traceparent=event.trace,
+        event=first.event,
+        traceparent=first.trace,
         subscription=subscription.name,
-        connection=event.connection,
-        scope=event.scope,
-        n=event.n,
-        redelivered=event.redelivered,
+        connection=first.connection,
+        scope=first.scope,
+        n=first.n,
+        redelivered=first.redelivered,
         lag=lag,
+        batch=batch,
     )
 
 

@@ -21,8 +21,8 @@ LIMIT: Final = 32
 """Links of one span. The SDK keeps 128 and drops the rest, after they have been made."""
 
 
-def links(causes: Iterable[Cause | None], relation: str) -> list[Link]:
-    """Links to the last `LIMIT` of `causes`, each once; those that hold no span are left out.
+def links(causes: Iterable[Cause | None], relation: str, limit: int = LIMIT) -> list[Link]:
+    """Links to the last `limit` of `causes`, each once; those that hold no span are left out.
 
     Each has the attribute `brama.link`, which says what it leads to. For those who have a tracer.
     """
@@ -32,4 +32,4 @@ def links(causes: Iterable[Cause | None], relation: str) -> list[Link]:
         span = span_context_of(cause)
         if span is not None:
             found[span.trace_id, span.span_id] = span
-    return [api.Link(span, {LINK: relation}) for span in list(found.values())[-LIMIT:]]
+    return [api.Link(span, {LINK: relation}) for span in list(found.values())[-limit:]]

@@ -95,6 +95,7 @@ QUEUED: Final = "brama.notification.fanout.queued"
 LAG: Final = "brama.notification.lag"
 DELIVERY: Final = "brama.notification.delivery.n"
 REDELIVERED: Final = "brama.notification.delivery.redelivered"
+BATCH_SIZE: Final = "brama.notification.batch.size"
 ACTOR_NAME: Final = "brama.actor.name"
 SUPERVISOR: Final = "brama.actor.supervisor"
 STRATEGY: Final = "brama.actor.supervisor.strategy"
@@ -127,6 +128,7 @@ ATTRIBUTES: Final = MappingProxyType(
         LAG: "seconds from the event to the start of its handler",
         DELIVERY: "the delivery's number in its subscription",
         REDELIVERED: "true when the handler is given the event again",
+        BATCH_SIZE: "events that the handler is given together; absent for a single one",
         REASON_DROPPED: "why events were lost or held back: one of a fixed list",
         ACTOR_CLASS: "the actor's class",
         ACTOR_NAME: "the name under which it is found; absent if it has none",
@@ -225,7 +227,8 @@ PROCESS: Final = SpanName(
     word="event",
     scope=NOTIFICATION,
     kind="CONSUMER",
-    when="a handler ran; child of the publish span up to a fan-out of 64, a root beyond",
+    when="a handler ran; child of the publish span up to a fan-out of 64, a root beyond, and of "
+    "several events together",
     attributes=(
         EVENT,
         SUBSCRIPTION,
@@ -234,9 +237,10 @@ PROCESS: Final = SpanName(
         LAG,
         DELIVERY,
         REDELIVERED,
+        BATCH_SIZE,
         ERROR_TYPE,
     ),
-    links="the publish span",
+    links="the publish span; of several events together each of theirs, at most 128",
 )
 RESTART: Final = SpanName(
     verb="restart",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Final
@@ -19,9 +20,13 @@ from .links import links
 from .log_events import record_exception
 from .providers import current_meter_provider, tracer
 
-__all__ = ["FANOUT_WITH_PARENT", "Process", "process"]
+__all__ = ["FANOUT_WITH_PARENT", "Batch", "Process", "process"]
 
 _modules = sys.modules
+
+Batch = Sequence[tuple[str | None, float | None]]
+BATCH_LINKS: Final = 128
+"""What the SDK keeps of them, unless it is told otherwise."""
 
 FANOUT_WITH_PARENT: Final = 64
 """Up to this many subscribers a `process` span is a child of its `publish` span, so that viewers
@@ -63,6 +68,7 @@ class _Watched(Process):
     __slots__ = (
         "_announced",
         "_attached",
+        "_batch",
         "_began",
         "_child",
         "_event",
@@ -79,11 +85,13 @@ class _Watched(Process):
         metadata: dict[str, Any],
         *,
         child: bool,
+        batch: Batch | None = None,
     ) -> None:
         self._event = event
         self._publish = publish
         self._metadata = metadata
         self._child = child
+        self._batch = batch
         self._span: Span | None = None
         self._attached: Context | None = None
         self._token: Token[Context] | None = None
@@ -111,13 +119,17 @@ class _Watched(Process):
         # where the worker was started has nothing to do with this event.
         parent = publish if self._child else contexts.Context()
         attributes = _attributes(self._metadata)
+        causes: list[Context | str | None] = [publish]
+        if self._batch is not None:
+            attributes[names.BATCH_SIZE] = len(self._batch)
+            causes = [traceparent for traceparent, _ in self._batch]
         adorn(attributes, f"{hook_names.EVENT_PROCESS}.start", self._metadata)
         self._span = spans.start_span(
             names.PROCESS.of(self._event),
             parent,
             kind=api.SpanKind.CONSUMER,
             attributes=attributes,
-            links=[] if options().relationship == "none" else links([publish], "publish"),
+            links=[] if options().relationship == "none" else links(causes, "publish", BATCH_LINKS),
         )
         self._attached = api.set_span_in_context(self._span, parent)
         self._token = contexts.attach(self._attached)
@@ -200,6 +212,17 @@ def attached_to_any() -> bool:
     )
 
 
+def _record_lag(lag: float | None, event: str) -> float | None:
+    """`lag` as it counts."""
+    if lag is None:
+        return None
+    if lag < 0:
+        metrics.skewed.add()
+        lag = 0.0
+    metrics.lags.record(lag, event)
+    return lag
+
+
 def process(
     *,
     event: str,
@@ -211,6 +234,7 @@ def process(
     redelivered: bool,
     lag: float | None = None,
     fanout: int | None = None,
+    batch: Batch | None = None,
 ) -> Process:
     """One handler invocation: its times, and its span, ``process {event}``, a CONSUMER.
 
@@ -230,11 +254,16 @@ def process(
         lag: seconds from the event to now; a negative one, by a clock set back, counts as 0.
         fanout: how many subscriptions the event matched; by default what `traceparent` remembers
             of it.
+        batch: of several events that are handled together, which the rest tells the first of: the
+            `traceparent` and the `lag` of each. Its span is a root, with links to all of theirs.
 
     Failure: none of its own; the handler's exceptions pass through.
     Threads: any; see `Process` for where to enter and leave it.
     """
     try:
+        if batch is not None:
+            sampled = (text for text, _ in batch if text is not None and is_sampled(text))
+            traceparent = next(sampled, None)
         traced = (
             traceparent is not None
             and tracer(names.NOTIFICATION) is not None
@@ -242,11 +271,10 @@ def process(
         )
         if not traced and not watching.deliveries and current_meter_provider() is None:
             return _UNPROCESSED
-        if lag is not None:
-            if lag < 0:
-                metrics.skewed.add()
-                lag = 0.0
-            metrics.lags.record(lag, event)
+        if batch is not None:
+            for _, late in batch[1:]:
+                _record_lag(late, event)
+        lag = _record_lag(lag, event)
         went_to: int = getattr(traceparent, "fanout", 1) if fanout is None else fanout
         metadata = {
             "event": event,
@@ -263,8 +291,9 @@ def process(
                 publish = traceparent.context()
             else:
                 publish = context_of(traceparent)
-        child = went_to <= FANOUT_WITH_PARENT and options().relationship == "child"
-        return _Watched(event, publish, metadata, child=child)
+        alone = batch is None and went_to <= FANOUT_WITH_PARENT
+        child = alone and options().relationship == "child"
+        return _Watched(event, publish, metadata, child=child, batch=batch)
     except Exception as error:  # noqa: BLE001 - the handler must run
         swallow("tracing a handler", error)
         return _UNPROCESSED

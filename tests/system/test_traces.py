@@ -110,3 +110,23 @@ def test_handlers_are_children_of_the_publication_up_to_a_fan_out_of_64_and_link
         else:
             assert process.parent is None
             assert process.context.trace_id != published.context.trace_id
+
+
+@requirement("telemetry:notification-spans")
+def test_a_list_of_events_is_a_root_that_links_to_the_publication_of_each(system, spans, until):
+    told = []
+    system.subscribe(told.append, events=["circuit_opened"], batch=3, batch_age=WITHIN)
+    for number in range(3):
+        system.circuit(f"replica-{number}").open_circuit()
+    until(lambda: told)
+
+    def found(verb: str):
+        return [span for span in spans.get_finished_spans() if span.name.startswith(verb)]
+
+    until(lambda: found("process"))
+    (process,) = found("process")
+    assert process.parent is None
+    assert process.attributes["brama.notification.batch.size"] == 3
+    assert {link.context.span_id for link in process.links} == {
+        span.context.span_id for span in found("publish circuit_opened")
+    }

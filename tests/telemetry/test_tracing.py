@@ -21,6 +21,7 @@ from brama.telemetry import (
     Telemetry,
     capture,
     configure,
+    metrics,
     names,
     process,
     publish,
@@ -124,7 +125,7 @@ def test_every_attribute_of_a_span_is_listed_with_its_name(
     assert len(spans) == 3
     for name in (names.TRANSITION, names.PUBLISH, names.PROCESS):
         (span,) = (span for span in spans.values() if span.name.startswith(f"{name.verb} "))
-        assert set(span.attributes) == set(name.attributes) - {names.HELD_BACK}
+        assert set(span.attributes) == set(name.attributes) - {names.HELD_BACK, names.BATCH_SIZE}
         assert span.kind == name.kind
         assert span.scope.name == name.scope
         assert set(name.attributes) <= set(names.ATTRIBUTES)
@@ -351,6 +352,34 @@ def test_beyond_a_fan_out_of_64_a_handler_is_a_new_root_with_a_link(
     assert span.parent_id is None
     assert span.trace_id != SAMPLED[3:35]
     assert [link.trace_id for link in span.links] == [SAMPLED[3:35]]
+
+
+@pytest.mark.requirement("telemetry:notification-spans")
+def test_several_events_together_are_a_root_that_links_to_each_of_their_publications(
+    telemetry: Telemetry, receiver: OtlpReceiver
+) -> None:
+    traces = [f"00-{number:032x}-{number:016x}-01" for number in range(1, 200)]
+    unsampled = f"00-{7:032x}-{7:016x}-00"
+    batch = [(None, 0.5), (unsampled, -1.0), *((text, 0.1) for text in traces)]
+    with handling(None, lag=0.5, batch=batch):
+        pass
+
+    span = arrived(telemetry, receiver)["process state_change"]
+    assert span.parent_id is None
+    assert span.attributes["brama.notification.batch.size"] == 201
+    assert [link.span_id for link in span.links] == [text[36:52] for text in traces[-128:]]
+    (lags,) = (each for each in receiver.metrics if each.name == "brama.notification.lag")
+    assert lags.count == 201
+    assert metrics.skewed.snapshot() == {(): 1}
+
+
+@pytest.mark.requirement("telemetry:notification-spans")
+def test_several_events_that_nobody_traces_have_no_span(
+    telemetry: Telemetry, receiver: OtlpReceiver
+) -> None:
+    with handling(None, batch=[(None, 0.1), (f"00-{7:032x}-{7:016x}-00", 0.1)]):
+        pass
+    assert arrived(telemetry, receiver) == {}
 
 
 def test_spans_of_the_handler_are_children_of_its_process_span(
