@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from typing import Generic, Protocol, TypeVar
 
 from brama.circuits import ALL, EVENTS, ConnectionKind, Event, is_glob, mask_of
+from brama.telemetry import Turn
 
 from .patterns import Globs
 
@@ -86,7 +86,8 @@ class Index(Generic[S]):
 
     def __init__(self) -> None:
         self.version = 0
-        self._lock = threading.Lock()
+        # Also taken by whoever keeps the table of what is in here, around both changes.
+        self.lock = Turn()
         # Invariant: written under the lock.
         self._buckets: dict[Place, Bucket[S]] = {}
         self._masks: dict[Where, int] = {}
@@ -97,7 +98,7 @@ class Index(Generic[S]):
 
     def add(self, subscription: S) -> None:
         """From now on `subscription` matches what happens after this call has returned."""
-        with self._lock:
+        with self.lock:
             # Its birth is one ahead of what any event under way has seen.
             subscription.born = self.version + 1
             name = _name(subscription)
@@ -115,7 +116,7 @@ class Index(Generic[S]):
 
     def remove(self, subscription: S) -> None:
         """`subscription` matches nothing any more. Idempotent."""
-        with self._lock:
+        with self.lock:
             found = False
             for place in _places(subscription):
                 bucket = self._buckets.get(place)
@@ -176,7 +177,7 @@ class Index(Generic[S]):
         return [subscription for subscription in found if subscription.born <= version]
 
     def _list(self, bucket: Bucket[S]) -> tuple[S, ...]:
-        with self._lock:  # a change in between would be overwritten by a list that is older
+        with self.lock:  # a change in between would be overwritten by a list that is older
             bucket.listed = tuple(bucket.members)
             return bucket.listed
 
@@ -203,7 +204,7 @@ class Index(Generic[S]):
 
     def after_fork(self) -> None:
         """In the child: another thread of the parent may have held the lock."""
-        self._lock = threading.Lock()
+        self.lock = Turn()
 
     def _count(self, subscription: S, step: int) -> None:
         place = _where(subscription)

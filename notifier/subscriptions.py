@@ -25,7 +25,7 @@ from brama.actors import (
     watch,
 )
 from brama.circuits import ConnectionKind, Event, Shared, covers
-from brama.telemetry import ConfigError
+from brama.telemetry import BramaError, ConfigError
 
 from .alarms import Alarms
 from .batching import BatchingSubscription
@@ -95,12 +95,15 @@ class Subscriptions:
         self._workers = Workers(on_hanging=self._alarms.hanging)
         self._quarantined: deque[str] = deque(maxlen=REMEMBERED)
         self._ids = count(1)
-        self._lock = threading.Lock()
-        # Invariant: written under the lock. The value says whether an actor delivers from it.
+        # Ended, and still in the table. Any thread adds to it at any moment, be it by a finalizer
+        # in the middle of its own change of the table.
+        self._endings: deque[Subscription] = deque()
+        # Invariant: written under the lock of the index. The value says whether an actor delivers
+        # from it.
         self._table: dict[Subscription, bool] = {}
-        # Invariant: written under the lock. Those in the table that have a handler.
+        # Invariant: written under that lock. Those in the table that have a handler.
         self._alike: dict[tuple[object, ...], Subscription] = {}
-        # Invariant: written under the lock. What feeds the durable ones among them.
+        # Invariant: written under that lock. What feeds the durable ones among them.
         self._followers: dict[Subscription, Follower] = {}
         self._witness: Witness | None = None
         if journal is not None:
@@ -120,7 +123,8 @@ class Subscriptions:
         kind = Subscription if asked.batching is None else BatchingSubscription
         made = kind(next(self._ids), target, asked, owner=owner, surroundings=self._around)
         alike = _alike(made)
-        with self._lock:
+        with self.index.lock as mine:
+            _check_alone(mine)
             present = self._alike.get(alike)
             if present is not None:
                 present.owners.add(owner)
@@ -174,7 +178,7 @@ class Subscriptions:
         journal = self._journal
         if journal is None:
             return False
-        with self._lock:
+        with self.index.lock:
             if subscription not in self._table or subscription in self._followers:
                 return False
             follower = self._followers[subscription] = journal.spill(subscription, waiting)
@@ -209,7 +213,8 @@ class Subscriptions:
                 surroundings=self._around,
             )
             made.deliverer = stream
-            with self._lock:
+            with self.index.lock as mine:
+                _check_alone(mine)
                 self._admit(made, None, hosted=False)
             self._see(made)
             self._begin(made)
@@ -283,7 +288,6 @@ class Subscriptions:
 
     def after_fork(self) -> None:
         """In the child: the actors and threads stayed behind; the table is still good."""
-        self._lock = threading.Lock()
         self._workers = Workers(on_hanging=self._alarms.hanging)
         self.supervisor = None
         self.index.after_fork()
@@ -348,15 +352,36 @@ class Subscriptions:
         return tuple(self._quarantined)
 
     def _ended(self, subscription: Subscription) -> None:
+        self._endings.append(subscription)
+        self._take_out()
+
+    def _take_out(self) -> None:
+        """Take those that have ended out of the table; when it returns, they are."""
+        while True:
+            # Entered even if nothing is left: another thread may be at the caller's own.
+            with self.index.lock as mine:
+                if not mine:
+                    # The collector has run a finalizer in the middle of a change of the table. It
+                    # gets nothing any more; the rest is done when that change is.
+                    self._call_soon(self._take_out)
+                    return
+                try:
+                    subscription = self._endings.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                follower = self._followers.pop(subscription, None)
+                self.index.remove(subscription if follower is None else follower)
+                hosted = self._table.pop(subscription, False)
+                if hosted:
+                    self._alike.pop(_alike(subscription), None)
+                self._shared.subscribe(self.index.wants_anywhere)
+            self._taken_out(subscription, follower, hosted=hosted)
+
+    def _taken_out(
+        self, subscription: Subscription, follower: Follower | None, *, hosted: bool
+    ) -> None:
         if subscription.state == "quarantined":
             self._quarantined.append(subscription.name)
-        with self._lock:
-            follower = self._followers.pop(subscription, None)
-            self.index.remove(subscription if follower is None else follower)
-            hosted = self._table.pop(subscription, False)
-            if hosted:
-                self._alike.pop(_alike(subscription), None)
-            self._shared.subscribe(self.index.wants_anywhere)
         self._tally.end(subscription)
         self._alarms.overwhelmed(subscription, False)
         if self._witness is not None:
@@ -372,6 +397,15 @@ class Subscriptions:
         if self.supervisor is not None:
             # It may have ended by itself, by quarantine for example.
             _ = terminate_child(self.supervisor, subscription.id)
+
+
+def _check_alone(mine: bool) -> None:
+    """Refuse to subscribe in the middle of another change, which a finalizer might try."""
+    if not mine:
+        raise BramaError(
+            "a finalizer has tried to subscribe in the middle of a change of the subscriptions: "
+            "have it tell somebody who does"
+        )
 
 
 class Subscribers(DynamicSupervisor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from brama.telemetry import metric_names, source
@@ -24,6 +25,9 @@ class Tally:
     def __init__(self, subscriptions: Callable[[], Iterable[Subscription]]) -> None:
         self._subscriptions = subscriptions
         self._lock = threading.Lock()
+        # Those that have ended since the last look; each is added in one step, for it may be a
+        # finalizer in the middle of that look that ends it.
+        self._new: deque[Subscription] = deque()
         # Invariant: all three are touched under the lock only.
         self._ended = 0
         self._ending: list[Subscription] = []  # ended over a delivery that still counts
@@ -32,10 +36,12 @@ class Tally:
 
     def end(self, subscription: Subscription) -> None:
         """It has ended; nothing begins any more, but what was begun may yet be done."""
-        with self._lock:
-            self._ending.append(subscription)
-            if len(self._ending) > 64:
+        self._new.append(subscription)
+        if len(self._new) > 64 and self._lock.acquire(blocking=False):
+            try:
                 self._settle()
+            finally:
+                self._lock.release()
 
     def read(self) -> dict[tuple[str, ...], float]:
         """Deliveries so far."""
@@ -50,7 +56,9 @@ class Tally:
             return {(): self._shown}
 
     def _settle(self) -> None:
-        under_way = []
+        while self._new:
+            self._ending.append(self._new.popleft())
+        under_way: list[Subscription] = []
         for one in self._ending:
             if one.running:
                 under_way.append(one)
@@ -61,6 +69,7 @@ class Tally:
     def after_fork(self) -> None:
         """In the child: the parent reports what was delivered there."""
         self._lock = threading.Lock()
+        self._new.clear()
         self._ending = []
         self._shown = 0
         self._ended = -sum(one.delivered for one in self._subscriptions())

@@ -65,7 +65,9 @@ class Witness:
         self._note = note
         self._clock = clock
         self._rouse = rouse
-        self._lock = threading.Lock()
+        # Reentrant, for a finalizer may end one subscription while another loses: each touches its
+        # own.
+        self._lock = threading.RLock()
         # Invariant: under the lock. What was lost since the last entry, when that was, and by whom.
         self._lost: dict[int, tuple[int, float, Named]] = {}
 
@@ -139,7 +141,7 @@ class Witness:
 
     def after_fork(self) -> None:
         """In the child: another thread of the parent may have held the lock."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._lost.clear()
 
     def _say_lost(self, one: Named, count: int) -> None:

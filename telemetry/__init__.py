@@ -91,6 +91,7 @@ from .reals import is_real
 from .severity import Severity, SeverityProvider, provide_severity
 from .throttle import Throttle
 from .transitions import Change, transition
+from .turns import Turn
 
 if TYPE_CHECKING:
     from .checking import check_telemetry
@@ -116,6 +117,7 @@ __all__ = [
     "Telemetry",
     "TelemetryHealth",
     "Throttle",
+    "Turn",
     "UnknownOptionError",
     "attach",
     "attached",

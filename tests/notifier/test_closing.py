@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 import threading
@@ -384,3 +385,53 @@ def test_an_async_handler_that_closes_from_a_thread_of_its_own_does_not_wait_for
         return await asyncio.wait_for(done, WITHIN / 2)
 
     assert asyncio.run(main()) is False
+
+
+class Cyclic:
+    """Closes a subscription when the collector finds it."""
+
+    def __init__(self, subscription: Any) -> None:
+        self.itself = self
+        self.subscription = subscription
+
+    def __del__(self) -> None:
+        self.subscription.close()
+
+
+def test_a_finalizer_that_closes_a_subscription_while_another_begins_or_ends_hangs_nobody(
+    system, until
+):
+    others: list[Any] = []
+
+    def work() -> None:
+        threshold = gc.get_threshold()
+        try:
+            for number in range(300):
+                gc.disable()
+                others.append(system.subscribe(lambda _event: None))
+                Cyclic(others[-1])
+                gc.set_threshold(1 + number % 60)  # at the first thing that is made, the second, …
+                gc.enable()
+                system.subscribe(lambda _event: None, events=["failure"]).close()
+        finally:
+            gc.set_threshold(*threshold)
+            gc.enable()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(WITHIN)
+    assert not thread.is_alive(), "it waits for itself"
+    gc.collect()
+    until(lambda: not system.subscriptions())
+    assert all(one.closed for one in others)
+    with system.subscribe(print):
+        assert len(system.subscriptions()) == 1
+
+
+def test_subscribing_in_the_middle_of_a_change_of_the_subscriptions_is_refused(system):
+    with (
+        system._subscriptions.index.lock,  # as a finalizer finds it
+        pytest.raises(brama.BramaError, match="a finalizer has tried to subscribe"),
+    ):
+        system.subscribe(print)
+    assert system.subscriptions() == ()
