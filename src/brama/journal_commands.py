@@ -95,11 +95,11 @@ def add_to(app: Any) -> None:
 
         def work() -> int:
             replay = _replay(journal, event, connection, scope, kind, None, None)
-            last = 0
+            # First the end: what is appended from here on is among the last rows, or behind them.
+            last = _end(replay)
             for row_id, found in _last_rows(replay, lines):
                 _print(found, json=json)
-                last = row_id
-            last = max(last, _end(replay))
+                last = max(last, row_id)
             while follow:
                 for row in replay.rows(last):
                     _print(row.read(), json=json)

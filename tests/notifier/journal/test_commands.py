@@ -239,3 +239,21 @@ def test_what_the_trail_cannot_show_is_one_line_and_status_two(ordered, run, arg
     done = run("trail", *arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert says in done.stderr
+
+
+def test_tail_shows_what_is_appended_while_it_shows_the_last_ones(filled, run, monkeypatch):
+    from brama import journal_commands
+
+    show = journal_commands._print
+
+    def slowly(event: Any, **how: Any) -> None:
+        if event.data["reason"] == "deploy":
+            filled.circuit("other").close_circuit("meanwhile")
+            assert filled.flush()
+        show(event, **how)
+
+    monkeypatch.setattr(journal_commands, "_print", slowly)
+    monkeypatch.setattr(journal_commands, "_unread", lambda _stream: True)  # after one look
+    done = run("tail", "-n", "1", "--json", "-e", "state_change")
+    reasons = [json.loads(line)["data"]["reason"] for line in done.stdout.splitlines()]
+    assert reasons == ["deploy", "meanwhile"]
