@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from typing import Any
 
 from .cell import Cell, Signal
 from .children import ChildInfo, ChildSpec
@@ -155,9 +156,13 @@ class Retry(Signal):
 
 
 class Resume(Signal):
-    """The wait before a restart is over. By a timer, in the user lane as well."""
+    """The wait before a restart is over. By a timer, in the user lane as well.
 
-    __slots__ = ("child",)
+    `cause`: what `Reports.restarted` is to tell of why.
+    """
 
-    def __init__(self, child: Child) -> None:
+    __slots__ = ("cause", "child")
+
+    def __init__(self, child: Child, cause: tuple[str | None, Any]) -> None:
         self.child = child
+        self.cause = cause

@@ -7,7 +7,7 @@ import time
 from collections.abc import Hashable, Iterable
 from typing import Any, Protocol
 
-from brama.telemetry import attached, capture, error_type, execute, hook_names
+from brama.telemetry import attached, capture, error_type, execute, hook_names, mark, marked
 
 from .exits import Crash, ExitReason
 from .status import reason_text
@@ -57,11 +57,10 @@ def announce_end(
     whom = {**_whom(cell, names), "reason": reason_text(cell.ref.actor_class, reason)}
     if isinstance(reason, Crash):
         whom["error_type"] = error_type(reason.error)
-        # Of the message over which it crashed: a successor's span can be linked to it.
-        whom["context"] = context = capture()
-        if context:
-            # Its supervisor knows the exception and no more.
-            reason.error.__dict__["__brama_context__"] = context
+        # Of the message over which it crashed: a successor's span can be linked to it. Its
+        # supervisor knows the exception and no more.
+        mark(reason.error, capture())
+        whom["context"] = marked(reason.error)
     _execute(event, _measured(cell), whom)
 
 

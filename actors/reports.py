@@ -10,7 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from brama.telemetry import attached, execute, hook_names, line
+from brama.telemetry import Context, attached, error_type, execute, hook_names, line, marked
 
 from .ending import Ending
 from .exits import Crash, ExitReason
@@ -21,9 +21,20 @@ if TYPE_CHECKING:
     from .children import ChildSpec
     from .intensity import Intensity
 
-__all__ = ["Reports"]
+__all__ = ["Cause", "Reports", "cause_of"]
 
 logger = logging.getLogger("brama.actors")
+
+
+Cause = tuple[str | None, Context | None]
+"""What is told of a crash later: the error itself would keep its frames alive."""
+
+
+def cause_of(reason: ExitReason | None) -> Cause:
+    """The type of the error by which a child crashed, and what leads to where it was raised."""
+    if not isinstance(reason, Crash):
+        return None, None
+    return error_type(reason.error), marked(reason.error)
 
 
 class Reports:
@@ -56,12 +67,12 @@ class Reports:
                 "now" if delay is None else f"in {delay:.2f} s",
             )
 
-    def restarted(self, child: Child, reason: ExitReason | None, away: float) -> None:
+    def restarted(self, child: Child, cause: Cause, away: float) -> None:
         if attached(hook_names.ACTOR_RESTART):
             execute(
                 hook_names.ACTOR_RESTART,
                 {"system_time": time.time(), "count": child.restarts, "duration": away},
-                self._about(child, reason),
+                self._about(child, cause),
             )
 
     def restart_failed(self, child: Child) -> None:
@@ -81,7 +92,7 @@ class Reports:
             logger,
             hook_names.SUPERVISOR_EXHAUSTED,
             "error",
-            self._about(child, reason),
+            self._about(child, cause_of(reason)),
             "%s: restart intensity exceeded (%d in %g s) by child %r, the last time: %s. The first "
             "of these restarts was %.1f s ago. It ends all its children and itself; its own "
             "supervisor decides what follows",
@@ -102,7 +113,7 @@ class Reports:
             logger,
             hook_names.CHILD_QUARANTINED,
             "error",
-            self._about(child, reason),
+            self._about(child, cause_of(reason)),
             "%s: child %r is quarantined: it has ended more than %d times in %g s, for the first "
             "time %.1f s ago, the last time: %s. It stays down until restart_child; all others go "
             "on",
@@ -172,11 +183,11 @@ class Reports:
                     "count": intensity.intensity + 1,
                     "seconds": intensity.period,
                 },
-                self._about(child, reason),
+                self._about(child, cause_of(reason)),
             )
 
-    def _about(self, child: Child, reason: ExitReason | None) -> dict[str, Any]:
-        error = reason.error if isinstance(reason, Crash) else None
+    def _about(self, child: Child, cause: Cause) -> dict[str, Any]:
+        error_type, context = cause
         name = child.spec.name
         return {
             "actor_class": child.spec.start.__qualname__,
@@ -184,6 +195,6 @@ class Reports:
             "supervisor": self._supervisor,
             "strategy": self._strategy,
             "reason": child.last_exit,
-            "error_type": None if error is None else type(error).__qualname__,
-            "context": getattr(error, "__brama_context__", None),
+            "error_type": error_type,
+            "context": context,
         }

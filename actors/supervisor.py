@@ -19,6 +19,7 @@ from .exits import Crash, ExitReason, Shutdown
 from .intensity import RESTART_WORDS, Intensity
 from .links import ExitSignal
 from .parent import Parent
+from .reports import Cause, cause_of
 from .status import reason_text
 from .strategy import (
     AutoShutdown,
@@ -224,14 +225,14 @@ class Supervisor(Parent):
             delay = self._backoff.delay(child.failures, random.random)
         self._reports.will_restart(child, delay)
         if delay is None:
-            await self._bring_up(child, reason)
+            await self._bring_up(child, cause_of(reason))
             return
         # The others of the group end now and not after the wait: they must not work meanwhile
         # with a neighbour that is not there.
         await self._take_down(self._group(child))
         child.status = RESTARTING
         # A timer and not a sleep: the mailbox goes on being served.
-        self.after(delay, Resume(child), key=child)
+        self.after(delay, Resume(child, cause_of(reason)), key=child)
 
     def _group(self, child: Child) -> Sequence[Child]:
         if self._strategy is Strategy.ONE_FOR_ONE:
@@ -244,7 +245,7 @@ class Supervisor(Parent):
             if one.spec.restart is Restart.TEMPORARY:
                 self._children.drop(one)
 
-    async def _bring_up(self, child: Child, reason: ExitReason | None = None) -> None:
+    async def _bring_up(self, child: Child, cause: Cause) -> None:
         group = self._group(child)
         await self._take_down(group)
         # The whole group, also who had ended quietly or was terminated, as in OTP.
@@ -265,7 +266,8 @@ class Supervisor(Parent):
                 return
             if ref is not None:
                 one.restarts += 1
-                self._reports.restarted(one, reason if one is child else None, one.since - ended)
+                about = cause if one is child else cause_of(None)
+                self._reports.restarted(one, about, one.since - ended)
 
     async def _on_retry(self, retry: Retry) -> None:
         if self._still_waits(retry.child):
@@ -273,7 +275,7 @@ class Supervisor(Parent):
 
     async def _on_resume(self, resume: Resume) -> None:
         if self._still_waits(resume.child):
-            await self._bring_up(resume.child)
+            await self._bring_up(resume.child, resume.cause)
 
     def _still_waits(self, child: Child) -> bool:
         """False if it was terminated, deleted or replaced meanwhile, or nothing matters now."""

@@ -58,7 +58,7 @@ from .beacon import beacon
 from .bus import Attachment
 from .call import Call, call
 from .calls import failed, refused, succeeded
-from .context import capture, context_of, in_unsampled, recorded_span, traceparent
+from .context import capture, context_of, in_unsampled, mark, marked, recorded_span, traceparent
 from .enrichers import Enricher, MetricEnricher, enrich, enrich_metrics
 from .errors import BramaError, ConfigError, unknown
 from .faults import error_type
@@ -141,6 +141,8 @@ __all__ = [
     "in_unsampled",
     "is_real",
     "line",
+    "mark",
+    "marked",
     "metric_names",
     "names",
     "pool",

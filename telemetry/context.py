@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from .faults import swallow
 from .foreign import Cause, Context, SpanContext
@@ -87,6 +87,23 @@ def traceparent(of: Context | SpanContext | None) -> str | None:
     if not span.is_valid:
         return None
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags & 0xFF:02x}"
+
+
+_MARK: Final = "__brama_context__"
+
+
+def mark(error: BaseException, context: Context | None) -> None:
+    """Have `error` lead to the span in `context`, unless it leads to one already.
+
+    So whoever is told of the error alone, such as a supervisor, can link to where it was raised.
+    """
+    if context:
+        error.__dict__.setdefault(_MARK, context)
+
+
+def marked(error: BaseException | None) -> Context | None:
+    """The context that `mark` has given to `error`."""
+    return getattr(error, _MARK, None)
 
 
 class Trace(str):

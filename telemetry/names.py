@@ -249,7 +249,7 @@ RESTART: Final = SpanName(
     kind="INTERNAL",
     when="a supervisor started a child again; a root",
     attributes=(ACTOR_CLASS, ACTOR_NAME, SUPERVISOR, STRATEGY, RESTARTS, HELD_BACK, ERROR_TYPE),
-    links="the span that was current where the child crashed",
+    links="the span in which the child crashed: of a handler, its `process` span",
 )
 SPANS: Final = (CALL, TRANSITION, PUBLISH, PROCESS, RESTART)
 

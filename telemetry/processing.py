@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from . import hook_names, metrics, names
-from .context import Trace, context_of, is_sampled
+from .context import Trace, context_of, is_sampled, mark
 from .enrichers import adorn
 from .faults import error_type, swallow
 from .flags import options, watching
@@ -146,6 +146,7 @@ class _Watched(Process):
             if exc is None:
                 metrics.processed.record(seconds, self._event, "")
             elif isinstance(exc, Exception):
+                mark(exc, self._attached)
                 metrics.processed.record(seconds, self._event, error_type(exc))
             self._end_span(exc)
         except Exception as error:  # noqa: BLE001 - the handler's own outcome counts

@@ -130,3 +130,32 @@ def test_a_list_of_events_is_a_root_that_links_to_the_publication_of_each(system
     assert {link.context.span_id for link in process.links} == {
         span.context.span_id for span in found("publish circuit_opened")
     }
+
+
+@requirement("telemetry:propagation")
+@pytest.mark.parametrize("kind", ["worker", "inline", "loop"])
+def test_the_restart_of_a_handler_links_to_the_span_in_which_it_raised(system, spans, until, kind):
+    told = []
+
+    def handler(event) -> None:
+        told.append(event)
+        if len(told) == 1:
+            raise LookupError("once")
+
+    async def ahandler(event) -> None:
+        handler(event)
+
+    subscribed = {"worker": handler, "inline": inline(handler), "loop": ahandler}
+    system.subscribe(subscribed[kind], events=["circuit_opened"])
+    with trace.get_tracer("app").start_as_current_span("request"):
+        system.circuit("search").open_circuit()
+
+    def found(verb: str):
+        return [span for span in spans.get_finished_spans() if span.name.startswith(verb)]
+
+    until(lambda: found("restart") and len(found("process")) == 2)
+    (restart,) = found("restart")
+    failed = next(span for span in found("process") if "error.type" in span.attributes)
+    assert restart.parent is None
+    assert restart.attributes["error.type"] == "LookupError"
+    assert [link.context.span_id for link in restart.links] == [failed.context.span_id]
