@@ -45,9 +45,11 @@ class Controls(Gate):
                 rare.open_below(now, until)
                 return
             self._failures = self._failure_count()
-            self.reopen_at = until
             self.reason = reason
-            if self.state is not State.OPEN:
+            if self.state is State.OPEN:
+                self._retime(until)
+            else:
+                self.reopen_at = until
                 self._open(reason, now)
 
         # On an open circuit there is nothing to publish, but the actor has a timer to set anew.
@@ -207,7 +209,7 @@ class Controls(Gate):
             if rare.isolated:
                 rare.resume_at = rare.open_since + seconds
             if self.state is State.OPEN:
-                self.reopen_at = self._since + seconds
+                self._retime(self._since + seconds)
 
         self._order(self._and_look(apply), ring=True)
 
@@ -219,7 +221,7 @@ class Controls(Gate):
                 self._rare.expiry = None
                 self._rare.resume_at = now
             if self.state is State.OPEN:
-                self.reopen_at = now
+                self._retime(now)
 
         self._order(self._and_look(apply), ring=True)
 
@@ -230,7 +232,7 @@ class Controls(Gate):
             rare = self._have_rare()
             rare.expiry = rare.resume_at = inf
             if self.state is State.OPEN:
-                self.reopen_at = inf
+                self._retime(inf)
 
         self._order(apply, ring=True)
 
@@ -334,10 +336,12 @@ class Controls(Gate):
             if expiry is not None or self._rare is not None:
                 self._have_rare().expiry = expiry
             if opened:
-                self.reopen_at = reopen_at
                 self._failures = plan["failure_count"]
                 self.reason = plan["reason"]
-                if self.state is not State.OPEN:
+                if self.state is State.OPEN:
+                    self._retime(reopen_at)
+                else:
+                    self.reopen_at = reopen_at
                     self._move(State.OPEN, "restored", now, ("state_change", "circuit_opened"))
                 if plan["attempts"]:
                     self._have_rare().attempts = plan["attempts"]

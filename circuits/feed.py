@@ -16,12 +16,15 @@ from typing import Any, Final
 from .options import Key
 from .state import State
 
-__all__ = ["CAME", "LIMIT", "MOVED", "WENT", "Feed", "Numbered", "Tray"]
+__all__ = ["CAME", "LIMIT", "MOVED", "TIMED", "WENT", "Feed", "Numbered", "Tray"]
 
 LIMIT: Final = 4096
 """Changes that are remembered, of all circuits together."""
 
-MOVED, CAME, WENT = range(3)
+MOVED, CAME, WENT, TIMED = range(4)
+"""Into another state; registered; unregistered; open as before, until another time."""
+
+COUNTED = (CAME, WENT)
 
 Entry = tuple[int, Key, State, State, str | None, float]
 """Kind, scope and name, the state before and after, why, POSIX time. A plain tuple of what is there
@@ -123,7 +126,7 @@ class Feed:
         for entry in taken:
             self._version += 1
             self._entries.append((self._version, entry))
-            if entry[0] != MOVED:
+            if entry[0] in COUNTED:
                 self._members = self._version
 
     def after_fork(self) -> None:

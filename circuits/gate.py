@@ -159,7 +159,7 @@ class Gate(Settlement):
             with self.lock:
                 rare = self._rare
                 if wait is not None and self.current is generation:
-                    self.reopen_at = self._since + wait
+                    self._retime(self._since + wait)
                     if rare is not None and rare.cause is not None:
                         rare.cause = (rare.cause[0], attempt, wait)
                     if rare is not None and rare.held is not None:

@@ -15,7 +15,7 @@ from brama.telemetry import Context
 from .connection_kind import ConnectionKind
 from .evidence import Seen
 from .fault import NO_FAULT, Fault
-from .feed import MOVED
+from .feed import MOVED, TIMED
 from .fields import Fields
 from .generation import (
     NOT_WATCHED,
@@ -251,6 +251,13 @@ class Machine(Recorder):
         events = ("state_change", "circuit_opened")
         self._move(OPEN, reason, now, events, hold=hold, fault=fault, context=context)
         self._opened_at = self._transition_at
+
+    def _retime(self, until: float) -> None:
+        """Stay open, until then. No event, but whoever watches counts down to it."""
+        self.reopen_at = until
+        if self.registered:
+            entry = (TIMED, self.key, self.state, self.state, None, self.shared.wall())
+            self.shared.tray.leave(entry)
 
     def _half_open(self, reason: str, now: float) -> None:
         self.reopen_at = min(self.reopen_at, now)  # it may come before its time

@@ -93,7 +93,8 @@ class Changes:
 
     Attributes:
         version: to ask for next.
-        circuits: those that have changed their state or were registered, as they are now.
+        circuits: those that have changed their state, are to be open for another time, or were
+            registered, as they are now.
         removed: the keys (scope and name) of those that are registered no more.
         complete: False if the changes since then are no longer known: list the circuits anew, and
             go on from `version`.

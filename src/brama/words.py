@@ -257,7 +257,7 @@ def listing(
 
 
 def changes(since: int | None = None, *, limit: int = 200) -> Changes:
-    """The circuits that have changed their state, or have come or gone, since a version.
+    """The circuits that have changed their state or its end, or have come or gone, since a version.
 
     Example:
         >>> seen = brama.overview().version

@@ -6,7 +6,8 @@ import gc
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any
 
 import pytest
@@ -370,6 +371,29 @@ def test_only_what_has_changed_since_is_told_once_each_as_it_is_now(system: bram
     assert news.removed == ((None, "d"),)
     after = system.changes(since=news.version)
     assert (after.circuits, after.removed, after.version) == ((), (), news.version)
+
+
+@pytest.mark.parametrize(
+    ("order", "left"),
+    [
+        (lambda circuit: circuit.open_circuit(expires_in=5), 5.0),
+        (lambda circuit: circuit.set_expiry(90), 90.0),
+        (lambda circuit: circuit.disable_expiry(), inf),
+        (lambda circuit: circuit.load(circuit.dump() | {"remaining": 7.0}), 7.0),
+    ],
+    ids=["open_circuit", "set_expiry", "disable_expiry", "load"],
+)
+def test_an_open_circuit_that_is_to_be_open_for_another_time_has_changed(
+    system: brama.System, order: Callable[[brama.Circuit], object], left: float
+) -> None:
+    system._shared.wall = lambda: 1e9
+    circuit = system.circuit("search")
+    circuit.open_circuit(expires_in=30)
+    seen = system.overview()
+    order(circuit)
+    (one,) = system.changes(seen.version).circuits
+    assert (one.state, one.retry_after) == ("open", left)
+    assert system.overview().recent == seen.recent
 
 
 def test_changes_come_in_pieces_and_none_is_missed(system: brama.System) -> None:
