@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from brama.telemetry import attached, execute, hook_names, line
+from brama.telemetry import ConfigError, attached, execute, hook_names, line
 
 from .mailbox import unwrapped
 from .whose import running_in
@@ -116,7 +116,13 @@ class DeadLetters:
             return MappingProxyType(dict(self._counts))
 
     def subscribe(self, callback: Callable[[DeadLetter], object]) -> None:
-        """Call ``callback(letter)`` for each dead letter from now on, ``ref.tell`` for example."""
+        """Call ``callback(letter)`` for each dead letter from now on, ``ref.tell`` for example.
+
+        Raises:
+            ConfigError: it cannot be called.
+        """
+        if not callable(callback):
+            raise ConfigError("callback", "something to call with the dead letter", callback)
         with self._lock:
             if callback not in self._subscribers:
                 self._subscribers = (*self._subscribers, callback)

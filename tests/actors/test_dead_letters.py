@@ -20,6 +20,7 @@ from brama.actors import (
     kill,
 )
 from brama.actors.testing import settle
+from brama.telemetry import ConfigError
 
 
 class Deaf(InlineActor):
@@ -231,3 +232,9 @@ async def test_a_subscriber_gets_each_letter_of_a_flooded_mailbox(system, letter
         ref.tell(number)
     kill(ref)
     assert [letter.message for letter in letters] == list(range(500))
+
+
+def test_whoever_is_to_hear_of_dead_letters_can_be_called():
+    letters = ActorSystem("deaf").dead_letters
+    with pytest.raises(ConfigError, match="callback must be something to call"):
+        letters.subscribe(5)
