@@ -99,6 +99,55 @@ def test_the_counts_follow_every_change(system: brama.System) -> None:
     assert system.overview().states["closed"] == 1
 
 
+def test_every_circuit_is_counted_once_in_its_pool_and_state_whatever_comes_and_goes(
+    system: brama.System, clock: Clock
+) -> None:
+    orders = ("open_circuit", "force_open", "disable", "metrics_only")
+    circuits = [
+        system.circuit(f"c{number % 230}", scope=None if number < 230 else "web")
+        for number in range(300)
+    ]
+    for number, circuit in enumerate(circuits):
+        if number % 3 == 0:
+            getattr(circuit, orders[number % 4])()
+        elif number % 7 == 0:
+            circuit.open_circuit(expires_in=10)  # which will be over
+    clock.now += 20
+
+    def counted() -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for circuit in system.circuits():
+            own = pools.pool(circuit.name)
+            of_pool = found.setdefault(own, {"closed": 0})
+            of_pool[circuit.state.value] = of_pool.get(circuit.state.value, 0) + 1
+        return found
+
+    def seen() -> dict[str, dict[str, int]]:
+        return {pool: dict(states) for pool, states in system.overview().pools.items()}
+
+    assert seen() == counted()
+    assert len(seen()) == 201
+    for circuit in circuits[::11]:
+        system.unregister(circuit.name, scope=circuit.scope)
+    for number in range(20):
+        system.circuit(f"d{number}", initial_state="disabled")
+    circuits[1].force_open()
+    assert seen() == counted()
+    total = system.overview()
+    assert sum(total.states.values()) == total.circuits == len(system.circuits())
+
+
+def test_of_very_many_failing_circuits_those_with_the_longest_rows_are_compared(
+    system: brama.System,
+) -> None:
+    for number in range(2500):
+        circuit = system.circuit(f"c{number}", failure_threshold=100)
+        circuit.success()
+        for _ in range(1 + (number in (7, 1200, 2499))):
+            circuit.failure()
+    assert sorted(named(system.overview(worst=3).worst)) == ["c1200", "c2499", "c7"]
+
+
 def test_a_circuit_that_begins_in_another_state_is_counted_there(system: brama.System) -> None:
     system.circuit("search", initial_state="disabled")
     assert system.overview().states["disabled"] == 1
