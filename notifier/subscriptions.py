@@ -308,10 +308,11 @@ class Subscriptions:
     def _admit(
         self, subscription: Subscription, follower: Follower | None, *, hosted: bool
     ) -> None:
-        self._table[subscription] = hosted
         # What a durable one wants is journaled, and comes to it from there alone.
         self.index.add(subscription if follower is None else follower)
         self._shared.subscribe(self.index.wants_anywhere)
+        # Last: who sees it listed takes it that it hears, and lists are read without a lock.
+        self._table[subscription] = hosted
 
     def _start(self, subscription: Subscription, tries: int = 3) -> None:
         if self.supervisor is None or self._table.get(subscription) is not True:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import EllipsisType
 from typing import Any, Literal, Unpack, overload
 
-from brama.actors import SystemStoppedError
+from brama.actors import HostError, SystemStoppedError
 from brama.circuits import (
     CLEANUP_OPTIONS,
     Changes,
@@ -285,8 +285,7 @@ class System(ByName, Recorded, Life):
             SystemStoppedError: the system was stopped.
             HostError: this process cannot host trio.
         """
-        if not self.actors.running:
-            self.actors.start_soon()
+        self._refuse_if_stopped()
         return self._unless_stopped(self._subscriptions.subscribe(handler, **options))
 
     def unsubscribe(self, what: Any = None, **options: Unpack[Choosing]) -> int:
@@ -305,19 +304,25 @@ class System(ByName, Recorded, Life):
             SystemStoppedError: the system was stopped.
             HostError: this process cannot host trio.
         """
-        if not self.actors.running:
-            self.actors.start_soon()
+        self._refuse_if_stopped()
         stream = self._subscriptions.stream(**options)
         self._unless_stopped(stream.subscription)
         return stream
 
+    def _refuse_if_stopped(self) -> None:
+        if self.actors.stopped:
+            self.actors.start_soon()  # says so
+
     def _unless_stopped(self, made: Subscription) -> Subscription:
-        """`made`, unless a `stop` has come in between, which may not have seen it."""
+        """`made`, unless a `stop` has come in between, which may not have seen it.
+
+        It begins the start, and not before `made` is there to hear what goes wrong in that.
+        """
         if not self.actors.running:
             try:
-                self.actors.start_soon()  # refuses, if it was stopped
-            except SystemStoppedError:
-                made.end("its system was stopped")
+                self.actors.start_soon()
+            except (SystemStoppedError, HostError) as error:
+                made.end("its system was stopped" if self.actors.stopped else str(error))
                 raise
         return made
 
