@@ -124,6 +124,7 @@ class Bells:
 
     def ring(self, breaker: Breaker) -> None:
         """Something is in the log of `breaker`: tell its actor, or have one started."""
+        call = False
         with self._lock:
             actor = self.actors.setdefault(breaker, None)
             if actor is None:
