@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from contextlib import suppress
 
 import pytest
+import trio
+import trio.testing
 
 from brama.circuits import CircuitOpenError, State
 
@@ -169,6 +172,35 @@ def test_the_same_exception_object_in_two_threads_is_two_failures(world):
     thread.start()
     thread.join()
     assert circuit.status().failures == 2
+
+
+async def test_the_same_exception_object_in_two_trio_tasks_is_two_failures(world):
+    circuit = world.circuit()
+    error = OSError("a shared connection died")
+    turn = trio.Event()
+
+    async def call(own):
+        with suppress(OSError), circuit.guard():
+            await own()
+            raise error
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call, turn.wait)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(call, trio.lowlevel.checkpoint)
+        await trio.testing.wait_all_tasks_blocked()
+        turn.set()
+    assert counts(circuit) == (2, 0, 2, 0)
+
+
+async def test_an_exception_that_passes_through_nested_entries_of_a_trio_task_is_one_failure(world):
+    circuit = world.circuit()
+    with suppress(OSError):
+        async with circuit.guard():
+            async with circuit.guard():
+                await trio.lowlevel.checkpoint()
+                raise OSError
+    assert counts(circuit) == (2, 0, 1, 1)
 
 
 def test_an_exception_that_takes_no_attributes_is_counted(world):
