@@ -92,18 +92,22 @@ class Index(Generic[S]):
         self._buckets: dict[Place, Bucket[S]] = {}
         self._masks: dict[Where, int] = {}
         self._counts: dict[Where, Counter[int]] = {}
+        # Written first: whoever finds a subscription reads a birth here that is not below its own.
+        self._youngest = 0
         self._kinds = 0  # how many ask for a kind of connection
         self._globs = Globs()
+        self._globbing = 0  # how many ask for a glob
         self._everywhere: Counter[int] = Counter()
 
     def add(self, subscription: S) -> None:
         """From now on `subscription` matches what happens after this call has returned."""
         with self.lock:
             # Its birth is one ahead of what any event under way has seen.
-            subscription.born = self.version + 1
+            self._youngest = subscription.born = self.version + 1
             name = _name(subscription)
             if isinstance(name, tuple):
                 self._globs.add(name[0])
+                self._globbing += 1
             self._kinds += subscription.kind is not None
             for place in _places(subscription):
                 bucket = self._buckets.get(place)
@@ -131,6 +135,7 @@ class Index(Generic[S]):
                 name = _name(subscription)
                 if isinstance(name, tuple):
                     self._globs.remove(name[0])
+                    self._globbing -= 1
                 self._kinds -= subscription.kind is not None
                 self._count(subscription, -1)
                 self.version += 1
@@ -152,7 +157,7 @@ class Index(Generic[S]):
         """
         get = self._buckets.get
         names: tuple[Name, ...] = (connection, None)
-        if self._globs:
+        if self._globbing:
             names += tuple((glob,) for glob in self._globs.of(connection))
         scopes = (None,) if scope is None else (None, scope)
         found: list[S] = []
@@ -174,6 +179,8 @@ class Index(Generic[S]):
                     bucket = get(special)
                     if bucket is not None:
                         found += bucket.listed or self._list(bucket)
+        if version >= self._youngest:  # nobody has come since
+            return found
         return [subscription for subscription in found if subscription.born <= version]
 
     def _list(self, bucket: Bucket[S]) -> tuple[S, ...]:
@@ -185,7 +192,7 @@ class Index(Generic[S]):
         """The kinds of events that anybody wants of this connection, as bits."""
         masks = self._masks
         names: tuple[Name, ...] = (connection, None)
-        if self._globs:
+        if self._globbing:
             names += tuple((glob,) for glob in self._globs.of(connection))
         found = 0
         for name in names:

@@ -159,7 +159,11 @@ def _is_real(provider: TracerProvider | None) -> bool:
 
 def current_meter_provider() -> MeterProvider | None:
     """The provider that counts go to; None when there is none yet. Imports nothing."""
-    return global_meter_provider() if _meter_provider is None else _meter_provider
+    if _meter_provider is not None:
+        return _meter_provider
+    # `global_meter_provider` once more, written out: every event asks.
+    api = _modules.get("opentelemetry.metrics._internal")
+    return None if api is None else getattr(api, "_METER_PROVIDER", None)
 
 
 def global_tracer_provider() -> TracerProvider | None:
