@@ -67,9 +67,6 @@ class Globs:
                 known[name] = found
         return found
 
-    def __bool__(self) -> bool:
-        return bool(self._uses)
-
 
 def _start(glob: str) -> str:
     """The text before the first wildcard."""

@@ -196,10 +196,9 @@ async def test_the_same_exception_object_in_two_trio_tasks_is_two_failures(world
 async def test_an_exception_that_passes_through_nested_entries_of_a_trio_task_is_one_failure(world):
     circuit = world.circuit()
     with suppress(OSError):
-        async with circuit.guard():
-            async with circuit.guard():
-                await trio.lowlevel.checkpoint()
-                raise OSError
+        async with circuit.guard(), circuit.guard():
+            await trio.lowlevel.checkpoint()
+            raise OSError
     assert counts(circuit) == (2, 0, 1, 1)
 
 
