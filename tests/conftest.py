@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from brama.circuits import Event, Record
 from brama.notifier import event_schema
+from brama.telemetry import pools
 
 pytest_plugins = ["pytester"]
 
@@ -84,6 +85,12 @@ _seen: set[tuple[object, ...]] = set()
 def check_event() -> Callable[[object], None]:
     """Raises what is wrong, by the published schema, with an event that is a mapping."""
     return _validator.validate
+
+
+@pytest.fixture(autouse=True)
+def names_in_metrics() -> None:
+    """The first two hundred of a process have their own: here the first of a test."""
+    pools.reset()
 
 
 @pytest.fixture(autouse=True)
