@@ -117,7 +117,7 @@ async def test_a_child_that_comes_and_goes_leaves_nothing_behind(autojump_clock)
     system = ActorSystem("lean", stall_threshold=None)
     async with running(system):
         pool = system.spawn(DynamicSupervisor, intensity=10**6)
-        await _come_and_go(system, pool, 10)
+        await _come_and_go(system, pool, 300)  # what is kept of the last ones is full now
         gc.collect()
         tracemalloc.start()
         try:
