@@ -34,7 +34,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
-async def test_thousands_of_cancelled_handlers_leave_no_context_and_no_error(
+async def test_ten_thousand_cancelled_handlers_leave_no_context_and_no_error(
     exporter: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
 ) -> None:
     sampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -52,7 +52,7 @@ async def test_thousands_of_cancelled_handlers_leave_no_context_and_no_error(
             await trio.sleep_forever()
 
     with caplog.at_level(logging.WARNING, "opentelemetry"):
-        for _ in range(10):
+        for _ in range(50):
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
                     for number in range(200):
@@ -62,7 +62,7 @@ async def test_thousands_of_cancelled_handlers_leave_no_context_and_no_error(
             assert not trace.get_current_span().get_span_context().is_valid
     assert caplog.records == []
     spans = exporter.get_finished_spans()
-    assert len(spans) == 2_000
+    assert len(spans) == 10_000
     assert {span.status.status_code.name for span in spans} == {"UNSET"}
 
 
