@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from brama.telemetry import Context, SpanContext, capture, watching
+from brama.telemetry import Context, SpanContext, capture, span_context_of, watching
 
 from .connection_kind import ConnectionKind
 from .events import CRITICAL, EVENTS
@@ -56,9 +56,9 @@ class Recorder(Vitals):
         self.shared = shared
         self.lock: threading.Lock = shared.stripe(self.key)
         self.log: Log | None = None
-        # The record of the transition that closed the gate, while tracing is on: what refused
-        # calls link to.
-        self.turn: Record | None = None
+        # What refused calls link to, while tracing is on: the record of the transition that closed
+        # the gate; once its span is made, what names that.
+        self.turn: Record | SpanContext | None = None
         self._mask = 0
         self._mask_version = -1
 
@@ -76,6 +76,7 @@ class Recorder(Vitals):
                 return []
             log.rung = False
             log.trim()
+            self._shorten_turn()
             if not log.records:
                 if not log.lost:
                     self.log = None  # most open circuits have nothing to tell for minutes
@@ -159,6 +160,16 @@ class Recorder(Vitals):
                 record.evidence = self._evidence()
         elif state is not State.HALF_OPEN:
             self.turn = None
+
+    def _shorten_turn(self) -> None:
+        """Keep no more of the transition than what names its span, once that is made.
+
+        A circuit may be open for days, and a context holds what the application has hung on it: the
+        request that it was serving, the span of an SDK.
+        """
+        turn = self.turn
+        if isinstance(turn, Record) and turn.traced:
+            self.turn = span_context_of(turn.context)
 
     def _evidence(self) -> tuple[SpanContext, ...]:
         """The spans of the failing calls behind the present state."""

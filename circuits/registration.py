@@ -10,6 +10,7 @@ from .connection_kind import ConnectionKind
 from .controls import Controls
 from .feed import CAME, WENT
 from .generation import NOT_WATCHED, value
+from .log import Record
 from .machine import PASSING
 from .policy import Policy
 from .rare import NEVER
@@ -91,6 +92,9 @@ class Registration(Controls):
         """In the child: the calls, probes and log of the parent are not ours."""
         self._begin_epoch(self.shared.next_epoch(), 0)
         self.log = None
+        self._shorten_turn()
+        if isinstance(self.turn, Record):
+            self.turn = None  # its span is the parent's to make
         self._failures = self._failure_count()
         self._next_generation(self.shared.clock(), keep=True)
         self._retired = self._totals = None

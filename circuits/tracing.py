@@ -19,6 +19,7 @@ from brama.telemetry import (
     Call,
     Change,
     Context,
+    SpanContext,
     attached,
     call,
     execute,
@@ -68,7 +69,7 @@ class Traced(Protocol):
 
     name: str
     scope: str | None
-    turn: Record | None
+    turn: Record | SpanContext | None
     state: State
     current: Generation
     shared: Shared
@@ -77,16 +78,20 @@ class Traced(Protocol):
 # Invariant: whoever makes the span of a record holds it. Not to be waited for without end, for
 # the processors of an SDK and enrichers run inside, and reentrant, for one might be guarded.
 _making = threading.RLock()
+_in_hand: list[Record] = []  # Invariant: of whoever holds the lock.
 
 
 def renew() -> None:
     """In the child of a fork: whoever held the lock is not there to release it."""
     global _making
     _making = threading.RLock()
+    _in_hand.clear()
 
 
 def trace(record: Record) -> Context | None:
     """The context that holds the span of a transition; it is made if it was not yet.
+
+    None also while somebody else takes too long to make it.
 
     Threads: any, outside of locks.
     """
@@ -96,11 +101,18 @@ def trace(record: Record) -> Context | None:
     if not _making.acquire(timeout=PATIENCE):
         return None
     try:
+        if record in _in_hand:
+            return None  # it is asked for in the middle of being made
         if not record.traced:
-            # First, for whatever goes wrong must not go wrong again.
-            record.traced = True
-            record.context = _change(record).span(record.context, record.evidence)
-            record.evidence = ()
+            _in_hand.append(record)
+            try:
+                record.context = _change(record).span(record.context, record.evidence)
+            finally:
+                # Behind the context, for it is looked at without the lock; and also if something
+                # goes wrong, which must not go wrong again.
+                record.traced = True
+                record.evidence = ()
+                _in_hand.pop()
         return record.context
     finally:
         _making.release()
@@ -141,9 +153,9 @@ def cause_of(breaker: Traced) -> str | None:
     return traceparent(_cause(breaker))
 
 
-def _cause(breaker: Traced) -> Context | None:
+def _cause(breaker: Traced) -> Context | SpanContext | None:
     turn = breaker.turn
-    return None if turn is None else trace(turn)
+    return trace(turn) if isinstance(turn, Record) else turn
 
 
 def tell_refusal(breaker: Traced, state: str, wait: float, reason: str | None) -> None:

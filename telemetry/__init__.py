@@ -58,7 +58,16 @@ from .beacon import beacon
 from .bus import Attachment
 from .call import Call, call
 from .calls import failed, refused, succeeded
-from .context import capture, context_of, in_unsampled, mark, marked, recorded_span, traceparent
+from .context import (
+    capture,
+    context_of,
+    in_unsampled,
+    mark,
+    marked,
+    recorded_span,
+    span_context_of,
+    traceparent,
+)
 from .enrichers import Enricher, MetricEnricher, enrich, enrich_metrics
 from .errors import BramaError, ConfigError, unknown
 from .faults import error_type
@@ -154,6 +163,7 @@ __all__ = [
     "refused",
     "source",
     "span",
+    "span_context_of",
     "succeeded",
     "takes_only",
     "telemetry_health",

@@ -78,13 +78,11 @@ def traceparent(of: Context | SpanContext | None) -> str | None:
     Example:
         >>> traceparent(context_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
         '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
-    """
-    if of is None:
-        return None
-    from opentelemetry.trace import SpanContext, get_current_span
 
-    span = of if isinstance(of, SpanContext) else get_current_span(of).get_span_context()
-    if not span.is_valid:
+    Failure, threads: as `capture`.
+    """
+    span = span_context_of(of)
+    if span is None:
         return None
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags & 0xFF:02x}"
 
@@ -135,16 +133,23 @@ class Trace(str):
 
 
 def span_context_of(cause: Cause | None) -> SpanContext | None:
-    """The span that a cause leads to; None when it leads to none."""
+    """The span that a cause leads to; None when it leads to none.
+
+    Failure, threads: as `capture`.
+    """
     if cause is None:
         return None
-    span: Any = cause
-    if not isinstance(cause, tuple):  # as a `SpanContext` is
-        context = context_of(cause) if isinstance(cause, str) else cause
-        # Whoever has made a context has loaded it.
-        span = _modules["opentelemetry.trace"].get_current_span(context).get_span_context()
-    found: SpanContext | None = span if span.is_valid else None
-    return found
+    try:
+        span: Any = cause
+        if not isinstance(cause, tuple):  # as a `SpanContext` is
+            context = context_of(cause) if isinstance(cause, str) else cause
+            # Whoever has made a context has loaded it.
+            span = _modules["opentelemetry.trace"].get_current_span(context).get_span_context()
+        found: SpanContext | None = span if span.is_valid else None
+        return found
+    except Exception as error:  # noqa: BLE001 - the caller is a refused call, or publishes an event
+        swallow("looking at a span", error)
+        return None
 
 
 def is_unsampled(context: Context) -> bool:
