@@ -34,6 +34,7 @@ from .backoff import Backoff
 from .blocking import BlockingActor
 from .children import ChildInfo, ChildSpec
 from .dead_letters import DeadLetter, DeadLetterReason, DeadLetters
+from .default import default_actor_system
 from .duplicates import DuplicateRegistry
 from .dynamic import DynamicSupervisor
 from .errors import (
@@ -86,7 +87,7 @@ from .supervise import (
     which_children,
 )
 from .supervisor import Supervisor
-from .system import ActorSystem, default_actor_system
+from .system import ActorSystem
 from .timers import Timer
 from .tree import Budget, TreeNode
 from .via import Via

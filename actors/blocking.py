@@ -109,6 +109,10 @@ class BlockingCell(PlainCell):
         thread = self.thread
         return thread is not None and thread.ident == threading.get_ident()
 
+    def works_here(self) -> bool:
+        # Its hooks are plain: whoever awaits on its thread does so in a loop that one of them runs.
+        return self.runs_here()
+
     @property
     def busy_thread(self) -> str | None:
         thread = self.thread

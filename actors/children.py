@@ -17,7 +17,7 @@ from .durations import INFINITY, duration
 from .overflow import MailboxPolicy
 from .strategy import Restart
 
-__all__ = ["ChildInfo", "ChildSpec", "as_spec", "check_children"]
+__all__ = ["ChildInfo", "ChildSpec", "as_spec", "check_children", "check_name"]
 
 ChildType = Literal["worker", "supervisor"]
 
@@ -49,15 +49,19 @@ def _is_bool(_spec: object, attribute: Attribute[Any], value: Any) -> None:
         raise ConfigError(f"ChildSpec.{attribute.name}", "True or False", value)
 
 
-def _is_hashable(_spec: object, attribute: Attribute[Any], value: Any) -> None:
-    if value is None and attribute.name == "name":
-        return
+def check_name(option: str, value: object) -> None:
+    """Raise `ConfigError` for what an actor or a child cannot be called."""
     try:
         hash(value)
     except TypeError:
-        raise ConfigError(f"ChildSpec.{attribute.name}", "a hashable value", value) from None
+        raise ConfigError(option, "a hashable value", value) from None
     if value is None or value == "":
-        raise ConfigError(f"ChildSpec.{attribute.name}", "a non-empty value", value)
+        raise ConfigError(option, "a non-empty value", value)
+
+
+def _is_hashable(_spec: object, attribute: Attribute[Any], value: Any) -> None:
+    if value is not None or attribute.name != "name":
+        check_name(f"ChildSpec.{attribute.name}", value)
 
 
 def _is_policy(_spec: object, _attribute: object, value: Any) -> None:

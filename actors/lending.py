@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["lend", "lent_here"]
+__all__ = ["lend", "lender"]
 
 # The inbox of the actor that waits for the thread, by that thread's ident. Each thread adds and
 # takes itself, in one step.
@@ -29,6 +29,6 @@ def lend(ref: Any) -> Generator[None, None, None]:
         _lent.pop(ident, None)
 
 
-def lent_here(inbox: object) -> bool:
-    """Whether the caller's thread does the work of the actor with that inbox."""
-    return _lent.get(threading.get_ident()) is inbox
+def lender() -> Any:
+    """The inbox of the actor whose work the caller's thread does; None is nobody's."""
+    return _lent.get(threading.get_ident())

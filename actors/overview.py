@@ -14,6 +14,7 @@ from .engine import Engine
 from .errors import SystemStoppedError
 from .health import Faults, Health
 from .introspection import ActorInfo, inspect_cell
+from .lending import lender
 from .names import Names
 from .ref import ActorRef
 from .scheduler import Scheduler
@@ -93,8 +94,14 @@ class Overview:
         return self.scheduler.on_loop_thread()
 
     def awaits_caller(self) -> bool:
-        """Whether its end waits for the caller, who is on its loop or in a hook of its actors."""
+        """Whether its end waits for the caller.
+
+        So it does for a thread of its loop, of a hook of its actors, or one that does the work of
+        an actor that waits for it.
+        """
         if self.on_loop_thread():
+            return True
+        if getattr(lender(), "host", None) is self:
             return True
         running = running_in(sys._getframe())
         return running is not None and getattr(running.cell, "host", None) is self

@@ -19,7 +19,7 @@ from .durations import patience
 from .errors import ActorDeadError, WouldBlockError
 from .future import Future
 from .latch import Latch
-from .lending import lent_here
+from .lending import lender
 from .mailbox import Ask, Carried, unwrapped
 from .statistics import MailboxStatistics
 
@@ -246,7 +246,7 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
 
     def _check_elsewhere(self) -> None:
         inbox = self.actor_inbox
-        if (inbox.runs_here() or lent_here(inbox)) and self.is_alive():
+        if (inbox.runs_here() or lender() is inbox) and self.is_alive():
             raise WouldBlockError(
                 f"a call of {self} from the thread that runs it could never be answered: use "
                 "'await ref.acall(…)' in an Actor, or tell() and handle the answer as a message"
@@ -260,7 +260,7 @@ class ActorRef(pykka.ActorRef[Any], Generic[A]):
         Failure: a cancelled caller stops waiting; the reply will be a dead letter.
         """
         inbox = self.actor_inbox
-        if inbox.works_here():
+        if (inbox.works_here() or lender() is inbox) and self.is_alive():
             raise WouldBlockError(
                 f"{self} has called itself, and would wait for the end of what it is doing: "
                 "use tell() or continue_with()"

@@ -18,13 +18,12 @@ from . import future, latch, process
 from .actor import HostedActor, make
 from .backoff import Backoff
 from .cell import Cell
-from .children import ChildSpec, check_children
+from .children import ChildSpec, check_children, check_name
 from .dead_letters import DeadLetters
 from .durations import duration
 from .engine import Engine
 from .errors import SystemStoppedError
 from .health import Faults, StopReport
-from .host import provide_default
 from .intensity import RESTART_WORDS, Intensity
 from .names import Names
 from .overview import Overview
@@ -34,7 +33,7 @@ from .scheduler import Scheduler
 from .stalls import StallWatch
 from .timers import Timers
 
-__all__ = ["ActorSystem", "default_actor_system"]
+__all__ = ["ActorSystem"]
 
 logger = logging.getLogger("brama.actors")
 
@@ -372,8 +371,6 @@ class ActorSystem(Overview):
 
     def _after_fork(self) -> None:
         """In the child of a fork: all that was alive is dead, and the system is as new."""
-        global _default_lock
-        _default_lock = threading.Lock()
         future.after_fork()
         latch.after_fork()
         orphans = list(self.cells)
@@ -445,8 +442,14 @@ class ActorSystem(Overview):
         ends by itself, by ``ref.stop()``, by a crash, or with the system.
 
         Args:
-            name: registered in ``names`` before `on_start`.
+            name: any hashable value, registered in ``names`` before `on_start`.
+
+        Raises:
+            ConfigError: a name that cannot be one.
+            NameTakenError: another live actor has it.
         """
+        if name is not None:
+            check_name("name", name)
         self.ensure_running()
         cell = make(self, cls, args, kwargs)
         ref: ActorRef[A] = cell.ref
@@ -480,19 +483,3 @@ class ActorSystem(Overview):
                 {"system_time": time.time(), "count": self.faults.losses},
                 {"system": self._name, "reason": why},
             )
-
-
-_default: ActorSystem | None = None
-_default_lock = threading.Lock()  # Invariant: guards _default
-
-
-def default_actor_system() -> ActorSystem:
-    """The system of ``Cls.start()``: made on first use, and a new one after it was stopped."""
-    global _default
-    with _default_lock:
-        if _default is None or (_default._stopped and not _default.running):
-            _default = ActorSystem("brama-actors")
-        return _default
-
-
-provide_default(default_actor_system)

@@ -240,6 +240,8 @@ def check_events(events: Iterable[str] | None) -> tuple[str, ...] | None:
         return None
     if isinstance(events, str):
         raise ConfigError("events", "a list of names", events, hint=f"Write events=[{events!r}].")
+    if isinstance(events, bytes | bytearray):  # lists of numbers, to those who iterate
+        raise ConfigError("events", "a list of names", events)
     try:
         names = tuple(dict.fromkeys(events))
     except TypeError:

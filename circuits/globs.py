@@ -36,7 +36,7 @@ def event_names(events: Iterable[str] | None) -> tuple[str, ...] | None:
     Raises:
         ConfigError: not a list of names, an empty one, or a name or wildcard that fits no event.
     """
-    if events is None or isinstance(events, str):
+    if events is None or isinstance(events, str | bytes | bytearray):
         return check_events(events)
     try:
         given: list[Any] = list(events)

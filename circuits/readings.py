@@ -74,6 +74,7 @@ class Readings(Registration):
             )
 
     def status(self) -> Status:
+        """All that there is to say of it at one moment."""
         self._before()
         now = self.shared.clock()
         with self.lock:

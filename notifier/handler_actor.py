@@ -81,16 +81,16 @@ class HandlerActor(Actor):
 
     def _run(self, event: Event) -> None:
         subscription = self._own_subscription
-        if subscription is None:
-            self._call(event)
-            return
-        thread = threading.current_thread()
-        subscription.aside.append(thread)
-        try:
-            with lend(self.actor_ref):
+        with lend(self.actor_ref):
+            if subscription is None:
                 self._call(event)
-        finally:
-            subscription.aside.remove(thread)
+                return
+            thread = threading.current_thread()
+            subscription.aside.append(thread)
+            try:
+                self._call(event)
+            finally:
+                subscription.aside.remove(thread)
 
     @calls_handlers
     def _call(self, event: Event) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -270,11 +269,6 @@ class Subscriptions:
     def at_work(self) -> bool:
         """Whether a handler outside of the loop is at work."""
         return any(one.occupied for one in self.present())
-
-    def awaits_caller(self) -> bool:
-        """Whether an actor waits for this very thread, which it has sent into its handler."""
-        thread = threading.current_thread()
-        return any(thread in one.aside for one in self.present())
 
     def drain(self, deadline: float) -> None:
         """The tree is down: let handlers outside of it have what waits for them, until then."""

@@ -252,6 +252,15 @@ def renew() -> None:
     _tell()
 
 
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()  # whoever held it is not there to release it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def _prefer_the_last() -> None:
     global _tracer_provider, _meter_provider, _logger_provider
     _tracer_provider = _chosen_tracers[-1] if _chosen_tracers else None

@@ -55,7 +55,7 @@ def finish(journal: Journal, timeout: float) -> bool:
     Threads: any, once the actors have stopped. Idempotent.
     """
     if not journal.turn.acquire(timeout=timeout):
-        logger.error("the journal hangs; %d events were not written", journal.intake.waiting)
+        _lament(journal, "the journal hangs")
         return False
     try:
         journal.file.hurry(timeout)
@@ -64,10 +64,19 @@ def finish(journal: Journal, timeout: float) -> bool:
             farewell(journal)
             journal.leave()
         journal.owner.release()
+        journal.lamented = None
         return True
     except JournalError as error:
-        logger.error("%s; %d events were not written", error, journal.intake.waiting)
+        _lament(journal, error)
         return False
     finally:
         journal.file.close()
         journal.turn.release()
+
+
+def _lament(journal: Journal, why: object) -> None:
+    """Say what is lost, and not once more at the exit what the stop has said."""
+    waiting = journal.intake.waiting
+    if waiting != journal.lamented:
+        journal.lamented = waiting
+        logger.error("%s; %d events were not written", why, waiting)

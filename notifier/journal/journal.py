@@ -123,6 +123,7 @@ class Journal:
         self.leaving: deque[Follower] = deque()  # ended, and their last position not yet kept
         self.failing: JournalError | None = None
         self.failing_since = 0.0
+        self.lamented: int | None = None  # how many the last stop could not write, and said so
         self._numbers = count(1)
         self._held = False
         self.settle: Callable[[], float | None] = lambda: None

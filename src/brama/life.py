@@ -54,11 +54,7 @@ class Life(Composition):
         )
         began = time.monotonic()
         deadline = began + limit
-        if self._subscriptions.awaits_caller():
-            self.actors.request_stop(limit)
-            awaited, report = True, StopReport(complete=False)
-        else:
-            awaited, report = self.actors.awaits_caller(), self.actors.stop(limit)
+        awaited, report = self.actors.awaits_caller(), self.actors.stop(limit)
         if awaited:
             # What is under way still drains: the rest is done behind it, here or by `run`.
             if not self._hosted:

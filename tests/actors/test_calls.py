@@ -356,3 +356,18 @@ def test_a_blocking_actor_that_asks_itself_is_told_at_once_and_does_not_wait(thr
     ref = threaded.spawn(Nested)
     with pytest.raises(WouldBlockError, match="could never be answered"):
         ref.ask("hi", timeout=5)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, lambda call: trio.run(lambda: call)])
+def test_a_blocking_actor_that_awaits_itself_in_a_loop_of_its_own_is_told_at_once(threaded, run):
+    class Nested(BlockingActor):
+        def on_receive(self, message):
+            async def call(ref):
+                return await ref.acall(message, timeout=60.0)
+
+            assert run(call(other)) == message
+            return run(call(self.actor_ref))
+
+    other, ref = threaded.spawn(Echo), threaded.spawn(Nested)
+    with pytest.raises(WouldBlockError, match="has called itself"):
+        ref.ask("hi", timeout=5)

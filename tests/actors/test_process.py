@@ -146,7 +146,9 @@ def test_daemon_threads_that_go_on_telling_do_not_disturb_the_exit():
         ref = Echo.start()
         def chatter():
             while True:
-                ref.tell("x")
+                for _ in range(100):
+                    ref.tell("x")
+                time.sleep(0.001)  # else what they say in 0.2 s takes a busy machine too long
         for _ in range(3):
             threading.Thread(target=chatter, daemon=True).start()
         time.sleep(0.2)
@@ -284,6 +286,33 @@ def test_a_fork_amid_traffic_never_hangs_the_child():
     """
     out, err = run(body, timeout=60)
     assert out == ["all well"], err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.requirement("actors:embedding")
+def test_a_child_that_is_forked_while_the_default_system_is_made_makes_its_own():
+    body = """
+        from brama.actors import default
+        making, go = threading.Event(), threading.Event()
+        def slowly(name):
+            making.set()
+            go.wait(10)
+            return ActorSystem(name)
+        default.ActorSystem = slowly
+        thread = threading.Thread(target=default_actor_system)
+        thread.start()
+        assert making.wait(10)
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(10)  # a lock that nobody gives back is waited for for ever
+            default.ActorSystem = ActorSystem
+            os._exit(0 if Echo.start().ask("y", timeout=5) == "y" else 1)
+        go.set()
+        thread.join()
+        print(os.waitpid(pid, 0)[1], default_actor_system() is default_actor_system())
+    """
+    out, err = run(body)
+    assert out == ["0 True"], err
 
 
 @pytest.mark.requirement("actors:embedding")

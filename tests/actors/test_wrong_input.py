@@ -235,6 +235,17 @@ def test_a_system_needs_a_name_that_can_be_seen(name):
         ActorSystem(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("", "name must be a non-empty value, got: ''"), ([], "name must be a hashable value")],
+)
+def test_what_cannot_be_the_name_of_an_actor_is_refused_before_there_is_one(threaded, name, says):
+    before = list(threaded.cells)
+    with pytest.raises(ConfigError, match=says):
+        threaded.spawn(Echo, name=name)
+    assert list(threaded.cells) == before
+
+
 def test_run_outside_of_trio_says_how_it_is_run():
     for run in (asyncio.run, lambda coroutine: coroutine.send(None)):
         with pytest.raises(HostError, match=r"trio\.run\(system\.run\).*async with system"):

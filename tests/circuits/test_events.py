@@ -101,6 +101,7 @@ def test_names_of_events_are_checked_and_repeated_ones_dropped():
         ("success", "events must be a list of names, got: 'success'. Write events=['success']."),
         ([], "events must be a list with at least one name, got: []"),
         (5, "events must be a list of names, got: 5"),
+        (b"success", "events must be a list of names, got: b'success'"),
         ([["success"]], "events must be a list of names, got: [['success']]"),
         (["circuit_open"], "Did you mean 'circuit_opened'?"),
         (["nonsense"], "an event must be one of state_change, registration,"),

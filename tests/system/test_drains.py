@@ -10,6 +10,7 @@ import pytest
 import trio
 
 import brama
+from brama.actors import WouldBlockError
 from brama.notifier import HandlerActor
 
 OPENED_CLOSED = ["circuit_opened", "circuit_closed"]
@@ -124,6 +125,30 @@ def test_a_stop_that_holds_up_the_loop_of_a_handler_does_not_wait_for_it():
         return time.monotonic() - began
 
     assert asyncio.run(main()) < 2
+
+
+@pytest.mark.parametrize("subscribed", ["class", "ref"])
+def test_a_stop_in_a_plain_on_event_does_not_wait_for_itself(subscribed):
+    answers: list[object] = []
+    over = threading.Event()
+
+    class Stopping(HandlerActor):
+        def on_event(self, event: brama.Event) -> None:
+            try:
+                self.actor_ref.ask("how are you", timeout=60.0)
+            except WouldBlockError as error:
+                answers.append(type(error))
+            answers.append(system.stop(timeout=60.0).complete)
+            over.set()
+
+    system = brama.System()
+    system.start()
+    given = Stopping if subscribed == "class" else system.actors.spawn(Stopping)
+    system.subscribe(given, events=["circuit_opened"])
+    system.circuit("search").open_circuit()
+
+    assert over.wait(10)
+    assert answers == [WouldBlockError, False]
 
 
 def test_a_handler_actor_has_had_everything_when_a_stop_is_over():

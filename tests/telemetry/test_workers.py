@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from brama.telemetry import providers
 from brama.telemetry.testing import Fault, OtlpReceiver
 
 NewPython = Callable[..., Any]
@@ -159,3 +161,18 @@ print("tripped", telemetry.force_flush(0.5), flush=True)
     assert done.stdout == "tripped True\n"
     assert "during" in {span.attributes.get("brama.circuit.name") for span in receiver.spans}
     assert [log.event_name for log in receiver.logs] == ["brama.circuit.state.changed"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_child_that_is_forked_while_providers_are_chosen_can_choose_its_own() -> None:
+    providers._lock.acquire()  # as another thread might hold it at the moment of the fork
+    try:
+        child = os.fork()
+        if child == 0:
+            chosen = threading.Thread(target=providers.choose, args=(None, None), daemon=True)
+            chosen.start()
+            chosen.join(5)
+            os._exit(1 if chosen.is_alive() else 0)
+    finally:
+        providers._lock.release()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

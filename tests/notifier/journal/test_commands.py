@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from brama import cli
 from brama.notifier import cloudevents, event_schema
 
 requirement = pytest.mark.requirement
+
+WITHIN = 30.0
 
 
 @pytest.fixture
@@ -141,10 +144,13 @@ def test_tail_follows_what_another_process_writes(filled, path):
         text=True,
     ) as process:
         assert process.stdout is not None
+        watchdog = threading.Timer(WITHIN, process.kill)
+        watchdog.start()
         assert json.loads(process.stdout.readline())["data"]["reason"] == "deploy"
         filled.circuit("other").close_circuit("one")
         filled.circuit("other").open_circuit("two")
         further = [json.loads(process.stdout.readline())["data"]["reason"] for _ in range(2)]
+        watchdog.cancel()
         process.kill()
     assert further == ["one", "two"]
 

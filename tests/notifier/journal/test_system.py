@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 import trio
 
 import brama
+from brama import composition
 from brama.actors import kill
 from brama.notifier import JournalError
 from brama.telemetry import ConfigError
@@ -305,6 +307,21 @@ def test_a_locked_file_is_told_of_and_written_when_it_is_free(
     assert seqs(system) == [1, 2, 3, 4]
     errors = [r for r in caplog.records if r.levelno == logging.ERROR and "locked" in r.message]
     assert len(errors) == 1
+
+
+def test_what_a_stop_could_not_write_is_not_told_of_once_more_at_the_exit(systems, holder, caplog):
+    system = systems(busy_timeout=0.02)
+    circuit = system.circuit("search")
+    assert system.flush()
+    holder.execute("BEGIN IMMEDIATE")
+    circuit.open_circuit()
+    system.stop(1)
+    composition._finish_at_exit(weakref.ref(system))
+    holder.execute("ROLLBACK")
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.split(";")[1] for text in told if "not written" in text] == [
+        " 2 events were not written"
+    ]
 
 
 def test_a_file_that_comes_and_goes_does_not_fill_the_log(systems, holder, caplog, until):
