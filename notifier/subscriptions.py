@@ -261,6 +261,7 @@ class Subscriptions:
     def adopt(self, supervisor: ActorRef[Any]) -> None:
         """`supervisor` is new: give it every subscription that wants an actor."""
         self.supervisor = supervisor
+        self._take_out()  # those that a finalizer has ended while there was no loop to do it on
         for subscription, hosted in list(self._table.items()):
             if hosted:
                 self._start(subscription)

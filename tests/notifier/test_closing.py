@@ -430,6 +430,19 @@ def test_a_finalizer_that_closes_a_subscription_while_another_begins_or_ends_han
         assert len(system.subscriptions()) == 1
 
 
+def test_what_a_finalizer_ends_while_there_is_no_loop_is_gone_when_there_is_one(
+    system, monkeypatch
+):
+    subscriptions = system._subscriptions
+    ended = system.subscribe(print)
+    with subscriptions.index.lock:  # as a finalizer finds it
+        monkeypatch.setattr(subscriptions, "_call_soon", lambda *_: None)  # as without a loop
+        ended.close()
+    assert system.subscriptions() != ()
+    subscriptions.adopt(subscriptions.supervisor)
+    assert system.subscriptions() == ()
+
+
 def test_subscribing_in_the_middle_of_a_change_of_the_subscriptions_is_refused(system):
     with (
         system._subscriptions.index.lock,  # as a finalizer finds it
