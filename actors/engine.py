@@ -231,6 +231,12 @@ class Engine:
 
     _root_reason = ""
 
+    def wait_up(self) -> None:
+        """Wait until the tree is up; raises what has kept it from that."""
+        self.up.wait()
+        if self.boot_error is not None:
+            raise self.boot_error
+
     def _wake(self) -> None:
         # Elsewhere than on the loop it is because there is none any more.
         if self._news is not None and self._system.on_loop_thread():

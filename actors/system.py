@@ -154,9 +154,7 @@ class ActorSystem(Overview):
             if not engine.over.wait(min(self.stop_timeout, threading.TIMEOUT_MAX)):
                 raise SystemStoppedError(f"{self._name} is being stopped, and that does not end")
             engine = self._begin()
-        engine.up.wait()
-        if engine.boot_error is not None:
-            raise engine.boot_error
+        engine.wait_up()
         return self
 
     def start_soon(self) -> None:
@@ -165,19 +163,22 @@ class ActorSystem(Overview):
         What is sent meanwhile through `call_soon` is refused: `on_ready` says when the tree is up.
 
         Raises:
-            SystemStoppedError: it was stopped, or the interpreter is exiting.
+            SystemStoppedError: it was or is being stopped, or the interpreter is exiting.
             HostError: this process cannot host trio.
         """
-        if self.stopped:
-            raise SystemStoppedError(
-                f"{self._name} was stopped: call start() to use it again, or make a new system"
-            )
-        self._begin()
+        self._begin(again=False)
 
-    def _begin(self) -> Engine:
+    def _begin(self, *, again: bool = True) -> Engine:
         with self._lock:
-            if self._engine is not None:
-                return self._engine
+            engine = self._engine
+            # Under the lock: else it might end in between, and would be taken for never begun.
+            if not again and (self._stopped if engine is None else engine.user_stop.is_set()):
+                raise SystemStoppedError(
+                    f"{self._name} {'was' if engine is None else 'is being'} stopped: call start() "
+                    "to use it again, or make a new system"
+                )
+            if engine is not None:
+                return engine
             self._check_may_start()
             engine = self._engine = Engine(self)
             self._stopped = False
@@ -199,11 +200,7 @@ class ActorSystem(Overview):
         """
         engine = self._engine
         if engine is None:
-            if self._stopped:
-                raise SystemStoppedError(
-                    f"{self._name} was stopped: call start() to use it again, or make a new system"
-                )
-            self.start()
+            self._begin(again=False).wait_up()
         elif not engine.attached.is_set() and not self.on_loop_thread():
             # Attached, not up: an actor of a tree that is coming up may start others.
             engine.attached.wait()

@@ -184,8 +184,11 @@ class System(ByName, Recorded, Life):
             raise ConfigError("scope", "given together with a name", scope)
         cleanup = check_cleanup({k: v for k, v in options.items() if k in CLEANUP_OPTIONS})
         severities = check_severities(options.get("severity"))
+        besides = (*CLEANUP_OPTIONS, "severity")
         checked = check_options(
-            {k: v for k, v in options.items() if k not in (*CLEANUP_OPTIONS, "severity")}
+            {k: v for k, v in options.items() if k not in besides},
+            what="an option of configure()",
+            besides=besides,
         )
         with self._configuring:
             Policy(**merge(self._defaults(), checked))

@@ -16,7 +16,7 @@ import pytest
 import trio
 
 import brama
-from brama.actors import SystemStoppedError, kill
+from brama.actors import BlockingActor, SystemStoppedError, kill
 from brama.circuits import Event
 from brama.notifier import HandlerActor, inline
 from brama.notifier.bell import BELL
@@ -173,6 +173,33 @@ def test_a_stop_gives_up_a_handler_that_always_fails_as_its_supervisor_would(cap
     told = [record for record in caplog.records if record.name == "brama.notifier"]
     assert sum(record.exc_info is not None for record in told) < 10
     assert "failed too often" in told[-1].getMessage()
+
+
+def test_whoever_subscribes_after_a_stop_has_begun_is_told_so_and_starts_nothing(system, until):
+    inside, go = threading.Event(), threading.Event()
+
+    class Lingering(BlockingActor):
+        def on_receive(self, _message: object) -> None:
+            inside.set()
+            go.wait(WITHIN)
+
+    system.start()
+    system.actors.spawn(Lingering).tell("linger")
+    assert inside.wait(WITHIN)
+    stopping = threading.Thread(target=system.stop, args=(WITHIN,))
+    stopping.start()
+    try:
+        until(lambda: not system.actors.running)
+        for _ in range(2):
+            with pytest.raises(SystemStoppedError, match="is being stopped"):
+                system.subscribe(print)
+        assert system.subscriptions() == ()
+    finally:
+        go.set()
+        stopping.join(WITHIN)
+    with pytest.raises(SystemStoppedError, match="was stopped"):
+        system.subscribe(print)
+    assert system.actors.stopped
 
 
 def test_whoever_subscribes_while_the_system_stops_is_told_so_or_ended(until):
