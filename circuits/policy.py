@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -23,6 +23,7 @@ __all__ = ["OPTIONS", "Policy", "check_options", "check_policy", "merge"]
 STRATEGIES = ("fixed", "progressive")
 ALIASES = {"max_attempts": "failure_threshold"}  # the word of the Elixir library
 WORDS = {
+    "max_failures": "failure_threshold",  # Akka
     "fail_max": "failure_threshold",  # pybreaker, aiobreaker
     "threshold": "failure_threshold",  # purgatory
     "recovery_timeout": "expiry",  # circuitbreaker
@@ -425,12 +426,18 @@ OPTIONS: tuple[str, ...] = tuple(field.name for field in attrs.fields(Policy) if
 """The names of a policy's options."""
 
 
-def check_options(options: Mapping[str, Any], besides: Iterable[str] = ()) -> dict[str, Any]:
+def check_options(
+    options: Mapping[str, Any],
+    *,
+    what: str = "an option of a circuit",
+    besides: Sequence[str] = (),
+) -> dict[str, Any]:
     """`options` under their own names (``max_attempts`` becomes ``failure_threshold``).
 
     Args:
         options: as they were given.
-        besides: what else might have been meant there, for the text of the error.
+        what: they are, and
+        besides: what else might have been meant there; both for the text of the error.
 
     Raises:
         ConfigError: a name is unknown; the text lists the known ones and the nearest.
@@ -446,8 +453,7 @@ def check_options(options: Mapping[str, Any], besides: Iterable[str] = ()) -> di
                 hint=f"Give {option} where the call is guarded: @circuit({option}=...).",
             )
         if name not in OPTIONS:
-            known = (*OPTIONS, *besides)
-            raise unknown_option("an option of a circuit", option, known, WORDS)
+            raise unknown_option(what, option, (*OPTIONS, *besides), WORDS)
         if name in ("ignore", "record") and isinstance(value, Iterator):
             value = tuple(value)  # read once, and asked for more often
         if name in named and named[name] != value:

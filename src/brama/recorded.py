@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from brama.circuits import Circuit, ConnectionKind, seconds
+from brama.circuits import Circuit, ConnectionKind, named, seconds
 from brama.notifier import Event, Journal, Replay, Trail
 from brama.telemetry import ConfigError
 
@@ -41,6 +41,7 @@ class Recorded(Composition):
             ConfigError: there is no journal, or a wrong argument.
         """
         journal = self._kept("events are to be replayed")
+        connection, scope = named(connection, scope, self._shared)
         made = Replay(
             journal.options.path,
             since=since,
@@ -73,6 +74,7 @@ class Recorded(Composition):
             ConfigError: there is no journal, or a wrong argument.
         """
         journal = self._kept("its trail is to be read")
+        connection, scope = named(connection, scope, self._shared)
         made = Trail(
             journal.options.path,
             since=since,

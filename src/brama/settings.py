@@ -183,7 +183,7 @@ class Settings:
         self.clock = clock
         self.journal = JournalOptions.parse(values["journal"])
         others = (*given, "severity", "when_down", "clock", "environ")
-        checked = check_options(options, besides=others)
+        checked = check_options(options, what="a setting", besides=others)
         around = {name: value for name, value in variables.items() if name in OPTIONS}
         self.options: Mapping[str, Any] = merge(around, checked)
         try:

@@ -350,6 +350,7 @@ def test_a_policy_that_was_made_on_a_loop_pickles():
     [
         ("failure_treshold", "Did you mean 'failure_threshold'?"),
         ("max_attempts", "It is called 'failure_threshold' here."),
+        ("max_failures", "It is called 'failure_threshold' here."),
         ("recovery_timeout", "It is called 'expiry' here."),
         ("expected_exception", "It is called 'record' here."),
         ("failure_rate_threshold", "Give trip=CountWindow"),

@@ -227,7 +227,8 @@ def test_configure_understands_the_old_word(system):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"stop_timeout": 3}, "an option of a circuit must be one of"),
+        ({"stop_timeout": 3}, "an option of configure() must be one of"),
+        ({"cleanup_intervall": 3}, "Did you mean 'cleanup_interval'?"),
         ({"expiri": 3}, "Did you mean 'expiry'?"),
         ({"expiry": -3}, "expiry must be a number of seconds > 0"),
         ({"scope": "shop", "expiry": 3}, "scope must be given together with a name"),

@@ -61,3 +61,11 @@ def test_a_circuit_may_be_given_for_its_name_and_scope(writer, event, path):
         ]
         with pytest.raises(ConfigError, match="scope must be 's1'"):
             Replay(path, connection=circuit, scope="s2")
+
+
+@pytest.mark.parametrize("reading", ["replay", "trail"])
+def test_a_circuit_of_another_system_is_refused_where_a_journal_is_read(systems, reading):
+    mine, other = systems(), brama.System(brama.Settings())
+    with pytest.raises(ConfigError, match="connection must be a circuit of this system"):
+        getattr(mine, reading)(connection=other.circuit("search"))
+    getattr(mine, reading)(connection=mine.circuit("search"))
