@@ -279,7 +279,9 @@ class Breaker(Readings):
         paused = self._paused(generation, number, now) if type(generation) is Meter else 0.0
         with self.lock:
             state, probes = self.state, self._probes
-            began = None if probes is None else probes.get(number)
+            began = None
+            if probes is not None and generation is self.current:
+                began = probes.get(number)
             nested = False
             counted = self._counted
             if (

@@ -327,7 +327,7 @@ class Machine(Recorder):
             "attempts": attempts,
         }
         if hold:
-            self._have_rare().held = (events, fields, now)
+            self._have_rare().held = (events, fields, now, wall, context)
         else:
             if self.metadata:
                 fields["metadata"] = self.metadata
@@ -485,5 +485,5 @@ class Machine(Recorder):
         """Log an opening that waited for the user's expiry function; order goes first."""
         rare = self._rare
         if rare is not None and rare.held is not None:
-            (events, fields, now), rare.held = rare.held, None
-            super()._append(events, self._located(fields), now)
+            (events, fields, now, wall, context), rare.held = rare.held, None
+            super()._append(events, self._located(fields), now, wall, context)

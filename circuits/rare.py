@@ -7,6 +7,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+from brama.telemetry import Context
+
 from .generation import Generation, Meter
 from .outcome import Outcome
 from .state import State
@@ -43,7 +45,7 @@ class Rare:
     attempts = 0
     exceeded = False
     asked: tuple[Generation, int, Outcome] | None = None
-    held: tuple[tuple[str, ...], dict[str, Any], float] | None = None
+    held: tuple[tuple[str, ...], dict[str, Any], float, float, Context | None] | None = None
     outcomes: deque[tuple[Meter, Outcome]] | None = None
     watching = False
     waiters: list[Callable[[], object]] | None = None

@@ -94,14 +94,22 @@ def mark(error: BaseException, context: Context | None) -> None:
     """Have `error` lead to the span in `context`, unless it leads to one already.
 
     So whoever is told of the error alone, such as a supervisor, can link to where it was raised.
+
+    Failure: none; an error that refuses leads nowhere.
     """
     if context:
-        error.__dict__.setdefault(_MARK, context)
+        try:
+            error.__dict__.setdefault(_MARK, context)
+        except Exception:  # noqa: BLE001 - a user's class may do as it likes with its dict
+            pass
 
 
 def marked(error: BaseException | None) -> Context | None:
     """The context that `mark` has given to `error`."""
-    return getattr(error, _MARK, None)
+    try:
+        return getattr(error, _MARK, None)
+    except Exception:  # noqa: BLE001 - as in `mark`
+        return None
 
 
 class Trace(str):

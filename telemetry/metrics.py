@@ -142,6 +142,18 @@ class _Sources:
         self._readings.setdefault(metric.name, {})[_Source(read)] = None
 
     def read(self, metric: MetricName) -> dict[Values, float]:
+        while True:
+            before = self._gone.get(metric.name)
+            total = self._add_up(metric)
+            gone = self._gone.get(metric.name)
+            if gone is before:
+                _add(total, gone or {})
+                return total
+            # One was buried in between, perhaps by another thread after it had been read here: it
+            # would be counted twice.
+
+    def _add_up(self, metric: MetricName) -> dict[Values, float]:
+        """The sources that are alive."""
         total: dict[Values, float] = {}
         for source in self._readings.get(metric.name, {}).copy():
             read = source.read()
@@ -152,7 +164,6 @@ class _Sources:
             if metric.kind == "counter":
                 source.last = reading
             _add(total, reading)
-        _add(total, self._gone.get(metric.name, {}))
         return total
 
     def _bury(self, metric: MetricName, source: _Source) -> None:

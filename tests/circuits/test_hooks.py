@@ -290,3 +290,20 @@ def test_the_time_outs_of_the_clients_are_time_outs() -> None:
     ):
         assert timed_out(error, None), error
     assert not timed_out(httpx.ConnectError(""), None)
+
+
+def test_a_late_failure_is_no_probe_though_a_probe_has_its_number(
+    api: Circuit, heard: Heard, clock: FakeClock
+) -> None:
+    late = api.try_acquire()
+    api.open_circuit()
+    clock.advance(api.policy.expiry)
+    probe = api.try_acquire()
+    assert late is not None
+    assert probe is not None
+
+    late.failure("late")
+    probe.failure("again")
+
+    told = heard.of(hook_names.CALL_FAILED)
+    assert [metadata["probe"] for _, metadata in told] == [False, True]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from brama.circuits import State
+from brama.circuits import State, recorder, settlement
 
 requirement = pytest.mark.requirement
 
@@ -305,3 +305,37 @@ def test_the_jitter_of_a_progressive_expiry_takes_a_share_off(world):
     )
     fail(circuit)
     assert circuit.status().retry_after == pytest.approx(9.0)  # the world draws 0.5
+
+
+def test_an_opening_is_dated_when_it_happened_however_long_the_expiry_function_takes(
+    world, records
+):
+    def slowly(_attempt, _outcome):
+        world.posix += 5.0
+        return 30.0
+
+    circuit = world.circuit(failure_threshold=1, expiry_strategy=slowly)
+    began = world.posix
+    circuit.failure("down")
+    (opened,) = [one for one in records(circuit) if "circuit_opened" in one.events]
+    assert opened.wall == began
+    assert opened.data["retry_after"] == 30.0
+
+
+def test_an_opening_that_an_order_of_somebody_else_tells_of_keeps_its_own_trace(
+    world, records, monkeypatch
+):
+    whose = {"context": "the call's"}
+    monkeypatch.setattr(settlement, "capture", lambda: whose["context"])
+    monkeypatch.setattr(recorder, "capture", lambda: whose["context"])
+    monkeypatch.setattr(settlement, "recorded_span", lambda _context: None)
+
+    def meanwhile(_attempt, _outcome):
+        whose["context"] = "the operator's"
+        circuit.close_circuit()
+
+    circuit = world.circuit(failure_threshold=1, expiry_strategy=meanwhile)
+    circuit.failure("down")
+    told = {one.events[-1]: one.context for one in records(circuit)}
+    assert told["circuit_opened"] == "the call's"
+    assert told["circuit_closed"] == "the operator's"

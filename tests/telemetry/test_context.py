@@ -20,7 +20,10 @@ from brama.telemetry import (
     context_of,
     faults,
     in_unsampled,
+    mark,
+    marked,
     recorded_span,
+    span_context_of,
     traceparent,
 )
 from brama.telemetry.context import Trace, is_sampled
@@ -199,3 +202,30 @@ def test_a_span_that_is_not_recorded_is_told_from_others_and_from_none(
         finally:
             detach(token)
     assert not faults.errors()
+
+
+class Closed(Exception):
+    """An error that does as it likes with its attributes."""
+
+    @property
+    def __dict__(self):  # type: ignore[override]
+        raise RuntimeError("no attributes here")
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(f"no {name} here")
+
+
+def test_an_error_that_takes_no_mark_leads_nowhere() -> None:
+    error = Closed()
+    mark(error, context_of(SAMPLED))
+    assert marked(error) is None
+
+
+def test_a_span_that_raises_names_nothing_and_breaks_nothing() -> None:
+    class Broken(trace.NonRecordingSpan):
+        def get_span_context(self) -> trace.SpanContext:
+            raise RuntimeError("broken")
+
+    context = trace.set_span_in_context(Broken(trace.INVALID_SPAN_CONTEXT))
+    assert traceparent(context) is None
+    assert span_context_of(context) is None

@@ -339,6 +339,27 @@ def test_a_source_that_is_gone_leaves_its_counts_and_nothing_else() -> None:
     assert not sources._readings[names.METRICS[0].name]
 
 
+def test_a_source_that_goes_while_the_others_are_read_is_counted_once() -> None:
+    sources = metrics._Sources()
+
+    class Figures:
+        def calls(self) -> dict[tuple[str, ...], float]:
+            return {("search", "success"): 2.0}
+
+    class Last(Figures):
+        def calls(self) -> dict[tuple[str, ...], float]:
+            if alone:
+                alone.pop()
+                sources.read(names.METRICS[0])  # as another reader does
+            return super().calls()
+
+    alone, last = [Figures()], Last()
+    for one in (*alone, last):
+        sources.add(names.METRICS[0], one.calls)
+    del one
+    assert sources.read(names.METRICS[0]) == {("search", "success"): 4.0}
+
+
 def test_what_is_counted_without_a_lock_is_exact_and_adds_up_with_the_rest() -> None:
     counts = metrics.Counts(names.METRICS[0])
     counts.add("search", "success", count=5)
