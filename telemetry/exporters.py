@@ -129,9 +129,9 @@ def _grpc_options(otlp: Otlp) -> dict[str, Any]:
     if otlp.endpoint.startswith("https:"):
         _check_files(otlp)
         credentials = grpc.ssl_channel_credentials(
-            root_certificates=_read(otlp.certificate),
-            private_key=_read(otlp.client_key),
-            certificate_chain=_read(otlp.client_certificate),
+            root_certificates=_read("CERTIFICATE", otlp.certificate),
+            private_key=_read("CLIENT_KEY", otlp.client_key),
+            certificate_chain=_read("CLIENT_CERTIFICATE", otlp.client_certificate),
         )
     return {
         "endpoint": otlp.endpoint,
@@ -152,7 +152,8 @@ def _check_files(otlp: Otlp) -> None:
     if not otlp.endpoint.startswith("https:"):
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if otlp.certificate is not None:
+    # A directory is one of authorities, which OpenSSL looks up when it needs one.
+    if otlp.certificate is not None and not Path(otlp.certificate).is_dir():
         _loaded("OTEL_EXPORTER_OTLP_CERTIFICATE", otlp.certificate, context.load_verify_locations)
     if otlp.client_certificate is not None:
         _loaded(
@@ -164,13 +165,19 @@ def _check_files(otlp: Otlp) -> None:
 
 def _loaded(variable: str, path: str, load: Callable[[str], object]) -> None:
     try:
-        if not Path(path).is_dir():  # of authorities, which OpenSSL looks up when it needs one
-            load(path)
+        load(path)
     except OSError as error:  # ssl's own errors among them
         raise ConfigError(
             variable, f"a file in PEM format ({error.strerror or error})", path
         ) from error
 
 
-def _read(path: str | None) -> bytes | None:
-    return None if path is None else Path(path).read_bytes()
+def _read(kind: str, path: str | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:  # a directory, which gRPC does not take
+        raise ConfigError(
+            f"OTEL_EXPORTER_OTLP_{kind}", f"a file that can be read ({error.strerror})", path
+        ) from error

@@ -173,7 +173,10 @@ def execute(
     if not bus.attached:
         return
     routes = bus.routes
-    found = routes.get(event)
+    try:
+        found = routes.get(event)
+    except TypeError:  # no name at all, which `route` refuses
+        found = None
     if found is None:
         found = bus.route(event, routes)
     if found and ENRICHERS.attached:

@@ -573,3 +573,25 @@ def test_a_certificate_that_cannot_be_read_is_refused_at_once(
     }
     with pytest.raises(ConfigError, match=f"_{kind}.* must be a file in PEM format"):
         configure(environ=environ)
+
+
+@pytest.mark.requirement("telemetry:configuration")
+@pytest.mark.parametrize(
+    ("protocol", "kind"),
+    [
+        ("grpc", "CERTIFICATE"),  # gRPC takes no directory of authorities
+        ("grpc", "CLIENT_CERTIFICATE"),
+        ("grpc", "CLIENT_KEY"),
+        ("http/protobuf", "CLIENT_CERTIFICATE"),
+    ],
+)
+def test_a_directory_in_the_place_of_a_certificate_or_a_key_is_refused_at_once(
+    tmp_path: Path, protocol: str, kind: str
+) -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://localhost:4318",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        f"OTEL_EXPORTER_OTLP_{kind}": str(tmp_path),
+    }
+    with pytest.raises(ConfigError, match=f"_{kind}.*Is a directory"):
+        configure(environ=environ)

@@ -472,8 +472,17 @@ def test_listeners_that_come_late_are_in_the_order_of_their_attaching() -> None:
         (span, ""),
         (lambda metadata: span("mine", metadata), 5),
         (execute, 5),
+        (execute, ["mine"]),
     ],
-    ids=["detach-none", "detach-list", "span-number", "span-empty", "metadata", "execute"],
+    ids=[
+        "detach-none",
+        "detach-list",
+        "span-number",
+        "span-empty",
+        "metadata",
+        "execute",
+        "execute-list",
+    ],
 )
 def test_what_is_no_name_is_refused_where_it_is_given(
     wrong: Callable[[Any], object], given: object
