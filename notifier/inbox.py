@@ -192,10 +192,9 @@ class Inbox:
                 spilled = backlog.critical_full and self._spill()
             ring = not (self._rung or disconnected or spilled)
             if not disconnected and not spilled:
-                lost = backlog.put(event)
                 self._rung = True
                 first = self.dropped == 0
-                self.dropped += lost
+                lost = self._put(event)
                 overwhelmed = backlog.missing_states and not self._overwhelmed
                 self._overwhelmed = self._overwhelmed or overwhelmed
         # Who listens to the log or to the losses is the user's code: not under the lock.
@@ -213,6 +212,17 @@ class Inbox:
         if overwhelmed:
             self._report_overwhelmed(True)
         return not (lost and event.seq is None and self.options.overflow == "drop_newest")
+
+    def _put(self, event: Event) -> int:
+        """Queue `event`; how many were lost over it. Under the lock."""
+        lost = self._backlog.put(event)
+        if lost:
+            self.dropped += lost
+            # Here and not where the gap is delivered, for which a handler that hangs never asks;
+            # and under the lock, so that it is not told of after its end.
+            if self.witness is not None:
+                self.witness.lost(self, lost)
+        return lost
 
     def _left_out(self, event: Event) -> bool:
         assert self._snapshots is not None
@@ -232,7 +242,7 @@ class Inbox:
             begun = self._snapshots.begin(snapshots)
             for event in begun:
                 # The beginning is whole, however much there is.
-                self.dropped += self._backlog.put(event)
+                self._put(event)
             self._no_more_snapshots()  # last: from then on the registry need not take the lock
             self._rung = True
         self.tell(BELL)
@@ -330,8 +340,6 @@ class Inbox:
         if not isinstance(found, Gap):
             return found
         self._gaps += 1
-        if self.witness is not None:
-            self.witness.lost(self, found.lost)
         self._gap = found.event(self.connection, self.scope, self.kind, f"{self.id}-{self._gaps}")
         return self._gap
 
