@@ -6,7 +6,7 @@ from .events import Event, severity_of, utc
 from .evidence import Cause, Incident, Why
 from .explain import explain
 from .fields import Fields
-from .generation import Meter, value
+from .generation import Generation, Meter, value
 from .machine import PASSING
 from .registration import Registration
 from .state import State
@@ -129,6 +129,10 @@ class Readings(Registration):
             reason = self._moved_by
             if state is not self.state:
                 reason = "expiry elapsed"
+            incidents = self._incidents or ()
+            passing = self.state in PASSING and type(self.current) is Generation
+            if passing and not self._failure_count():
+                incidents = ()  # of a row that a success has ended
             return Why(
                 connection=self.name,
                 scope=self.scope,
@@ -136,7 +140,7 @@ class Readings(Registration):
                 since=self.registered_at if self._transition_at is None else self._transition_at,
                 reason=reason,
                 cause=None if rare is None or rare.cause is None else Cause(*rare.cause),
-                incidents=tuple(map(Incident.of, self._incidents or ())),
+                incidents=tuple(map(Incident.of, incidents)),
                 retry_after=self._retry_after(now),
                 isolated=0 if rare is None else rare.isolated,
                 rules=explain(self.policy),

@@ -98,7 +98,7 @@ class Settlement(Machine):
         if seen == self._seen:
             self._failures += 1
         else:
-            self._begin_row(seen, now)
+            self._begin_row(generation, seen, now)
         context = capture()
         self._note((at, reason, slow, recorded_span(context) if context else None))
         why = None
@@ -120,7 +120,7 @@ class Settlement(Machine):
         if seen == self._seen:
             self._failures += 1
         else:
-            self._begin_row(seen, now)
+            self._begin_row(generation, seen, now)
         context = capture()  # asked once, for the evidence and for the events
         self._note((at, failure[0], False, recorded_span(context) if context else None))
         if self._failures >= self.policy.failure_threshold:
@@ -134,10 +134,12 @@ class Settlement(Machine):
         if self.admission is not generation:
             self._readmit()
 
-    def _begin_row(self, seen: str, now: float) -> None:
+    def _begin_row(self, generation: Generation, seen: str, now: float) -> None:
         """The first failure after a success."""
         self._seen = seen
         self._failures = 1
+        if type(generation) is Generation:
+            self._incidents = None  # of a row that is over; a window may count them still
         self._look_at_successes(now, parsed(seen))
 
     def _judge(

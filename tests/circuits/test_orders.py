@@ -487,6 +487,26 @@ def test_the_evidence_tells_the_rule_the_failures_and_the_wait(world):
     assert "Opens after 3 failures in a row." in text
 
 
+def test_a_row_of_failures_that_a_success_has_ended_is_no_evidence(world):
+    circuit = world.circuit(failure_threshold=2)
+    circuit.failure("long ago")
+    circuit.success()
+    assert circuit.why().incidents == ()
+    for reason in ("a", "b"):
+        circuit.failure(reason)
+    assert circuit.state is State.OPEN
+    assert [incident.reason for incident in circuit.why().incidents] == ["a", "b"]
+
+
+def test_what_a_window_may_still_count_is_evidence_though_a_call_has_succeeded_since(world):
+    circuit = world.circuit(trip=CountWindow(size=4, rate=0.5, minimum=4))
+    circuit.failure("a")
+    circuit.success()
+    circuit.failure("b")
+    circuit.success()
+    assert [incident.reason for incident in circuit.why().incidents] == ["a", "b"]
+
+
 def test_a_closed_circuit_keeps_no_evidence_of_what_is_over(world):
     circuit = world.circuit(failure_threshold=1, expiry=60.0)
     fail(circuit)
