@@ -32,6 +32,7 @@ __all__ = ["Catalogue"]
 Wanted = Callable[[str, "str | None", ConnectionKind], bool]
 CACHED_POLICIES = 256
 NOTHING: Mapping[str, Any] = {}
+BESIDES = ("scope", "policy", "kind", "metadata", "pinned")  # what `circuit` takes, too
 
 
 class Catalogue:
@@ -92,7 +93,7 @@ class Catalogue:
         check_name("name", name)
         key = (check_scope(scope), name)
         if policy is None:
-            options = check_options(options)
+            options = check_options(options, besides=BESIDES)
         else:
             check_policy(policy)
             if options:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Unpack, overload
 from brama.actors import HostError, SystemStoppedError
 from brama.circuits import (
     CLEANUP_OPTIONS,
+    OPTIONS,
     Changes,
     Circuit,
     ConnectionKind,
@@ -36,16 +37,23 @@ from brama.notifier import (
     Subscription,
     SubscriptionStatus,
 )
-from brama.telemetry import ConfigError
+from brama.telemetry import ConfigError, takes_only
 
 from .by_name import ByName
 from .life import Life
 from .recorded import Recorded
-from .settings import RuntimeOptions
+from .settings import DEFAULTS, RuntimeOptions
 
 __all__ = ["System"]
 
 
+_WORDS = dict.fromkeys(
+    [*OPTIONS, *DEFAULTS, "severity", "when_down", "clock", "environ"],
+    "Settings has it: brama.System(brama.Settings(...)).",
+)
+
+
+@takes_only("an option of a system", _WORDS)
 class System(ByName, Recorded, Life):
     """An isolated Brama: its own circuits, subscriptions, supervision tree and thread.
 

@@ -273,3 +273,19 @@ def test_a_circuit_that_is_made_while_the_defaults_change_is_the_last_with_the_o
     catalogue = Catalogue(Shared(), read)
     assert catalogue.circuit("first").policy.expiry == 1.0
     assert catalogue.circuit("second").policy.expiry == 2.0
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: brama.System(nmae="shop"), "Did you mean 'name'?"),
+        (lambda: brama.System(failure_threshold=3), "Settings has it: brama.System(brama.Settings"),
+        (lambda: brama.Settings(journl="a.db"), "a setting must be one of"),
+        (lambda: brama.System().circuit("api", scop="shop"), "Did you mean 'scope'?"),
+    ],
+)
+def test_an_option_that_there_is_not_is_named_with_the_nearest(make, says):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert isinstance(caught.value, TypeError)
+    assert says in str(caught.value)
