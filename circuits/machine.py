@@ -151,7 +151,7 @@ class Machine(Recorder):
         self._retired: list[Retired] | None = None
         self._totals: Totals | None = None
         self._rare: Rare | None = None
-        self.turn = None
+        self._forget_turn()
 
     def _have_rare(self) -> Rare:
         if self._rare is None:

@@ -161,6 +161,9 @@ class Recorder(Vitals):
         elif state is not State.HALF_OPEN:
             self.turn = None
 
+    def _forget_turn(self) -> None:
+        self.turn = None
+
     def _shorten_turn(self) -> None:
         """Keep no more of the transition than what names its span, once that is made.
 

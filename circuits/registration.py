@@ -94,7 +94,7 @@ class Registration(Controls):
         self.log = None
         self._shorten_turn()
         if isinstance(self.turn, Record):
-            self.turn = None  # its span is the parent's to make
+            self._forget_turn()  # its span is the parent's to make
         self._failures = self._failure_count()
         self._next_generation(self.shared.clock(), keep=True)
         self._retired = self._totals = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry.context import Context
 
 from brama.circuits import State, recorder, settlement
 
@@ -339,3 +340,13 @@ def test_an_opening_that_an_order_of_somebody_else_tells_of_keeps_its_own_trace(
     told = {one.events[-1]: one.context for one in records(circuit)}
     assert told["circuit_opened"] == "the call's"
     assert told["circuit_closed"] == "the operator's"
+
+
+def test_the_child_of_a_fork_makes_no_span_of_a_transition_of_its_parent(world, monkeypatch):
+    monkeypatch.setattr(recorder, "capture", Context)
+    circuit = world.circuit()
+    circuit.open_circuit()
+    breaker = circuit._breaker
+    assert breaker.turn is not None
+    breaker.reset_after_fork()
+    assert (circuit.state, breaker.turn) == (State.OPEN, None)
