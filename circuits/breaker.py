@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from math import inf
 
 import trio
@@ -38,7 +39,7 @@ from .errors import CircuitOpenError
 from .failure import Failure
 from .fault import STAMP, Fault
 from .gate import RING
-from .generation import NOTHING_FLIES, Generation, Meter
+from .generation import NOTHING_FLIES, UNUSED, Generation, Meter
 from .machine import PASSING
 from .options import spelt
 from .readings import Readings
@@ -91,15 +92,22 @@ class Breaker(Readings):
     def _watch(self, meter: Meter, now: float) -> None:
         """Have the calls under way looked at also if nobody calls again."""
         meter.hung_at = now + meter.slow_after
-        self.shared.bell(self)
+        if self.lock._is_owned():
+            self.shared.later(lambda ours: self.shared.bell(self))
+        else:
+            self.shared.bell(self)
 
     def _scan(self, meter: Meter, now: float) -> None:
+        if self.lock._is_owned():
+            return  # the next call looks
         with self.lock:
             if self.current is meter:
                 self._look_at_flight(meter, now)
             work = self._work()
         if work:
             self._do(work)
+        if self.shared.asked:
+            self.shared.settle()
 
     def finish(self, meter: Meter, number: int) -> None:
         """Settle a call that began with `begin` and went well."""
@@ -129,15 +137,21 @@ class Breaker(Readings):
             probe: whether the call may be a probe; one that may not is refused in half-open.
             refuse: whether a refusal counts; a call that goes on waiting is not yet refused.
         """
-        self._before()
+        shared = self.shared
+        if self.lock._is_owned():
+            return self._enter_inside(refuse)
+        if shared.leaked:
+            shared.settle()
         if not self.registered:
-            self.shared.revive(self)
-        now = self.shared.clock()
+            shared.revive(self)
+        now = shared.clock()
         with self.lock:
             entry = self._enter(now, probe, refuse)
             work = self._work()
         if work:
             self._do(work)
+        if shared.asked:
+            shared.settle()
         if entry is not None and type(meter := entry[0]) is Meter and meter.timed:
             if meter.hung_at is NOTHING_FLIES:
                 self._watch(meter, now)
@@ -168,11 +182,34 @@ class Breaker(Readings):
             self._refuse(now)
         return None
 
+    def _enter_inside(self, refuse: bool) -> tuple[Generation, int] | None:
+        """The same inside a locked section of this very thread.
+
+        Nothing is moved, so that nobody is a probe here; and a circuit that is about to change its
+        state refuses, for the generation that it then has is not there yet.
+        """
+        if self.shared.bypass is not None:
+            return self.shared.bypass, next(self.shared.bypass.started)
+        generation = self.current
+        if self.state in PASSING and generation.started is not UNUSED:
+            number = next(generation.started)
+            if type(generation) is Meter and generation.timed:
+                generation.flight[number] = self.shared.clock()
+            return generation, number
+        if refuse:
+            next(self.refused)
+            if self.shared.watched_refusals:
+                self.rejected()
+        return None
+
     def rejected(self) -> None:
         """Tell of a refusal that was counted without the lock, as somebody wants to know of each.
 
         For those who ask `Shared.watched_refusals` first.
         """
+        if self.lock._is_owned():
+            self.shared.later(lambda ours: self.rejected())
+            return
         now = self.shared.clock()
         with self.lock:
             if self._wants("call_rejected"):
@@ -181,12 +218,16 @@ class Breaker(Readings):
             work = self._work()
         if work:
             self._do(work)
+        if self.shared.asked:
+            self.shared.settle()
 
     def refusal(self) -> CircuitOpenError:
         """Describe the refusal that `enter` has just counted."""
         now = self.shared.clock()
         with self.lock:
             state, wait, reason = self.state_at(now), self._retry_after(now), self.reason
+        if self.shared.asked:
+            self.shared.settle()
         if watching.refusals:
             tell_refusal(self, state, wait, reason)
         return CircuitOpenError(self.name, self.scope, state, wait, reason)
@@ -194,19 +235,26 @@ class Breaker(Readings):
     def probing(self, generation: Generation, number: int) -> bool:
         """Whether that call is a probe whose outcome the circuit still waits for."""
         now = self.shared.clock()
+        if self.lock._is_owned():
+            return generation is self.current and number in (self._probes or ())
         with self.lock:
             self._look_at_clock(now)
             probing = generation is self.current and number in (self._probes or ())
             work = self._work()
         if work:
             self._do(work)
+        if self.shared.asked:
+            self.shared.settle()
         return probing
 
     def standing(self, generation: Generation, number: int) -> tuple[State, bool]:
         """The state that has just let that call in, and whether the call is a probe."""
         with self.lock:
             # Somebody may have moved it since; then it is no probe any more either.
-            return self.state, generation is self.current and number in (self._probes or ())
+            found = self.state, generation is self.current and number in (self._probes or ())
+        if self.shared.asked:
+            self.shared.settle()
+        return found
 
     def elapsed(self, generation: Generation, number: int) -> float | None:
         """Seconds since that call began, where that is known: to classify its outcome."""
@@ -215,17 +263,23 @@ class Breaker(Readings):
         else:
             with self.lock:
                 began = (self._probes or {}).get(number) if generation is self.current else None
+            if self.shared.asked:
+                self.shared.settle()
         return None if began is None else self.shared.clock() - began
 
     # Outcomes
 
-    def succeeded(self, generation: Generation, number: int) -> None:
+    def succeeded(self, generation: Generation, number: int, *, ours: bool = False) -> None:
         """Settle a call that went well, where the lock-free way does not do.
 
         That is in half-open, where it was slow or a judge waits for it, and while somebody wants
         the events of successes.
         """
-        self._before()
+        if self.lock._is_owned():
+            self.shared.later(partial(self.succeeded, generation, number))
+            return
+        if self.shared.leaked:
+            self.shared.settle(ours=ours)
         now = self.shared.clock()
         if type(generation) is Meter and self._paused(generation, number, now):
             generation.flight.pop(number, None)  # so that it is not slow
@@ -234,7 +288,9 @@ class Breaker(Readings):
             self._succeed(generation, number, now)
             work = self._work()
         if work:
-            self._do(work)
+            self._do(work, ours=ours)
+        if self.shared.asked:
+            self.shared.settle(ours=ours)
         if watching.calls:
             note_outcome(self, "success")
         if watching.successes:
@@ -249,6 +305,8 @@ class Breaker(Readings):
         retry_after: float | None = None,
         result: object = None,
         named: Fault | None = None,
+        *,
+        ours: bool = False,
     ) -> None:
         """Settle a call that failed; `named` is what it is called, unless by its error.
 
@@ -260,8 +318,12 @@ class Breaker(Readings):
         does not.
         """
         shared = self.shared
+        if self.lock._is_owned():
+            args = generation, number, reason, error, retry_after, result, named
+            shared.later(partial(self.failed, *args))
+            return
         if shared.leaked:
-            self._before()
+            shared.settle(ours=ours)
         call = None
         if error is not None:
             # What tells this exception from every other one, its namesake in memory included. Its
@@ -306,7 +368,9 @@ class Breaker(Readings):
         if work == RING:
             shared.bell(self)
         elif work:
-            self._do(work)
+            self._do(work, ours=ours)
+        if shared.asked:
+            shared.settle(ours=ours)
         if watching.calls:
             note_outcome(self, "ignored" if nested or paused else "failure", reason)
         if watching.probes and not nested:
@@ -346,12 +410,14 @@ class Breaker(Readings):
         if watching.calls and not collected:
             note_outcome(self, "ignored")
         self.shared.leaked.append((self, generation, number))
-        self._before(wait=False)
-        if self.shared.watched and not collected:
+        self.shared.settle(wait=False)
+        if self.shared.watched and not collected and not self.lock._is_owned():
             with self.lock:
                 ring = self._unrung()
             if ring:
                 self.shared.bell(self)
+        if self.shared.asked:
+            self.shared.do_asked()
 
     # Reports from elsewhere
 
@@ -399,8 +465,11 @@ class Breaker(Readings):
         # As `_order`, and without what an order needs and this does not: it may be made for every
         # message of a stream.
         shared = self.shared
+        if self.lock._is_owned():
+            shared.later(partial(self._report, failure))
+            return
         if shared.leaked:
-            self._before()
+            shared.settle(ours=ours)
         if not self.registered:
             shared.revive(self)
         now = shared.clock()
@@ -421,6 +490,8 @@ class Breaker(Readings):
             work = 0 if self.log is None and self._rare is None else self._work()
         if work:
             self._do(work, ours=ours)
+        if shared.asked:
+            shared.settle(ours=ours)
 
     # The actor's side
 
@@ -429,7 +500,8 @@ class Breaker(Readings):
 
         For the connection actor, which looks into the log next: no bell is rung.
         """
-        self._before()
+        if self.shared.leaked:
+            self.shared.settle(ours=True)
         now = self.shared.clock()
         with self.lock:
             self._look_at_clock(now)
@@ -442,6 +514,8 @@ class Breaker(Readings):
                 self._forget_settled()  # a third of what an open circuit weighs
         if work:
             self._do(work, ours=True)
+        if self.shared.asked:
+            self.shared.settle(ours=True)
         return None if due is None else max(0.0, due - now)
 
     def checked(self, generation: Generation, fault: str | None) -> None:
@@ -464,6 +538,8 @@ class Breaker(Readings):
             work = self._work()
         if work:
             self._do(work, ours=True)
+        if self.shared.asked:
+            self.shared.settle(ours=True)
         if healthy:
             self.report_success(ours=True)
         elif state is State.HALF_OPEN:

@@ -154,6 +154,8 @@ class Catalogue:
             circuit = Circuit(breaker)
             self._circuits.put(breaker.key, circuit)
             ring = breaker.open_gate()
+        if self.shared.asked:
+            self.shared.settle()
         tell_registered(breaker.name, breaker.scope)
         return circuit, ring
 
@@ -230,6 +232,9 @@ class Catalogue:
         """
         check_name("name", name)
         check_scope(scope)
+        if self._circuits.get((scope, name)) is not None and self.shared.inside():
+            self.shared.later(lambda ours: self.unregister(name, scope=scope))
+            return True
         with self._lock:
             circuit = self._circuits.pop((scope, name))
             if circuit is None:
@@ -244,6 +249,8 @@ class Catalogue:
         self.shared.ordered(Order(order="unregister", connection=name, scope=scope))
         if ring:
             self.shared.bell(breaker)
+        if self.shared.asked:
+            self.shared.settle()
         tell_unregistered(name, scope, "unregistered")
         return True
 
@@ -251,7 +258,7 @@ class Catalogue:
         """Remove the circuit if it is idle for so many seconds and nobody holds it."""
         breaker = circuit._breaker
         if self.shared.leaked:
-            breaker._before()  # nobody else may come by who settles what was given up
+            self.shared.settle(ours=True)  # nobody else may come by who settles what was given up
         if breaker.idle_for(self.shared.clock()) < threshold:
             return False
         key = circuit.key
@@ -266,6 +273,8 @@ class Catalogue:
             self.shared.gone(breaker)
         if ring:
             self.shared.bell(breaker)
+        if self.shared.asked:
+            self.shared.settle(ours=True)
         tell_unregistered(breaker.name, breaker.scope, "idle")
         return True
 
@@ -313,6 +322,8 @@ class Catalogue:
             ring = breaker.open_gate()
         if ring:
             self.shared.bell(breaker)
+        if self.shared.asked:
+            self.shared.settle()
         tell_registered(breaker.name, breaker.scope)
 
     def select(
@@ -360,16 +371,23 @@ class Catalogue:
     def deactivate(self) -> None:
         """Let every call through every circuit, and count nothing; once more for each time."""
         self.shared.ordered(Order(order="deactivate"))
-        with self._lock:
-            self._deactivated += 1
-            self._bypass()
+        self._deactivate(1)
 
     def activate(self) -> None:
         """Take one `deactivate` back."""
         self.shared.ordered(Order(order="activate"))
+        self._deactivate(-1)
+
+    def _deactivate(self, times: int) -> None:
+        shared = self.shared
+        if shared.inside():
+            shared.later(lambda ours: self._deactivate(times))
+            return
         with self._lock:
-            self._deactivated = max(0, self._deactivated - 1)
+            self._deactivated = max(0, self._deactivated + times)
             self._bypass()
+        if shared.asked:
+            shared.settle()
 
     def _bypass(self) -> None:
         if (self.shared.bypass is not None) is not bool(self._deactivated):
@@ -390,6 +408,8 @@ class Catalogue:
         for stripe in self.shared.stripes:
             stripe.release()
         self._lock.release()
+        if self.shared.asked:
+            self.shared.settle()
 
     def after_fork_in_child(self) -> None:
         """The circuits stay as they are; what was under way is the parent's."""
@@ -397,6 +417,7 @@ class Catalogue:
         renew_tracing()
         self.shared.renew()
         self.shared.leaked.clear()
+        self.shared.asked.clear()
         for circuit in self._circuits:
             circuit._breaker.reset_after_fork()
         self.after_fork_in_parent()

@@ -259,14 +259,20 @@ class Bells:
 
     def leave(self, breaker: Breaker) -> bool:
         """Whether `breaker` has nothing left to manage; its actor may then end."""
-        with self._lock:
-            # Under the lock, so that a ring comes either before it (and release() sees the
-            # record) or after it (and starts a new actor).
-            # A bell that is on its way would be a dead letter, so it is waited for.
-            if breaker not in self._rung and breaker.release():
-                self.actors.pop(breaker, None)
-                return True
-        return False
+        while True:
+            with self._lock:
+                # Under the lock, so that a ring comes either before it (and release() sees the
+                # record) or after it (and starts a new actor).
+                # A bell that is on its way would be a dead letter, so it is waited for.
+                left = False if breaker in self._rung else breaker.release()
+                if left:
+                    self.actors.pop(breaker, None)
+            if breaker.shared.asked:
+                breaker.shared.settle(ours=True)
+            if left is not None:
+                return left
+            with breaker.lock:  # wait here: with both locks, whoever rings inside would wait for us
+                pass
 
     def forget_all(self) -> None:
         """In the child of a fork: the actors stayed behind, and the lock may be held there.

@@ -151,7 +151,7 @@ class Controls(Gate):
                 self._isolate(reason, now)
 
         self._order(apply, ring=True)
-        return Isolation(partial(self._let_go, held[0]), reason)
+        return Isolation(partial(self._let_go, held), reason)
 
     def _isolate(self, reason: str | None, now: float) -> None:
         if self.state is State.FORCED_OPEN:
@@ -175,8 +175,9 @@ class Controls(Gate):
         rare.below = state
         return True
 
-    def _let_go(self, rare: Rare) -> None:
+    def _let_go(self, held: list[Rare]) -> None:
         def apply(now: float) -> None:
+            rare = held[0]  # by now: what was ordered inside a locked section comes in order
             # As long as anybody holds the circuit, this is one object; it is another one after a
             # new registration, which whoever held the former has no share in.
             if rare is not self._rare or not rare.isolated:
@@ -280,36 +281,36 @@ class Controls(Gate):
 
     def dump(self) -> dict[str, Any]:
         """The state as plain values that JSON can carry."""
-        self._before()
-        now = self.shared.clock()
-        with self.lock:
-            rare = self._rare
-            state, reopen_at = self.state, self.reopen_at
-            if rare is not None and rare.isolated:  # who holds it does not outlive the process
-                state, reopen_at = rare.below, rare.resume_at
-            remaining: float | None = None
-            if state in (State.OPEN, State.HALF_OPEN):
-                left = max(0.0, reopen_at - now)
-                remaining = None if left == inf else left
-            expiry = None if rare is None else rare.expiry
-            return {
-                "version": 1,
-                "connection": self.name,
-                "scope": self.scope,
-                "state": state.value,
-                "remaining": remaining,
-                "saved_at": self.shared.wall(),
-                "failure_count": self._failure_count(),
-                "opens": self._opens,
-                "opened_at": self._opened_at,
-                "opened_count": self._opened_count,
-                "last_failure_time": self._last_failure,
-                "last_success_time": self._last_success(now),
-                "reason": self.reason,
-                "expiry": None if expiry == inf else expiry,
-                "expiry_disabled": expiry == inf,
-                "attempts": 0 if rare is None else rare.attempts,
-            }
+        return self._read(self._dump)
+
+    def _dump(self, now: float) -> dict[str, Any]:
+        rare = self._rare
+        state, reopen_at = self.state, self.reopen_at
+        if rare is not None and rare.isolated:  # who holds it does not outlive the process
+            state, reopen_at = rare.below, rare.resume_at
+        remaining: float | None = None
+        if state in (State.OPEN, State.HALF_OPEN):
+            left = max(0.0, reopen_at - now)
+            remaining = None if left == inf else left
+        expiry = None if rare is None else rare.expiry
+        return {
+            "version": 1,
+            "connection": self.name,
+            "scope": self.scope,
+            "state": state.value,
+            "remaining": remaining,
+            "saved_at": self.shared.wall(),
+            "failure_count": self._failure_count(),
+            "opens": self._opens,
+            "opened_at": self._opened_at,
+            "opened_count": self._opened_count,
+            "last_failure_time": self._last_failure,
+            "last_success_time": self._last_success(now),
+            "reason": self.reason,
+            "expiry": None if expiry == inf else expiry,
+            "expiry_disabled": expiry == inf,
+            "attempts": 0 if rare is None else rare.attempts,
+        }
 
     def load(self, stored: Mapping[str, Any]) -> None:
         """Go on from what `dump` gave; the time since then has passed for an open circuit."""

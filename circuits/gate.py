@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from brama.telemetry import ConfigError, capture
 
@@ -29,6 +29,8 @@ logger = logging.getLogger("brama.circuits")
 
 RING, REST = 1, 2
 
+T = TypeVar("T")
+
 
 class Gate(Settlement):
     """A machine that any thread may enter."""
@@ -43,11 +45,18 @@ class Gate(Settlement):
         Args:
             ring: whether the actor of a circuit that is not closed is to look in any case.
             ours: whether this is our own loop, on which no code of users runs.
+
+        Inside a locked section of this very thread it is left to whoever leaves that.
         """
-        self._before()
+        shared = self.shared
+        if self.lock._is_owned():
+            shared.later(partial(Gate._order, self, apply, ring=ring))
+            return
+        if shared.leaked:
+            shared.settle(ours=ours)
         if not self.registered:
-            self.shared.revive(self)
-        now = self.shared.clock()
+            shared.revive(self)
+        now = shared.clock()
         with self.lock:
             self._look_at_clock(now)
             apply(now)
@@ -56,30 +65,20 @@ class Gate(Settlement):
                 work |= RING
         if work:
             self._do(work, ours=ours)
+        if shared.asked:
+            shared.settle(ours=ours)
 
-    def _before(self, *, wait: bool = True) -> None:
-        """Settle the calls that ended without a word."""
+    def _read(self, reading: Callable[[float], T]) -> T:
+        """What `reading` finds under the lock; inside a locked section it reads what there is."""
         shared = self.shared
-        leaked = shared.leaked
-        while leaked:
-            try:
-                breaker, generation, number = leaked.popleft()
-            except IndexError:  # another thread was faster
-                return
-            now = shared.clock() if shared.watched else 0.0
-            if not breaker.lock.acquire(blocking=wait):
-                leaked.appendleft((breaker, generation, number))
-                return
-            try:
-                breaker._ignore(generation, number, now)
-                wakes = breaker._wakes()
-                ring = wait and shared.watched and breaker._unrung()
-            finally:
-                breaker.lock.release()
-            if ring:
-                shared.bell(breaker)
-            for wake in wakes:
-                wake()
+        if shared.leaked:
+            shared.settle()
+        now = shared.clock()
+        with self.lock:
+            found = reading(now)
+        if shared.asked:
+            shared.settle()
+        return found
 
     def _work(self) -> int:
         """What is left to be done once the lock is released; 0 is nothing."""
@@ -123,22 +122,33 @@ class Gate(Settlement):
         """Have `wake` called once when there may be a place for one more probe, or no more probes.
 
         Returns:
-            Seconds until the oldest probe is given up; None if the circuit is not half-open.
+            Seconds until the oldest probe is given up; None if the circuit is not half-open, or
+            if this thread, inside a locked section, must not wait for anybody.
         """
         now = self.shared.clock()
+        if self.lock._is_owned():
+            return None
+        left: float | None = None
         with self.lock:
-            if self.state is not State.HALF_OPEN:
-                return None
-            rare = self._have_rare()
-            rare.waiters = [*(rare.waiters or ()), wake]
-            return self._retry_after(now)
+            if self.state is State.HALF_OPEN:
+                rare = self._have_rare()
+                rare.waiters = [*(rare.waiters or ()), wake]
+                left = self._retry_after(now)
+        if self.shared.asked:
+            self.shared.settle()
+        return left
 
     def dismiss(self, wake: Callable[[], object]) -> None:
         """Call `wake` no more."""
+        if self.lock._is_owned():
+            self.shared.later(lambda ours: self.dismiss(wake))
+            return
         with self.lock:
             rare = self._rare
             if rare is not None and rare.waiters and wake in rare.waiters:
                 rare.waiters.remove(wake)
+        if self.shared.asked:
+            self.shared.settle()
 
     # The user's expiry function
 

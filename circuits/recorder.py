@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from brama.telemetry import Context, SpanContext, capture, span_context_of, watching
@@ -11,7 +10,7 @@ from .connection_kind import ConnectionKind
 from .events import CRITICAL, EVENTS
 from .fields import Fields
 from .log import Log, Record
-from .shared import Shared
+from .shared import Shared, Stripe
 from .state import State
 from .tracing import note_move
 from .vitals import Vitals
@@ -54,7 +53,7 @@ class Recorder(Vitals):
         # Under which everybody who keeps a table of circuits finds it: one tuple for them all.
         self.key = (scope, name)
         self.shared = shared
-        self.lock: threading.Lock = shared.stripe(self.key)
+        self.lock: Stripe = shared.stripe(self.key)
         self.log: Log | None = None
         # What refused calls link to, while tracing is on: the record of the transition that closed
         # the gate; once its span is made, what names that.
@@ -71,20 +70,26 @@ class Recorder(Vitals):
     def pending(self) -> list[Record]:
         """The records that are not yet published, oldest first; the bell may ring again."""
         with self.lock:
-            log = self.log
-            if log is None:
+            found = self._pending()
+        if self.shared.asked:
+            self.shared.settle(ours=True)
+        return found
+
+    def _pending(self) -> list[Record]:
+        log = self.log
+        if log is None:
+            return []
+        log.rung = False
+        log.trim()
+        self._shorten_turn()
+        if not log.records:
+            if not log.lost:
+                self.log = None  # most open circuits have nothing to tell for minutes
                 return []
-            log.rung = False
-            log.trim()
-            self._shorten_turn()
-            if not log.records:
-                if not log.lost:
-                    self.log = None  # most open circuits have nothing to tell for minutes
-                    return []
-                # Nothing came after what was dropped, and perhaps nothing will for hours.
-                self._append((), {}, self.shared.clock())
-                self._events += 1  # a number of its own, by which the id of the gap is known
-            return list(log.records)
+            # Nothing came after what was dropped, and perhaps nothing will for hours.
+            self._append((), {}, self.shared.clock())
+            self._events += 1  # a number of its own, by which the id of the gap is known
+        return list(log.records)
 
     def take(self) -> list[Record]:
         """The records that the registry is to publish next; from now on they are under way.
@@ -93,12 +98,18 @@ class Recorder(Vitals):
         """
         with self.lock:
             log = self.log
-            return [] if log is None else log.take()
+            found = [] if log is None else log.take()
+        if self.shared.asked:
+            self.shared.settle(ours=True)
+        return found
 
     def published(self) -> bool:
         """Whether everything in the log has reached whoever wants it."""
         with self.lock:
-            return self.log is None or all(record.published for record in self.log.records)
+            found = self.log is None or all(record.published for record in self.log.records)
+        if self.shared.asked:
+            self.shared.settle(ours=True)
+        return found
 
     def _wants(self, name: str) -> bool:
         interest = self.shared.interest

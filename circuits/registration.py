@@ -114,6 +114,9 @@ class Registration(Controls):
 
     def announce(self, event: str, fields: Mapping[str, Any]) -> None:
         """Tell whoever wants it of something that was noticed and moves nothing."""
+        if self.lock._is_owned():
+            self.shared.later(lambda ours: self.announce(event, fields))
+            return
         now = self.shared.clock()
         with self.lock:
             if self.registered:
@@ -121,6 +124,8 @@ class Registration(Controls):
             ring = self._unrung()
         if ring:
             self.shared.bell(self)
+        if self.shared.asked:
+            self.shared.settle()
 
     # Being idle
 
@@ -163,7 +168,7 @@ class Registration(Controls):
 
         Threads: under the lock of the catalogue.
         """
-        self._before(wait=False)  # which rings no bell
+        self.shared.settle(wait=False)  # which rings no bell
         now = self.shared.clock()
         with self.lock:
             self._forget_settled()
@@ -174,9 +179,15 @@ class Registration(Controls):
 
     # The log
 
-    def release(self) -> bool:
-        """Give up the log if the circuit has nothing to manage; whether it was given up."""
-        with self.lock:
+    def release(self) -> bool | None:
+        """Give up the log if the circuit has nothing to manage; whether it was given up.
+
+        None if another thread is inside just now: it may be about to ring, which waits for the
+        lock that the caller holds.
+        """
+        if not self.lock.acquire(blocking=False):
+            return None
+        try:
             log = self.log
             if log is not None:
                 log.trim()
@@ -187,6 +198,8 @@ class Registration(Controls):
             self.log = None
             self._forget_settled()
             return True
+        finally:
+            self.lock.release()
 
     def _watches_flight(self) -> bool:
         meter = self.meter

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from random import random as draw_evenly
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import uuid4
 
 from brama.telemetry import follow, watching
@@ -20,12 +21,30 @@ from .orders import Ordered
 from .pulse import Pulses
 from .severity import Severities
 
-__all__ = ["Interest", "Nobody", "Shared"]
+__all__ = ["Interest", "Nobody", "Shared", "Stripe"]
+
+logger = logging.getLogger("brama.circuits")
 
 STRIPES = 64
 
 OF_EVERY_CALL = ("success", "call_ignored", "late_result")
 """Events of calls that are otherwise counted without a lock."""
+
+
+class Stripe(Protocol):
+    """A lock of breakers: re-entrant, and it says whether the calling thread is inside.
+
+    The collector and handlers of signals run code of users anywhere, inside a locked section of
+    this very thread, too. Whatever would change a circuit asks `_is_owned` first and, inside, is
+    left in `Shared.asked` for when this thread leaves the section: nothing waits for its own
+    thread, and nothing changes what is half done. Readings enter once more.
+    """
+
+    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool: ...
+    def release(self) -> None: ...
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *exc: object) -> None: ...
+    def _is_owned(self) -> bool: ...  # of every `threading.RLock`; its `Condition` asks it, too
 
 
 class Interest(Protocol):
@@ -74,6 +93,7 @@ class Shared:
         metadata: of every circuit: where this process is, and what it belongs to.
         leaked: calls that ended without a word, not yet settled: neutral outcomes, and permits
             that were collected.
+        asked: what was asked for inside a locked section, by the thread that is to do it.
         severities: the rules that say how much an event matters, if there are any.
         source: names this system in the ids of its events.
         heads: where the numbers of a connection go on from an earlier process, by scope and name:
@@ -84,6 +104,7 @@ class Shared:
         "__weakref__",
         "_epoch",
         "_subscribed",
+        "asked",
         "bell",
         "bypass",
         "clock",
@@ -132,8 +153,10 @@ class Shared:
         # The collector may run inside a locked section, and with it finalizers and the last lines
         # of generators: they append here and never wait for a lock.
         self.leaked: deque[tuple[Any, Generation, int]] = deque()
+        # Invariant: each thread writes its own entry only.
+        self.asked: dict[int, Asked] = {}
         self.random = draw
-        self.stripes = tuple(threading.Lock() for _ in range(STRIPES))
+        self.stripes = tuple(cast("Stripe", threading.RLock()) for _ in range(STRIPES))
         self.renew()
         follow(self.look)
 
@@ -179,9 +202,82 @@ class Shared:
         """
         self.heads.pop((scope, name), None)
 
-    def stripe(self, key: object) -> threading.Lock:
+    def stripe(self, key: object) -> Stripe:
         """The lock of the breaker with this key."""
         return self.stripes[hash(key) % STRIPES]
+
+    def inside(self) -> bool:
+        """Whether the calling thread is in a locked section of any breaker."""
+        return any(stripe._is_owned() for stripe in self.stripes)
+
+    def later(self, what: Callable[..., object]) -> None:
+        """Leave `what` to this thread, once it leaves the locked section that it is in.
+
+        No other thread does it, and it comes in the order in which it was asked for.
+
+        Args:
+            what: is told by the keyword `ours` whether our own loop does it.
+        """
+        self.asked.setdefault(threading.get_ident(), Asked()).append(what)
+
+    def settle(self, *, wait: bool = True, ours: bool = False) -> None:
+        """Do what could not be done at once.
+
+        Whoever is about to look at a breaker comes here, and whoever has left a locked section.
+
+        Args:
+            wait: whether to wait for locks that others hold, and to do more than count.
+            ours: whether this is our own loop, on which no code of users runs.
+        """
+        self._count(wait)
+        if wait and self.asked:
+            self.do_asked(ours=ours)
+
+    def _count(self, wait: bool) -> None:
+        leaked = self.leaked
+        while leaked:
+            try:
+                breaker, generation, number = leaked.popleft()
+            except IndexError:  # another thread was faster
+                return
+            now = self.clock() if self.watched else 0.0
+            inside = breaker.lock._is_owned()
+            if inside or not breaker.lock.acquire(blocking=wait):
+                leaked.appendleft((breaker, generation, number))
+                if inside:
+                    self.later(self._count_again)
+                return
+            try:
+                breaker._ignore(generation, number, now)
+                wakes = breaker._wakes()
+                ring = wait and self.watched and breaker._unrung()
+            finally:
+                breaker.lock.release()
+            if ring:
+                self.bell(breaker)
+            for wake in wakes:
+                wake()
+
+    def _count_again(self, *, ours: bool) -> None:
+        self._count(wait=False)
+
+    def do_asked(self, *, ours: bool = False) -> None:
+        """Do what this thread was asked for inside a locked section, if it is inside no more."""
+        me = threading.get_ident()
+        asked = self.asked.get(me)
+        if asked is None or asked.doing or self.inside():
+            return
+        asked.doing = True  # what is asked for meanwhile stands behind the rest
+        try:
+            while asked:
+                what = asked.popleft()
+                try:
+                    what(ours=ours)
+                except Exception:
+                    logger.exception("%r was left for later, and could not be done", what)
+        finally:
+            asked.doing = False
+        self.asked.pop(me, None)
 
     def next_epoch(self) -> int:
         """A number that no earlier incarnation of any breaker here has had.
@@ -190,6 +286,12 @@ class Shared:
         """
         self._epoch = max(self._epoch + 1, int(self.wall() * 1000))
         return self._epoch
+
+
+class Asked(deque[Callable[..., object]]):
+    """What one thread is to do once it leaves a locked section."""
+
+    doing = False
 
 
 class NoSources:

@@ -20,6 +20,8 @@ def error_rate(breaker: Breaker) -> tuple[float, int]:
     """How a circuit fares beside others: its error rate, and how many calls there were."""
     with breaker.lock:
         totals = breaker._sum()
+    if breaker.shared.asked:
+        breaker.shared.settle()
     return totals.error_rate, totals.calls
 
 
@@ -66,7 +68,7 @@ class CircuitSummary:
             totals = breaker._sum()
             moved = breaker._transition_at
             state = breaker.state_at(now)
-            return cls(
+            found = cls(
                 connection=breaker.name,
                 scope=breaker.scope,
                 pool=pool(breaker.name),
@@ -84,6 +86,9 @@ class CircuitSummary:
                 opened_count=breaker._opened_count,
                 last_failure_time=breaker._last_failure,
             )
+        if breaker.shared.asked:
+            breaker.shared.settle()
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a time that nobody knows is None."""

@@ -157,6 +157,8 @@ class Sums:
                 failures += sums.failures
                 ignored += sums.ignored
                 refused += value(breaker.refused)
+                if breaker.shared.asked:
+                    breaker.shared.settle()
         return calls, successes, failures, ignored, refused
 
     def after_fork(self) -> None:

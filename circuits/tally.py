@@ -113,6 +113,8 @@ class Tally:
                 states.setdefault(name, set()).add(state)
                 if len(states) > STATUS_LIMIT:
                     states = None
+        if self._shared.asked:
+            self._shared.settle()
         counts: Counts = {(state.value,): by_state[id(state)] for state in State}
         for name, numbers in by_pool.items():
             _add(calls, name, numbers)
