@@ -93,7 +93,7 @@ class Breaker(Readings):
         """Have the calls under way looked at also if nobody calls again."""
         meter.hung_at = now + meter.slow_after
         if self.lock._is_owned():
-            self.shared.later(lambda ours: self.shared.bell(self))
+            self.shared.then(partial(self.shared.bell, self))
         else:
             self.shared.bell(self)
 
@@ -208,7 +208,7 @@ class Breaker(Readings):
         For those who ask `Shared.watched_refusals` first.
         """
         if self.lock._is_owned():
-            self.shared.later(lambda ours: self.rejected())
+            self.shared.then(self.rejected)
             return
         now = self.shared.clock()
         with self.lock:

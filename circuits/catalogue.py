@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import EllipsisType
 from typing import Any
 from weakref import WeakValueDictionary
@@ -233,7 +234,7 @@ class Catalogue:
         check_name("name", name)
         check_scope(scope)
         if self._circuits.get((scope, name)) is not None and self.shared.inside():
-            self.shared.later(lambda ours: self.unregister(name, scope=scope))
+            self.shared.then(partial(self.unregister, name, scope=scope))
             return True
         with self._lock:
             circuit = self._circuits.pop((scope, name))
@@ -381,7 +382,7 @@ class Catalogue:
     def _deactivate(self, times: int) -> None:
         shared = self.shared
         if shared.inside():
-            shared.later(lambda ours: self._deactivate(times))
+            shared.then(partial(self._deactivate, times))
             return
         with self._lock:
             self._deactivated = max(0, self._deactivated + times)

@@ -141,7 +141,7 @@ class Gate(Settlement):
     def dismiss(self, wake: Callable[[], object]) -> None:
         """Call `wake` no more."""
         if self.lock._is_owned():
-            self.shared.later(lambda ours: self.dismiss(wake))
+            self.shared.then(partial(self.dismiss, wake))
             return
         with self.lock:
             rare = self._rare

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -115,7 +116,7 @@ class Registration(Controls):
     def announce(self, event: str, fields: Mapping[str, Any]) -> None:
         """Tell whoever wants it of something that was noticed and moves nothing."""
         if self.lock._is_owned():
-            self.shared.later(lambda ours: self.announce(event, fields))
+            self.shared.then(partial(self.announce, event, fields))
             return
         now = self.shared.clock()
         with self.lock:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import random as draw_evenly
 from typing import Any, Protocol, cast
 from uuid import uuid4
@@ -210,15 +211,16 @@ class Shared:
         """Whether the calling thread is in a locked section of any breaker."""
         return any(stripe._is_owned() for stripe in self.stripes)
 
-    def later(self, what: Callable[..., object]) -> None:
+    def later(self, what: Later) -> None:
         """Leave `what` to this thread, once it leaves the locked section that it is in.
 
         No other thread does it, and it comes in the order in which it was asked for.
-
-        Args:
-            what: is told by the keyword `ours` whether our own loop does it.
         """
         self.asked.setdefault(threading.get_ident(), Asked()).append(what)
+
+    def then(self, what: Callable[[], object]) -> None:
+        """The same of what is all one to whoever does it."""
+        self.later(partial(_do, what))
 
     def settle(self, *, wait: bool = True, ours: bool = False) -> None:
         """Do what could not be done at once.
@@ -288,7 +290,13 @@ class Shared:
         return self._epoch
 
 
-class Asked(deque[Callable[..., object]]):
+class Later(Protocol):
+    """What is to be done once a locked section is left; `ours`: whether our own loop does it."""
+
+    def __call__(self, *, ours: bool) -> object: ...
+
+
+class Asked(deque[Later]):
     """What one thread is to do once it leaves a locked section."""
 
     doing = False
@@ -307,6 +315,10 @@ class NoSources:
 
 def _silent(_breaker: Any) -> None:
     """Nobody is there to be told."""
+
+
+def _do(what: Callable[[], object], *, ours: bool) -> None:
+    what()
 
 
 def _admit(breaker: Any) -> None:
