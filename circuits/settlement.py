@@ -347,16 +347,20 @@ class Settlement(Machine):
     def _look_at_flight(self, meter: Meter, now: float) -> None:
         """Count the calls under way that are slow by now; open if they are too many."""
         meter.hung_at = NOTHING_FLIES  # first: a call that begins now sets it again
-        calls = list(meter.flight.items())
-        waiting = [began for number, began in calls if number not in meter.hung]
-        for number, began in calls:
+        # A copy is one step; while a list of pairs is made the collector may run, and end a call.
+        calls = meter.flight.copy()
+        waiting = [began for number, began in calls.items() if number not in meter.hung]
+        for number, began in calls.items():
             if number in meter.hung or now < began + meter.slow_after:
                 continue
             if (
                 meter.stall_after is not None
                 and self.shared.pulses.longest(began, now) >= meter.stall_after
             ):
-                meter.flight[number] = now  # it may not have had its turn; its time begins anew
+                # It may not have had its turn; its time begins anew. One that has just ended must
+                # not come back, and one that ends between the two steps waits for the lock.
+                if meter.flight.pop(number, None) is not None:
+                    meter.flight[number] = now
                 continue
             ticket, why = None, None
             if meter.judge is not None:

@@ -95,6 +95,30 @@ def test_a_call_that_hangs_over_a_pause_has_its_time_anew(world):
     hanging.ignore()
 
 
+def test_a_call_that_ends_while_it_is_looked_at_does_not_come_back(world):
+    """Its thread has read the clock in time, and is overtaken by the look at those that hang."""
+
+    class Overtaking(Paused):
+        def longest(self, began, ended):
+            if hanging:
+                world.shared.clock = lambda: 1.0
+                hanging.pop().success()
+                world.shared.clock = world.clock
+            return 2.0
+
+    world.shared.pulses = Overtaking()
+    circuit = world.circuit(failure_threshold=1, slow_after=2.0, stall_after=1.0)
+    hanging = [circuit.try_acquire()]
+    world.clock.advance(2.0)
+    circuit._breaker.tick()
+    status = circuit.status()
+    assert (status.calls, status.successes, status.in_flight) == (1, 1, 0)
+    world.shared.pulses = Paused()
+    world.clock.advance(5.0)
+    circuit._breaker.tick()
+    assert circuit.state is State.CLOSED
+
+
 @pytest.fixture
 def circuit():
     breaker = Breaker("x", None, Policy(failure_threshold=1, stall_after=0.3), Shared())
