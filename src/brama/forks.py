@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Protocol
@@ -20,15 +21,18 @@ class Held(Protocol):
     def _after_fork_in_child(self) -> None: ...
 
 
-_held: weakref.WeakSet[Held] = weakref.WeakSet()
+# Invariant: changed in single steps and read as a copy: others come and go while a thread forks.
+_held: dict[int, weakref.ref[Held]] = {}
 _forking: list[Held] = []  # those whose locks the fork under way holds
+_turn = threading.Lock()  # Invariant: held from before a fork to its end, for `_forking` is of one.
 _renewals: dict[Callable[[], None], None] = {}
 _watches = False
 
 
 def hold_around_forks(one: Held) -> None:
     """Hold the locks of `one` around every fork, for as long as it lives."""
-    _held.add(one)
+    id_ = id(one)
+    _held[id_] = weakref.ref(one, lambda _: _held.pop(id_, None))
     _watch()
 
 
@@ -49,7 +53,8 @@ def _watch() -> None:
 
 
 def _before() -> None:
-    _forking.extend(_held)
+    _turn.acquire()
+    _forking.extend(one for ref in tuple(_held.values()) if (one := ref()) is not None)
     for one in _forking:
         one._before_fork()
 
@@ -58,6 +63,7 @@ def _after_in_parent() -> None:
     for one in _forking:
         one._after_fork_in_parent()
     _forking.clear()
+    _turn.release()
 
 
 def _after_in_child() -> None:
@@ -66,3 +72,4 @@ def _after_in_child() -> None:
     for one in _forking:
         one._after_fork_in_child()
     _forking.clear()
+    _turn.release()

@@ -142,6 +142,44 @@ def test_forks_under_load_leave_no_lock_behind(new_python):
     assert "Traceback" not in done.stderr  # it may well say that the load was too much
 
 
+FORKS_AT_ONCE = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import brama
+
+sys.setswitchinterval(1e-5)
+systems = [brama.System() for _ in range(20)]
+circuit = systems[0].circuit("search")
+statuses, stop = [], threading.Event()
+
+def forks():
+    for _ in range(15):
+        child = os.fork()
+        if child == 0:
+            circuit.open_circuit()
+            os._exit(0 if circuit.try_acquire() is None else 1)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+def makes():
+    while not stop.is_set():
+        brama.System()                       # comes and goes while others fork
+
+threads = [threading.Thread(target=forks) for _ in range(3)]
+maker = threading.Thread(target=makes)
+for thread in (maker, *threads): thread.start()
+for thread in threads: thread.join()
+stop.set(); maker.join()
+circuit.open_circuit()                       # the parent has its locks back, each once
+print(set(statuses), len(statuses), circuit.state)
+"""
+
+
+@forks
+def test_threads_that_fork_at_once_give_each_lock_back_once(new_python):
+    done = new_python(FORKS_AT_ONCE)
+    assert (done.stdout, done.stderr) == ("{0} 45 open\n", "")
+
+
 EXIT = """
 import threading, brama
 there = threading.Event()
