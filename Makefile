@@ -42,8 +42,9 @@ demo: $(STAMPS)/brama
 test: $(STAMPS)/brama $(STAMPS)/dev
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
+# Some take minutes, and Python's look at threads that run while it looks has crashed one of them.
 soak: $(STAMPS)/brama $(STAMPS)/dev
-	$(BIN)/pytest -m 'soak or hypothesis' $(ARGS)
+	$(BIN)/pytest -m 'soak or hypothesis' -o faulthandler_timeout=1200 $(ARGS)
 
 conformance: $(STAMPS)/brama $(STAMPS)/dev $(STAMPS)/conformance
 	PYTHONPATH=tools $(BIN)/python -m conformance $(ARGS)
