@@ -315,7 +315,7 @@ class TakesNone(HandlerActor):
 
 
 class TakesTwo(HandlerActor):
-    async def on_event(self, event: Event, more: object) -> None: ...  # type: ignore[override]
+    async def on_event(self, event: Event, more: object) -> None: ...  # type: ignore[override]  # one too many
 
 
 class Yields(HandlerActor):
@@ -324,7 +324,7 @@ class Yields(HandlerActor):
 
 
 class HasFive(HandlerActor):
-    on_event = 5  # type: ignore[assignment]
+    on_event = 5  # type: ignore[assignment]  # no function at all
 
 
 class Callable:
